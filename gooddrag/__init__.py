@@ -1,0 +1,38 @@
+"""GoodDrag (Zhang et al., ICLR 2025): drag editing with diffusion models, as a thin package behind notebooks.
+
+The names below are imported when first used: `import gooddrag` is quick, and a missing optional library is reported by
+the one name that needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "load_model": "model",
+    "DiffusionModel": "model",
+    "Sample": "sample",
+    "load_image": "images",
+    "DragConfig": "config",
+    "LoraConfig": "config",
+    "drag": "editor",
+    "DragEditor": "editor",
+    "DragResult": "result",
+}
+_MODULES = ("storybook",)
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

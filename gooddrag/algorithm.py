@@ -1,0 +1,238 @@
+"""Algorithm 1: dragging, alternating with denoising. Latents in, latents out.
+
+The loop has one observer: `callback(state)` is called after every update, tracking and denoising step. Progress bars,
+previews, recorders and stop buttons are callbacks; one that returns True ends the dragging, and what has been dragged
+so far is denoised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from gooddrag import motion
+from gooddrag.config import DragConfig
+from gooddrag.ddim import Schedule, predict_z0, step
+from gooddrag.masactrl import mutual_self_attention
+from gooddrag.model import DiffusionModel
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to drag where, on the supervision grid.
+
+    Attributes:
+        size: (H, W) of the grid.
+        p_0, q: original handles and targets, (l, 2) float32, integer-valued (y, x).
+        frozen: 1 - M, (1, 1, h, w) on the latent grid: 1 where nothing may change.
+    """
+
+    size: tuple[int, int]
+    p_0: Tensor
+    q: Tensor
+    frozen: Tensor
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it."""
+
+    z: Tensor
+    F: Tensor
+    z_prev: Tensor
+
+
+@dataclass(frozen=True)
+class State:
+    """What an observer sees. Tensors are the loop's own: copy what you keep.
+
+    Attributes:
+        event: "update" (a gradient step was taken), "track" (handles were located) or "denoise" (t went to t - 1).
+        t: level, T ... 0; the one reached after "denoise".
+        timestep: what the U-Net was told at this event.
+        k: drag operations finished; updates: gradient steps taken; both over the whole run.
+        z: the edited latent after the event; source: the unedited one at the same level ("denoise" only).
+        handles: (l, 2) (y, x) on the grid.
+        z_before, grad, drag_loss, loss: of an "update".
+        z0_hat: the clean latent that the last forward pass points to ("update").
+        counted: whether a "track" was a drag operation's own (not the extra one at the start of a time step).
+        maps: distance map of each handle ("track").
+    """
+
+    event: str
+    t: int
+    timestep: int
+    k: int
+    updates: int
+    z: Tensor
+    handles: Tensor
+    source: Tensor | None = None
+    z_before: Tensor | None = None
+    grad: Tensor | None = None
+    drag_loss: float | None = None
+    loss: float | None = None
+    z0_hat: Tensor | None = None
+    counted: bool = True
+    maps: list[Tensor] = field(default_factory=list)
+
+
+Callback = Callable[[State], bool | None]
+
+
+def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
+    """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
+
+    Runs the same forward pass as an update does, gradient included: in `drag` the two must differ by exactly nothing
+    while nothing has been dragged, since the mask term's gradient is the sign of their difference.
+    """
+    with torch.enable_grad():
+        eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)
+    eps, F = eps.detach(), F.detach()
+    return Reference(z_0t, F, step(z_0t, eps, schedule.alpha(t), schedule.alpha(t - 1)))
+
+
+class _Drag:
+    """The state of Algorithm 1's loop: the latent, the handles, the optimiser and the counters."""
+
+    def __init__(self, model: DiffusionModel, z_T: Tensor, task: Task, config: DragConfig, schedule: Schedule,
+                 callback: Callback | None):  # fmt: skip
+        self.model, self.task, self.config, self.schedule, self.callback = model, task, config, schedule, callback
+        self.t = config.T
+        self.z = z_T.detach().clone()
+        self.p = task.p_0.clone()
+        self.f_0: Tensor | None = None
+        self.optimiser: torch.optim.Adam | None = None
+        self.k = self.updates = self.unmoved = 0
+        self.stopped = False
+
+    def observe(self, event: str, **seen) -> None:
+        if self.callback is None:
+            return
+        timestep = self.schedule.timestep(self.t + 1 if event == "denoise" else self.t)
+        state = State(event, self.t, timestep, self.k, self.updates, self.z.detach(), self.p, **seen)
+        self.stopped = bool(self.callback(state)) or self.stopped
+
+    def track(self, F: Tensor, counted: bool = True) -> None:
+        """Eq. 6, and the count of trackings in a row in which no handle moved."""
+        before = self.p
+        self.p, maps = motion.track(F.detach(), self.f_0, self.task.size, self.p, self.config.r2)
+        if counted:
+            self.k += 1
+            self.unmoved = self.unmoved + 1 if torch.equal(before, self.p) else 0
+        self.observe("track", maps=maps, counted=counted)
+
+    @property
+    def arrived(self) -> bool:
+        """The early stops of the released code."""
+        near, still = self.config.stop_distance, self.config.stop_unmoved
+        at_targets = near is not None and bool(((self.task.q - self.p).norm(dim=1) < near).all())
+        return at_targets or (still is not None and self.unmoved >= still)
+
+    def operations(self, n: int, ref: Reference) -> None:
+        """n drag operations g of J updates each (Eq. 9) at the current level t."""
+        c, schedule, size = self.config, self.schedule, self.task.size
+        alpha, alpha_prev = schedule.alpha(self.t), schedule.alpha(self.t - 1)
+        if self.f_0 is None or c.tracking_reference == "current":
+            self.f_0 = motion.features_at(ref.F, size, self.task.p_0)
+        z = self.z.detach().clone().requires_grad_()
+        if self.optimiser is None or c.adam == "per_step":
+            self.optimiser = torch.optim.Adam([z], lr=c.lr)
+        else:  # the moments go on, the latent is the denoised one
+            old = self.optimiser.param_groups[0]["params"][0]
+            old.data = z.data
+            z = old
+
+        for u in range(n * c.J):
+            eps, F = self.model.eps_and_features(z, schedule.timestep(self.t), c.feature_block)
+            if u == 0 and c.track_at_start:
+                self.track(F, counted=False)
+            if u > 0 and u % c.J == 0 and c.tracking == "updated":
+                self.track(F)
+            if self.stopped or self.arrived:
+                self.stopped = True
+                break
+            drag_loss = motion.drag_loss(F, ref.F, size, self.p, self.task.p_0, self.task.q, c.r1, c.beta, c.ip,
+                                         c.capped_step, c.skip_distance, c.drag_scale)  # fmt: skip
+            z_prev = step(z, eps, alpha, alpha_prev)
+            loss = drag_loss + c.lam * motion.mask_loss(z_prev, ref.z_prev, self.task.frozen)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"drag: the loss is {float(loss.detach())} at t = {self.t} (time step {schedule.timestep(self.t)}), "
+                    f"drag operation {self.k}, update {u}; half precision overflows so: try dtype=torch.float32")  # fmt: skip
+            (grad,) = torch.autograd.grad(loss, z)
+            z_before = z.detach().clone() if self.callback else None
+            z.grad = grad
+            self.optimiser.step()
+            self.z = z.detach()
+            self.updates += 1
+            self.observe("update", z_before=z_before, grad=grad, drag_loss=float(drag_loss.detach()),
+                         loss=float(loss.detach()),
+                         z0_hat=predict_z0(z_before, eps.detach(), alpha) if self.callback else None)  # fmt: skip
+            if (u + 1) % c.J == 0 and c.tracking == "stale":
+                self.track(F)
+        else:
+            if c.tracking == "updated" and n:  # line 11 once more, on the latent that line 13 denoises
+                self.track(self.model.eps_and_features(self.z, schedule.timestep(self.t), c.feature_block)[1])
+
+    @torch.no_grad()
+    def denoise(self, source: Tensor | None) -> Tensor | None:
+        """Eq. 2 on the edited latent, with the unedited one in the same batch if it is given."""
+        batch = self.z if source is None else torch.cat([source, self.z])
+        eps = self.model.eps(batch, self.schedule.timestep(self.t))
+        batch = step(batch, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
+        self.t -= 1
+        self.z = batch[-1:]
+        return None if source is None else batch[:1]
+
+
+def drag_latent(
+    model: DiffusionModel,
+    trajectory: list[Tensor],
+    task: Task,
+    config: DragConfig,
+    callback: Callback | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Algorithm 1, lines 3-16: from the inverted latent to the edited clean one.
+
+    Args:
+        trajectory: z_0, z_1, ..., z_T of the inversion, each (1, C, h, w).
+        task: handles, targets and mask on the grid.
+
+    Returns:
+        The edited z_0 (1, C, h, w), and the final handles (l, 2), (y, x) on the grid.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    if len(trajectory) != config.T + 1:
+        raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {config.T + 1}")
+    device = trajectory[-1].device
+    task = replace(task, p_0=task.p_0.to(device), q=task.q.to(device), frozen=task.frozen.to(trajectory[-1]))
+    run = _Drag(model, trajectory[-1], task, config, schedule, callback)
+
+    source = trajectory[-1]
+    for n in config.schedule:
+        ref = reference_step(model, schedule, source, run.t, config.feature_block)
+        if config.reference == "inverted":
+            ref = replace(ref, z_prev=trajectory[run.t - 1])
+        run.operations(n, ref)
+        run.denoise(None)  # without MasaCtrl, as between drags: it starts one step later (released)
+        source = ref.z_prev
+        run.observe("denoise", source=source)
+        if run.stopped:
+            break
+
+    sharing = config.masactrl and run.t > 0
+    with mutual_self_attention(model.unet, config.masactrl_start) if sharing else nullcontext():
+        while run.t > 0:
+            if sharing:
+                source = run.denoise(source)
+            else:
+                run.denoise(None)
+            run.observe("denoise", source=source if sharing else None)
+    return run.z, run.p

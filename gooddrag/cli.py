@@ -1,0 +1,130 @@
+"""The command line: `gooddrag demo`, `gooddrag drag`, `gooddrag train-storybook`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
+                  add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
+
+
+class Preset(StrEnum):
+    released = "released"
+    paper = "paper"
+    dragdiffusion = "dragdiffusion"
+
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
+ModelName = Annotated[
+    str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
+]
+Seed = Annotated[int, typer.Option(help="Seed of the LoRA's fit; everything else is deterministic.")]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """What a user got wrong is one line on stderr and exit code 2, never a traceback; warnings are one line too."""
+
+    def show(message, *_args, **_kwargs) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except (ValueError, FloatingPointError) as error:
+            typer.echo(f"gooddrag: {error}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            typer.echo("gooddrag: interrupted, nothing written", err=True)
+            raise typer.Exit(130) from None
+
+
+def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_outside: bool):
+    """Drag and write, with a few lines on what is going on."""
+    from gooddrag.editor import DragEditor
+    from gooddrag.files import check_writable
+    from gooddrag.model import load_model
+
+    check_writable(output)
+    model = load_model(model_name)
+    typer.echo(f"model: {model.why}, on {model.device.type}", err=True)
+    editor = DragEditor(model, lora, seed, progress=sys.stderr.isatty()).set_image(sample.image)
+    frame = editor.frame
+    if frame.scaled != frame.user:
+        typer.echo("note: edited at {}x{}, the size this model works at, and scaled back to {}x{}".format(
+            *frame.scaled, *frame.user), err=True)  # fmt: skip
+    result = editor.drag(sample.points, sample.mask, config, keep_outside=keep_outside)
+    result.sample = sample
+    result.save(output)
+    return result
+
+
+@app.command()
+def demo(
+    output: Output = Path("gooddrag-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 7,
+    model: ModelName = "storybook",
+) -> None:
+    """Drag one page of the storybook and compare with the truth."""
+    from gooddrag import DragConfig, LoraConfig, storybook
+
+    with _one_line_errors():
+        sample = storybook.edit(seed)
+        typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
+        metrics = _edit(sample, model, DragConfig.released(), 0, output, LoraConfig(), False).metrics
+    left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
+    typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: "
+               f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
+    typer.echo(f"written: {output}/overview.png (before, user edit, after, truth), result.png, trajectory.gif, "
+               "metrics.json")  # fmt: skip
+    typer.echo("next: gooddrag drag IMAGE --points \"x,y>x,y\" -o DIR, or notebooks/00_quickstart.ipynb")
+
+
+@app.command()
+def drag(
+    image: Annotated[Path, typer.Argument(help="Any image file.", show_default=False)],
+    points: Annotated[
+        str,
+        typer.Option(help='"x,y>x,y;x,y>x,y": handle > target in pixels; or a points.json.', show_default=False),
+    ],
+    output: Output,
+    mask: Annotated[Path | None, typer.Option(help="Image of the same size, above 0 = may change.")] = None,
+    model: ModelName = "auto",
+    preset: Annotated[Preset, typer.Option(help="Settings: the released code's, the text's, the predecessor's.")] = (
+        Preset.released
+    ),
+    seed: Seed = 0,
+    lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
+    no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
+    keep_outside: Annotated[
+        bool, typer.Option("--keep-outside", help="Put the original pixels back outside the mask.")
+    ] = False,
+) -> None:
+    """Drag points of IMAGE and write result.png, overview.png, trajectory.gif and metrics.json to DIR."""
+    from gooddrag import DragConfig, LoraConfig, Sample
+    from gooddrag.sample import parse_points
+
+    with _one_line_errors():
+        if lora and no_lora:
+            raise ValueError("lora: a file and --no-lora; expected one of them")
+        sample = Sample(image, parse_points(points), mask, name=image.stem)
+        config = DragConfig.preset(preset.value)
+        how = None if no_lora else (lora or LoraConfig())
+        result = _edit(sample, model, config, seed, output, how, keep_outside)
+    typer.echo(json.dumps(result.metrics, indent=2))
+    typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,192 @@
+"""Every number and every choice of an edit, with the paper's symbols.
+
+Where the paper's text and its authors' released code differ, the choice is a field of its own, and the field's
+comment says which is which. Any mixture runs. `DragConfig()` is `released()`: the settings that made the paper's
+pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+
+class _Checked:
+    """Frozen dataclasses whose Literal fields and ranges are checked on construction."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for f in fields(self):
+            value, hint = getattr(self, f.name), hints[f.name]
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
+            if hint is bool and not isinstance(value, bool):
+                raise ValueError(f"{f.name}: {value!r}; expected True or False")
+            bounds = f.metadata.get("range") if f.metadata else self.RANGES.get(f.name)
+            if bounds is None or (value is None and "None" in str(hint)):
+                continue
+            low, high = bounds
+            whole = "int" in str(hint) and "float" not in str(hint)
+            kind = "a whole number" if whole else "a number"
+            number = isinstance(value, int) or (not whole and isinstance(value, float))
+            if isinstance(value, bool) or not number or not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(f"{f.name}: {value!r}; expected {kind} from {low} to {high}")
+
+
+@dataclass(frozen=True)
+class DragConfig(_Checked):
+    """Settings of one edit. Distances (r1, r2, beta, stop and skip distance) are pixels of the supervision grid."""
+
+    # The schedule
+    num_steps: int = 50
+    """T_max, DDIM steps from pure noise to the image (Sec. 5.1)."""
+    strength: float = 0.75
+    """Inversion strength: T = round(strength * num_steps) = 38 (Sec. 5.1). DragDiffusion: 0.7."""
+    K: int = 70
+    """Drag operations in all (Sec. 5.1)."""
+    B: int = 10
+    """Drag operations per denoising step when they alternate: K / B = 7 time steps are dragged (Sec. 5.1)."""
+    J: int = 3
+    """Motion supervision updates per drag operation, between two trackings (Eq. 9)."""
+
+    # Motion supervision and tracking
+    r1: int = 4
+    """Radius of the supervised patch (Eq. 8)."""
+    r2: int = 12
+    """Radius of the tracking window (Eq. 6)."""
+    beta: float = 4.0
+    """Step size of the handle's next position (Eq. 8)."""
+    lam: float = 0.1
+    """lambda, weight of the mask term (Eq. 8). The text prints 0.2; the released benchmark runs 0.1 (its UI 0.2)."""
+    lr: float = 0.02
+    """eta, Adam's learning rate on the latent (Sec. 5.1)."""
+
+    # The paper's two ideas, and the switch for each
+    aldd: bool = True
+    """Alternate drag and denoising (Sec. 3.3). False: all K drag operations at t = T, then denoise."""
+    ip: bool = True
+    """Information-preserving supervision: towards the original handle patch (Eq. 8), not the current one (Eq. 7)."""
+
+    # Latent-MasaCtrl
+    masactrl: bool = True
+    """Mutual self-attention with the original while denoising, once dragging has ended (Sec. 5.1)."""
+    masactrl_start: int = 10
+    """First transformer block, counted from 0 in order of execution on Stable Diffusion's 16 ("from the 10th layer");
+    on a U-Net with fewer blocks the same share of them."""
+
+    # Early stop (released code only; the text has none)
+    stop_distance: float | None = 2.0
+    """Dragging ends when every handle is closer than this to its target. None: never. Released: 2."""
+    stop_unmoved: int | None = 5
+    """Dragging ends after so many trackings in a row in which no handle moved. None: never. Released benchmark: 5
+    (its UI: 10)."""
+
+    # Where the text and the released code differ
+    feature_block: int = -2
+    """Which up block of the U-Net gives the features: -2, the last but one (released), or -1, the last (Sec. 5.1:
+    "the last layer")."""
+    grid: Literal["latent4", "image"] = "latent4"
+    """Supervision grid: "latent4", four times the latent grid, which is half the image for Stable Diffusion
+    (released), or "image", the size of the image (Sec. 3.2)."""
+    drag_scale: Literal["released", "sum", "dragdiffusion"] = "released"
+    """Size of the drag term: "released" (2 r1)^2 * mean, "sum" the L1 norm as printed (Eq. 8; 810 times larger for 640
+    channels), "dragdiffusion" (2 r1 + 1)^2 * mean. It decides how much lambda weighs."""
+    capped_step: bool = True
+    """The next position is min(beta, remaining distance) along d (released), or always beta (Eq. 8)."""
+    skip_distance: float = 2.0
+    """Pairs closer than this to their target are not supervised (released: 2; the text: never, 0)."""
+    tracking: Literal["stale", "updated"] = "stale"
+    """Features that tracking looks at: "stale", of the forward pass before the last update (released), or "updated",
+    of z^{k+1} (Algorithm 1, line 11)."""
+    track_at_start: bool = True
+    """One more tracking at the start of every time step, on its first forward pass; it does not count as (un)moved
+    (released)."""
+    tracking_reference: Literal["current", "initial"] = "current"
+    """The handle's original feature is taken from the unedited latent at the "current" t (released) or from z_T^0, the
+    "initial" one (Eq. 6)."""
+    adam: Literal["per_step", "once"] = "per_step"
+    """Adam's moments start anew at each time step (released), or "once" for the whole run (DragDiffusion)."""
+    inversion: Literal["destination", "source"] = "destination"
+    """Time step the U-Net is told when inverting from t-1 to t: t (released) or t-1 (Eq. 3 as printed)."""
+    reference: Literal["denoised", "inverted"] = "denoised"
+    """z_t^0 in Eq. 8: the inverted z_T "denoised" again (released), or the latents stored while it was "inverted"."""
+
+    RANGES = {
+        "num_steps": (1, 1000), "strength": (0.01, 1.0), "K": (0, 100_000), "B": (1, 100_000), "J": (1, 1000),
+        "r1": (0, 64), "r2": (1, 256), "beta": (0.0, 256.0), "lam": (0.0, 1e6), "lr": (0.0, 100.0),
+        "masactrl_start": (0, 16), "stop_distance": (0.0, 1e4), "stop_unmoved": (1, 100_000), "feature_block": (-4, -1),
+        "skip_distance": (0.0, 1e4),
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.aldd and self.K > 0:
+            T, steps = self.T, math.ceil(self.K / self.B)
+            if steps > T:
+                raise ValueError(f"K: {self.K} drag operations at B = {self.B} need {steps} time steps; strength "
+                                 f"{self.strength} of num_steps {self.num_steps} gives {T}")  # fmt: skip
+
+    @property
+    def T(self) -> int:
+        """The level that the inversion reaches and dragging starts from."""
+        return max(1, round(self.strength * self.num_steps))
+
+    @property
+    def schedule(self) -> list[int]:
+        """Drag operations at each dragged time step, T first: [10] * 7, or [K] without alternation."""
+        if self.K == 0:
+            return []
+        if not self.aldd:
+            return [self.K]
+        full, rest = divmod(self.K, self.B)
+        return [self.B] * full + ([rest] if rest else [])
+
+    @classmethod
+    def released(cls, **changes: Any) -> DragConfig:
+        """What the authors' released benchmark runs: the default."""
+        return cls(**changes)
+
+    @classmethod
+    def paper(cls, **changes: Any) -> DragConfig:
+        """What the paper prints, to the letter (Algorithm 1, Eq. 3-9, Sec. 5.1)."""
+        printed = cls(
+            lam=0.2, feature_block=-1, grid="image", drag_scale="sum", capped_step=False, skip_distance=0.0,
+            tracking="updated", track_at_start=False, tracking_reference="initial", inversion="source",
+            stop_distance=None, stop_unmoved=None, adam="once",
+        )  # fmt: skip
+        return replace(printed, **changes)
+
+    @classmethod
+    def dragdiffusion(cls, **changes: Any) -> DragConfig:
+        """The DragDiffusion baseline as released (Shi et al., 2023); `K=210` is the paper's DragDiffusion*."""
+        baseline = cls(
+            strength=0.7, K=80, J=1, r1=1, r2=3, beta=1.0, lam=0.1, lr=0.01, aldd=False, ip=False,
+            stop_unmoved=None, drag_scale="dragdiffusion", capped_step=False, tracking="updated", track_at_start=False,
+            adam="once",
+        )  # fmt: skip
+        return replace(baseline, **changes)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> DragConfig:
+        """A preset by its name: released, paper or dragdiffusion."""
+        presets = {"released": cls.released, "paper": cls.paper, "dragdiffusion": cls.dragdiffusion}
+        if name not in presets:
+            raise ValueError(f"preset: {name!r}; expected one of {', '.join(presets)}")
+        return presets[name](**changes)
+
+
+@dataclass(frozen=True)
+class LoraConfig(_Checked):
+    """Settings of the single-image LoRA (Algorithm 1, line 1; released defaults)."""
+
+    rank: int = 16
+    """Rank of every update W + B A (Sec. 5.1)."""
+    steps: int = 70
+    """Optimiser steps. DragDiffusion: 80."""
+    lr: float = 5e-4
+    """AdamW's learning rate, constant; weight decay 1e-2."""
+    batch_size: int = 4
+    """Noise samples per step, all of the one image."""
+
+    RANGES = {"rank": (1, 1024), "steps": (0, 100_000), "lr": (0.0, 1.0), "batch_size": (1, 1024)}

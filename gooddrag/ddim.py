@@ -1,0 +1,116 @@
+"""Eq. 1-3: noising, deterministic denoising and its inversion.
+
+Notation (GoodDrag, Sec. 3.1; the paper's alpha_t is the *cumulative* product, `alphas_cumprod` in diffusers):
+
+    z_t      latent at level t, (B, C, h, w)
+    alpha_t  signal power at level t, in (0, 1], decreasing with t
+    eps      the U-Net's noise prediction, the shape of z_t
+
+Levels are counted as in the paper, t = 0 (clean) ... T_max; `Schedule.timestep(t)` is the training time step that the
+U-Net is called with, 1, 21, ..., 981 for T_max = 50.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The T_max levels of a DDIM run on a model trained with `alphas_cumprod`.
+
+    Args:
+        alphas_cumprod: (T_train,) float32, decreasing. Kept in float32 whatever the dtype of the latents: that is
+            the table the released code uses.
+        num_steps: T_max, the number of levels above the clean one.
+        offset: the first training time step of the grid ("leading" spacing with steps_offset = 1 in Stable Diffusion).
+    """
+
+    alphas_cumprod: Tensor
+    num_steps: int = 50
+    offset: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_steps <= len(self.alphas_cumprod):
+            raise ValueError(f"num_steps: {self.num_steps}; expected 1 to {len(self.alphas_cumprod)}")
+
+    @property
+    def stride(self) -> int:
+        """Training time steps between two levels."""
+        return len(self.alphas_cumprod) // self.num_steps
+
+    def timestep(self, t: int) -> int:
+        """The training time step of level t, 1 <= t <= T_max; 0 for the clean level."""
+        return min((t - 1) * self.stride + self.offset, len(self.alphas_cumprod) - 1) if t > 0 else 0
+
+    def alpha(self, t: int) -> Tensor:
+        """alpha_t as a 0-d float32 tensor; alpha_0 is that of training step 0 (`set_alpha_to_one=False`)."""
+        return self.alphas_cumprod[self.timestep(t)]
+
+    def strength_to_level(self, strength: float) -> int:
+        """The level T that an inversion of this strength reaches: round(0.75 * 50) = 38 in the paper (Sec. 5.1)."""
+        return max(1, round(strength * self.num_steps))
+
+
+def add_noise(z_0: Tensor, noise: Tensor, alpha_t: Tensor) -> Tensor:
+    """Eq. 1: the forward process, z_t = sqrt(alpha_t) z_0 + sqrt(1 - alpha_t) noise."""
+    return alpha_t**0.5 * z_0 + (1 - alpha_t) ** 0.5 * noise
+
+
+def predict_z0(z_t: Tensor, eps: Tensor, alpha_t: Tensor) -> Tensor:
+    """The clean latent that z_t and eps point to (Eq. 1 solved for z_0; the fraction in Eq. 2)."""
+    return (z_t - (1 - alpha_t) ** 0.5 * eps) / alpha_t**0.5
+
+
+def step(z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor) -> Tensor:
+    """Move a latent from one noise level to another along eps.
+
+    Towards less noise this is Eq. 2 (denoising, f_t); towards more noise it is Eq. 3 (inversion), which is the same
+    formula with the two levels exchanged.
+
+    Args:
+        z: (B, C, h, w) latent at `alpha_from`.
+        eps: noise prediction, the shape of z.
+        alpha_from, alpha_to: 0-d tensors.
+    """
+    return alpha_to**0.5 * predict_z0(z, eps, alpha_from) + (1 - alpha_to) ** 0.5 * eps
+
+
+def invert(
+    eps: Callable[[Tensor, int], Tensor],
+    z_0: Tensor,
+    schedule: Schedule,
+    T: int,
+    at: str = "destination",
+) -> Iterator[Tensor]:
+    """Eq. 3: yield z_1, ..., z_T from z_0, one U-Net call each.
+
+    Args:
+        eps: noise predictor (z_t, training time step) -> the shape of z_t.
+        z_0: (B, C, h, w) clean latent.
+        T: last level, 1 <= T <= schedule.num_steps.
+        at: which time step the U-Net is told when going from t-1 to t: "destination" (t, the released code) or
+            "source" (t-1, as Eq. 3 is printed).
+    """
+    if at not in ("destination", "source"):
+        raise ValueError(f"at: {at!r}; expected 'destination' or 'source'")
+    if not 1 <= T <= schedule.num_steps:
+        raise ValueError(f"T: {T}; expected 1 to {schedule.num_steps}")
+    z = z_0
+    for t in range(1, T + 1):
+        told = t if at == "destination" else t - 1
+        z = step(z, eps(z, schedule.timestep(told)), schedule.alpha(t - 1), schedule.alpha(t))
+        yield z
+
+
+@torch.no_grad()
+def denoise(eps: Callable[[Tensor, int], Tensor], z_T: Tensor, schedule: Schedule, T: int) -> Iterator[Tensor]:
+    """Eq. 2, T times: yield z_{T-1}, ..., z_0."""
+    z = z_T
+    for t in range(T, 0, -1):
+        z = step(z, eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
+        yield z

@@ -1,0 +1,188 @@
+"""The slow step once, the quick step many times: `set_image`, then `drag` as often as you like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gooddrag.algorithm import Callback, State, Task, drag_latent
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.ddim import Schedule, invert
+from gooddrag.frame import Frame
+from gooddrag.images import load_image
+from gooddrag.lora import Lora, applied, fit_cached
+from gooddrag.lora_files import load_lora
+from gooddrag.model import DiffusionModel
+from gooddrag.result import DragResult, Recorder
+from gooddrag.sample import Sample, check_mask, check_points
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from PIL import Image
+
+
+class DragEditor:
+    """Drags points of one image at a time.
+
+    Args:
+        model: from `load_model`.
+        lora: how to fit the single-image LoRA, the path of a LoRA file (today's or the released format), a LoRA as
+            `gooddrag.lora.fit` returns it, or None for none.
+        seed: of the LoRA's fit; everything else is deterministic.
+        progress: show progress bars.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        lora: LoraConfig | str | os.PathLike | Lora | None = None,
+        seed: int = 0,
+        progress: bool = False,
+    ):
+        if not isinstance(model, DiffusionModel):
+            raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
+        if isinstance(lora, str | os.PathLike):
+            lora = load_lora(Path(lora))
+        elif lora is not None and not isinstance(lora, LoraConfig | dict):
+            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
+        self.model, self.seed, self.progress = model, seed, progress
+        self._lora_source = lora
+        self.image: Image.Image | None = None
+
+    def set_image(self, image) -> DragEditor:
+        """Take an image (PIL, path or bytes; any size and mode): encode it and fit its LoRA.
+
+        An image larger than the model's native size is edited at that size and scaled back at the end.
+        """
+        image = load_image(image)
+        frame = Frame.fit(image.size, self.model.vae_scale, self.model.native_size)
+        z_0 = self.model.encode(frame.to_tensor(image))
+        lora = self._lora_source
+        if isinstance(lora, LoraConfig):
+            lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
+        self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
+        self._trajectories: dict[tuple, list[Tensor]] = {}
+        return self
+
+    def invert(self, config: DragConfig | None = None) -> list[Tensor]:
+        """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting."""
+        self._need_image()
+        config = config or DragConfig()
+        key = (config.num_steps, config.T, config.inversion)
+        if key not in self._trajectories:
+            schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
+            with torch.no_grad(), applied(self.model.unet, self.lora):
+                steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
+                steps = tqdm(steps, desc="inversion", total=config.T, disable=not self.progress, leave=False)
+                self._trajectories[key] = [self.z_0, *steps]
+        return self._trajectories[key]
+
+    def drag(
+        self,
+        points: ArrayLike,
+        mask: ArrayLike | None = None,
+        config: DragConfig | None = None,
+        callback: Callback | None = None,
+        keep_outside: bool = False,
+        keep: Iterable[str] = (),
+    ) -> DragResult:
+        """Algorithm 1 on the image that was set.
+
+        Args:
+            points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image.
+            mask: (H, W), nonzero = editable; None = everything is editable.
+            callback: called with a `State` after every update, tracking and denoising step; returning True ends
+                the dragging.
+            keep_outside: put the original pixels back wherever the mask is not editable.
+            keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
+
+        Returns:
+            DragResult; its image has the size of the input.
+        """
+        self._need_image()
+        config = config or DragConfig()
+        if not isinstance(config, DragConfig):
+            raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+        points, mask = check_points(points, self.image.size), check_mask(mask, self.image.size)
+        frame, latent_grid = self.frame, tuple(self.z_0.shape[-2:])
+        grid = frame.grid(latent_grid, config.grid)
+        task = Task(
+            size=grid,
+            p_0=frame.to_grid(points[:, 0], grid),
+            q=frame.to_grid(points[:, 1], grid),
+            frozen=frame.frozen(mask, grid, latent_grid),
+        )
+        if (task.p_0 == task.q).all(dim=1).any():
+            raise ValueError(
+                f"points: a handle and its target fall on the same point of the {grid[1]} x {grid[0]} "
+                f"supervision grid; expected a longer drag (at least {self.image.width / grid[1]:.0f} px)"
+            )
+        # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
+        keep_outside = keep_outside or (mask is not None and not mask.any())
+        trajectory = self.invert(config)
+        recorder = Recorder(frame, grid, keep)
+
+        bar = tqdm(total=config.K + config.T, desc="drag", disable=not self.progress, leave=False)
+
+        def observe(state: State) -> bool:
+            recorder(state)
+            if state.event == "denoise" or (state.event == "track" and state.counted):
+                bar.update()
+            return bool(callback and callback(state))
+
+        with bar, applied(self.model.unet, self.lora):
+            latent, handles = drag_latent(self.model, trajectory, task, config, observe)
+        tensor = (self.model.decode(latent) / 2 + 0.5).clamp(0, 1)
+        if not torch.isfinite(tensor).all():
+            raise FloatingPointError(f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too "
+                                     "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
+        sample = Sample(self.image, points, mask)
+        return DragResult(
+            sample=sample,
+            image=_composite(frame.to_image(tensor), sample) if keep_outside else frame.to_image(tensor),
+            tensor=tensor,
+            latent=latent,
+            handles=frame.from_grid(handles, grid),
+            history=recorder.history,
+            config=config,
+            model=self.model,
+            frame=frame,
+        )
+
+    def _need_image(self) -> None:
+        if self.image is None:
+            raise ValueError("image: none set; expected set_image(image) before this call")
+
+
+def _composite(edited: Image.Image, sample: Sample) -> Image.Image:
+    if sample.mask is None:
+        return edited
+    from PIL import Image
+
+    return Image.composite(edited, sample.image, Image.fromarray(sample.mask))
+
+
+def drag(
+    model: DiffusionModel,
+    sample: Sample,
+    config: DragConfig | None = None,
+    lora: LoraConfig | str | os.PathLike | Lora | None = LoraConfig(),  # noqa: B008 (frozen)
+    seed: int = 0,
+    callback: Callback | None = None,
+    keep_outside: bool = False,
+    keep: Iterable[str] = (),
+    progress: bool = False,
+) -> DragResult:
+    """One edit in one call: `DragEditor(model, lora, seed).set_image(...).drag(...)`; see there."""
+    if not isinstance(sample, Sample):
+        raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
+    editor = DragEditor(model, lora, seed, progress).set_image(sample.image)
+    result = editor.drag(sample.points, sample.mask, config, callback, keep_outside, keep)
+    result.sample = sample  # with its truth and its name
+    return result

@@ -1,0 +1,112 @@
+"""Files that are there completely or not at all: write under a temporary name beside the target, then rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def atomic_dir(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
+    """Fill a temporary folder, which becomes `path` when the block ends well and vanishes when it does not.
+
+    If `path` is a folder already, the new files replace files of the same name in it and the others stay.
+
+    Args:
+        path: the folder to write; folders above it are made.
+        argument: what an error calls `path`.
+
+    Yields:
+        The temporary folder, on the file system of `path`.
+
+    Raises:
+        ValueError: `path` is a file, or cannot be written.
+    """
+    path = Path(path)
+    with _writing(path, argument):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError("it is a file")
+        # inside a folder that exists: it may be a mount point, and a rename must not cross file systems
+        temporary = _temporary(path / "new" if path.is_dir() else path)
+        temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        with _writing(path, argument):
+            if path.is_dir():
+                _move_files(temporary, path)
+            else:
+                temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_writable(folder: str | os.PathLike, argument: str = "output") -> None:
+    """Refuse a folder that cannot be made or written, before hours are spent on what should go into it.
+
+    Raises:
+        ValueError: `folder` is a file, is below one, or may not be written.
+    """
+    folder = Path(folder)
+    with _writing(folder, argument):
+        above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not above.is_dir():
+        raise ValueError(f"{argument}: {above} is a file; expected a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(f"{argument}: {str(folder)!r} cannot be written; expected a writable path")
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
+    """Write a temporary file of the same suffix, which replaces `path` when the block ends well.
+
+    Args:
+        path: the file to write; folders above it are made.
+        argument: what an error calls `path`.
+
+    Yields:
+        The temporary path, in the folder of `path`. The block must write it.
+
+    Raises:
+        ValueError: `path` is a folder, or cannot be written.
+    """
+    path = Path(path)
+    with _writing(path, argument):
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        temporary.touch()
+    try:
+        yield temporary
+        with _writing(path, argument):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem[:40]}-{uuid4().hex[:12]}{path.suffix}")
+
+
+def _move_files(source: Path, target: Path) -> None:
+    for file in sorted(source.rglob("*")):
+        moved = target / file.relative_to(source)
+        if file.is_dir():
+            moved.mkdir(exist_ok=True)
+        else:
+            os.replace(file, moved)
+
+
+@contextmanager
+def _writing(path: Path, argument: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"{argument}: {str(path)!r} cannot be written ({reason}); expected a path that can be"
+        ) from error

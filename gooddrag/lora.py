@@ -1,0 +1,130 @@
+"""Single-image LoRA (Algorithm 1, line 1): low-rank updates of the U-Net's attentions, fitted with peft.
+
+A fitted LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r). To
+use it, `applied` writes W + B A into the weights for as long as a context lasts and then puts the very same W back:
+no adapter runs during the hundreds of calls of a drag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import peft
+import platformdirs
+import torch
+from diffusers import UNet2DConditionModel
+from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gooddrag.config import LoraConfig
+from gooddrag.ddim import add_noise
+from gooddrag.files import atomic_file
+from gooddrag.model import DiffusionModel
+
+Lora = dict[str, Tensor]
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
+WEIGHT_DECAY = 1e-2
+ADAPTER = "gooddrag"
+
+
+def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
+        progress: bool = False) -> Lora:  # fmt: skip
+    """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
+
+    The whole image is seen at every step (the released code crops tall images to a square).
+
+    Args:
+        z_0: (1, C, h, w) clean latent.
+        seed: of the initial A, the noise and the time steps.
+
+    Returns:
+        float32 tensors on the CPU; empty for zero steps.
+    """
+    config = config or LoraConfig()
+    if config.steps == 0:
+        return {}
+    unet, generator = model.unet, torch.Generator().manual_seed(seed)
+    adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian", target_modules=TARGETS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # peft draws A from the global generator
+        unet.add_adapter(adapter, adapter_name=ADAPTER)
+    try:
+        weights = [p for p in unet.parameters() if p.requires_grad]
+        for p in weights:
+            p.data = p.data.float()  # fp16 gradients cannot be unscaled
+        optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
+        for _ in tqdm(range(config.steps), desc="LoRA", disable=not progress, leave=False):
+            shape = (config.batch_size, *z_0.shape[1:])
+            noise = torch.randn(shape, generator=generator).to(z_0)
+            t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
+            z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
+            with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=model.dtype in (torch.float16, torch.bfloat16)):
+                loss = (model.eps(z_t, t) - noise).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
+        return {k: v.detach().float().cpu().clone() for k, v in state.items()}
+    finally:
+        unet.delete_adapters(ADAPTER)
+        unet.unload_lora()
+        unet.requires_grad_(False)
+
+
+@contextmanager
+def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -> Iterator[None]:
+    """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was."""
+    saved: list[tuple[Tensor, Tensor]] = []
+    try:
+        for name in sorted(k.removesuffix(".lora_A.weight") for k in (lora or {}) if k.endswith(".lora_A.weight")):
+            try:
+                weight = unet.get_submodule(name).weight
+                a, b = lora[f"{name}.lora_A.weight"].to(weight.device), lora[f"{name}.lora_B.weight"].to(weight.device)
+                accurate = torch.promote_types(weight.dtype, torch.float32)
+                merged = weight.data.to(accurate) + scale * (b.to(accurate) @ a.to(accurate))
+            except (AttributeError, KeyError, RuntimeError) as error:
+                raise ValueError(f"lora: {name} does not fit this model: {error}") from error
+            saved.append((weight, weight.data))
+            weight.data = merged.to(weight.dtype)
+        yield
+    finally:
+        for weight, data in saved:
+            weight.data = data
+
+
+def cache_folder() -> Path:
+    """Where fitted LoRAs are kept: $GOODDRAG_CACHE, or the user's cache folder."""
+    root = os.environ.get("GOODDRAG_CACHE") or platformdirs.user_cache_dir("gooddrag")
+    return Path(root) / "lora"
+
+
+def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
+               progress: bool = False) -> Lora:  # fmt: skip
+    """`fit`, remembered on disk under a hash of the latent, the model, the settings and the seed.
+
+    A cache file that cannot be read is fitted anew, with a warning; an unwritable cache folder is only a warning too.
+    """
+    config = config or LoraConfig()
+    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
+    key.update(z_0.detach().cpu().numpy().tobytes())
+    path = cache_folder() / f"{key.hexdigest()[:24]}.safetensors"
+    if path.is_file():
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
+    lora = fit(model, z_0, config, seed, progress)
+    try:
+        with atomic_file(path) as temporary:
+            save_file(lora, temporary)
+    except OSError as error:
+        warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
+    return lora

@@ -1,0 +1,83 @@
+"""LoRA files: today's diffusers format, and the attention-processor format of the released code (diffusers 0.20)."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gooddrag.files import atomic_file
+
+FILE_NAMES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
+_PROCESSOR = re.compile(r"\.processor\.to_(q|k|v|out)_lora\.")
+
+
+def load_lora(path: str | Path) -> dict[str, Tensor]:
+    """Read a LoRA for a U-Net: a safetensors or .bin file, or a folder that holds `pytorch_lora_weights.*`.
+
+    Understands the released code's attention-processor layers (`...attn1.processor.to_q_lora.down.weight`), what
+    diffusers' `save_lora_weights` writes today (`unet....to_q.lora_A.weight`) and wrote before (`.lora.down.weight`).
+
+    Returns:
+        `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r), float32 or wider; alphas are folded in.
+
+    Raises:
+        ValueError: no such file, unreadable, or no LoRA of a U-Net in it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in FILE_NAMES if (path / name).is_file()]
+        if not found:
+            raise ValueError(f"lora: {path} holds none of {', '.join(FILE_NAMES)}")
+        path = found[0]
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".bin" else load_file(path)
+        raw = dict(raw)
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"lora: cannot read {path}: {reason}") from error
+
+    lora: dict[str, Tensor] = {}
+    alphas: dict[str, float] = {}
+    for key, value in raw.items():
+        if not isinstance(value, Tensor) or key.startswith("text_encoder."):
+            continue
+        name = _PROCESSOR.sub(lambda m: f".to_{m[1]}{'.0' if m[1] == 'out' else ''}.lora.", key.removeprefix("unet."))
+        if name.endswith(".alpha"):
+            alphas[name.removesuffix(".alpha").removesuffix(".lora")] = float(value)
+            continue
+        name = name.replace(".lora.down.", ".lora_A.").replace(".lora.up.", ".lora_B.")
+        if not name.endswith((".lora_A.weight", ".lora_B.weight")):
+            raise ValueError(f"lora: {path}: unknown key {key!r}; expected a U-Net's attention projections")
+        lora[name] = value.to(torch.promote_types(value.dtype, torch.float32))
+
+    modules = {k.removesuffix(".lora_A.weight").removesuffix(".lora_B.weight") for k in lora}
+    if not modules:
+        raise ValueError(f"lora: {path} holds no LoRA of a U-Net")
+    for module in modules:
+        if f"{module}.lora_A.weight" not in lora or f"{module}.lora_B.weight" not in lora:
+            raise ValueError(f"lora: {path}: {module} has only one of its two matrices")
+        if module in alphas:
+            lora[f"{module}.lora_B.weight"] = lora[f"{module}.lora_B.weight"] * (
+                alphas[module] / lora[f"{module}.lora_A.weight"].shape[0]
+            )
+    return lora
+
+
+def save_lora(lora: dict[str, Tensor], path: str | Path) -> Path:
+    """Write a LoRA as diffusers' `save_lora_weights` does: `pipeline.load_lora_weights(folder)` reads it.
+
+    Args:
+        path: a .safetensors file, or a folder, in which it is called pytorch_lora_weights.safetensors.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path / FILE_NAMES[0]
+    with atomic_file(path, argument="path") as temporary:
+        save_file({f"unet.{k}": v.contiguous() for k, v in lora.items()}, temporary, metadata={"format": "pt"})
+    return path

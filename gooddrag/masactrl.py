@@ -1,0 +1,59 @@
+"""Latent-MasaCtrl (Sec. 5.1): the edited image looks at the original one while it is denoised.
+
+Mutual self-attention (Cao et al., ICCV 2023): with a batch of [source, edit], the self-attentions of the late layers
+take keys and values from the source for both rows, so the source is unchanged and the edit borrows its texture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor, nn
+
+SD_BLOCKS = 16  # transformer blocks of Stable Diffusion 1.x and 2.x: the paper's "10th layer" is counted on these
+
+
+class MutualSelfAttention(AttnProcessor2_0):
+    """Self-attention in which both halves of the batch [sources, edits] read the sources' keys and values."""
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **kwargs):
+        if encoder_hidden_states is not None:
+            raise ValueError("MutualSelfAttention: installed on a cross-attention; expected a self-attention")
+        source = hidden_states.chunk(2)[0]  # (B, N, C) -> (B / 2, N, C)
+        return super().__call__(attn, hidden_states, source.repeat(2, 1, 1), **kwargs)
+
+
+def transformer_blocks(unet: UNet2DConditionModel) -> list[BasicTransformerBlock]:
+    """The transformer blocks in order of execution: down, mid, up (`unet.attn_processors` lists mid last)."""
+    stages: list[nn.Module] = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    return [m for stage in stages for m in stage.modules() if isinstance(m, BasicTransformerBlock)]
+
+
+def late_blocks(unet: UNet2DConditionModel, start: int = 10) -> list[BasicTransformerBlock]:
+    """The transformer blocks from the `start`-th on, counted from 0 on Stable Diffusion's 16.
+
+    On a U-Net with another number n of blocks the same share of them: from ceil(start * n / 16) on.
+    """
+    if not 0 <= start <= SD_BLOCKS:
+        raise ValueError(f"start: {start}; expected 0 to {SD_BLOCKS}")
+    blocks = transformer_blocks(unet)
+    return blocks[math.ceil(start * len(blocks) / SD_BLOCKS) :]
+
+
+@contextmanager
+def mutual_self_attention(unet: UNet2DConditionModel, start: int = 10) -> Iterator[None]:
+    """Inside this context a batch of [source, edit] shares the source's keys and values from the start-th layer on."""
+    layers = [block.attn1 for block in late_blocks(unet, start)]
+    before = [layer.processor for layer in layers]
+    for layer in layers:
+        layer.set_processor(MutualSelfAttention())
+    try:
+        yield
+    finally:
+        for layer, processor in zip(layers, before, strict=True):
+            layer.set_processor(processor)

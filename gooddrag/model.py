@@ -1,0 +1,206 @@
+"""One contract around any latent diffusion model of Stable Diffusion's shape: encode, decode, eps, features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+STORYBOOK = Path(__file__).parent / "storybook" / "weights"
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
+
+# Stable Diffusion 1.5's own scheduler is PNDM; this is the DDIM of the released code.
+SD_DDIM = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
+               set_alpha_to_one=False, steps_offset=1)  # fmt: skip
+
+
+class DiffusionModel:
+    """A frozen latent diffusion model: the only thing that the algorithms know about a backbone.
+
+    Attributes:
+        name: what was asked for ("storybook", "sd15", a folder or a Hub id).
+        unet, vae: diffusers modules, in eval mode, without gradients.
+        why: one line on how it was chosen.
+        prompt: (1, N, D) embedding of the empty prompt; one zero token for a model without a text encoder.
+        alphas_cumprod: (T_train,) float32.
+        vae_scale: image pixels per latent cell, 8 for Stable Diffusion, 4 for storybook.
+        native_size: short side, in pixels, above which images are scaled down to it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL | AutoencoderTiny,
+        scheduler: DDIMScheduler,
+        prompt: Tensor | None = None,
+    ):
+        if scheduler.config.prediction_type != "epsilon":
+            raise ValueError(f"model: {name} predicts {scheduler.config.prediction_type!r}; expected 'epsilon'")
+        self.name = name
+        self.why = f"{name}: asked for"
+        self.unet = unet.requires_grad_(False).eval()
+        self.vae = vae.requires_grad_(False).eval()
+        self.alphas_cumprod = scheduler.alphas_cumprod.to(unet.device, torch.float32)
+        self.steps_offset = int(scheduler.config.steps_offset)
+        tiny = isinstance(vae, AutoencoderTiny)
+        levels = len(vae.config.decoder_block_out_channels if tiny else vae.config.block_out_channels)
+        self.vae_scale = 2 ** (levels - 1)
+        # A folder says the size that it was trained at; no KL autoencoder of Stable Diffusion's needs less than 512.
+        trained = int(unet.config.sample_size or 64) * self.vae_scale
+        self.native_size = trained if tiny else max(512, trained)
+        if prompt is None:
+            prompt = torch.zeros(1, 1, unet.config.cross_attention_dim)
+        self.prompt = prompt.to(unet.device, unet.dtype)
+
+    @property
+    def label(self) -> str:
+        """The name without the folders above it, for captions."""
+        return Path(self.name).name
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the architecture and of a sample of every weight: part of a cached LoRA's name."""
+        digest = hashlib.sha256(json.dumps(dict(self.unet.config), sort_keys=True, default=str).encode())
+        for name, weight in self.unet.state_dict().items():
+            flat = weight.detach().flatten()
+            picked = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()
+            digest.update(name.encode() + picked.tobytes())
+        return digest.hexdigest()[:16]
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1], sides divisible by `vae_scale` -> latents (B, C, H / vae_scale, W / vae_scale).
+
+        The mean of the VAE's distribution, times its scaling factor. Latents are at least float32.
+        """
+        if image.shape[-2] % self.vae_scale or image.shape[-1] % self.vae_scale:
+            raise ValueError(f"image: sides {tuple(image.shape[-2:])}; expected multiples of {self.vae_scale}")
+        encoded = self.vae.encode(image.to(self.vae.device, self.vae.dtype))
+        z = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
+        return (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype."""
+        return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
+
+    def eps(self, z_t: Tensor, timestep: int) -> Tensor:
+        """eps_theta(z_t, t): noise prediction, shape and dtype of z_t. Gradients flow to z_t if it asks for them."""
+        prompt = self.prompt.expand(z_t.shape[0], -1, -1)
+        return self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
+
+    def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
+        """One forward pass: the noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w')."""
+        seen: list[Tensor] = []
+        hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output))
+        try:
+            eps = self.eps(z_t, timestep)
+        finally:
+            hook.remove()
+        return eps, seen[0].to(z_t.dtype)
+
+
+def load_model(
+    name: str | Path = "auto",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    vae: str | Path | None = None,
+) -> DiffusionModel:
+    """Load a model.
+
+    Args:
+        name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
+            layout (unet/, vae/, scheduler/, and tokenizer/ + text_encoder/ if it has a text encoder), a Hub id, or
+            "auto": sd15 on a GPU with 5 GiB free, else storybook; `model.why` says which and why.
+        device: "cpu", "cuda", ...; default: the GPU if there is one.
+        dtype: torch dtype of the backbone; default float16 on a GPU for Stable Diffusion, else float32.
+        vae: folder or Hub id of another VAE, for instance "stabilityai/sd-vae-ft-mse", which the released code uses.
+
+    Raises:
+        ValueError: unknown name, a part missing or unreadable, weights of the wrong shapes.
+    """
+    why = None
+    if str(name) == "auto":
+        name, why = _choose(device)
+    device = torch.device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
+    source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(str(name), str(name))
+    if not Path(source).is_dir() and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
+        raise ValueError(f"model: {str(name)!r} is neither 'storybook', 'sd15' or 'auto', nor a folder, nor a Hub id "
+                         "like 'owner/name'")  # fmt: skip
+    if dtype is None:
+        dtype = torch.float16 if device.type == "cuda" and str(name) != "storybook" else torch.float32
+
+    unet = _part(UNet2DConditionModel, source, "unet")
+    autoencoder = _vae(str(vae), "") if vae else _vae(source, "vae")
+    model = DiffusionModel(
+        str(name),
+        unet.to(device, dtype),
+        autoencoder.to(device, dtype),
+        DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
+        _empty_prompt(source, device, dtype),
+    )
+    model.why = why or model.why
+    return model
+
+
+def _choose(device: str | torch.device | None) -> tuple[str, str]:
+    if device is not None and torch.device(device).type != "cuda":
+        return "storybook", f"storybook: device {device} was asked for"
+    if not torch.cuda.is_available():
+        return "storybook", "storybook: no CUDA GPU here"
+    free = torch.cuda.mem_get_info()[0]
+    if free < SD15_MIN_BYTES:
+        return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 5"
+    return "sd15", f"sd15: {torch.cuda.get_device_name()} with {free / 2**30:.1f} GiB free"
+
+
+def _part(cls, source: str, subfolder: str, **kwargs):
+    """One part of a model folder or Hub repository, every failure as one clear ValueError."""
+    where = f"{source}/{subfolder}" if subfolder else source
+    if Path(source).is_dir() and not Path(where).is_dir():
+        raise ValueError(f"model: {where} is missing; expected a folder in diffusers' layout with {subfolder}/")
+    try:
+        return cls.from_pretrained(source, subfolder=subfolder or None, **kwargs)
+    except Exception as error:
+        # diffusers, transformers, safetensors and the Hub client raise a dozen types here; all mean the same to a user.
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(f"model: cannot load {where}: {reason}") from error
+
+
+def _vae(source: str, subfolder: str) -> AutoencoderKL | AutoencoderTiny:
+    config = Path(source, subfolder, "config.json")
+    tiny = config.is_file() and json.loads(config.read_text()).get("_class_name") == "AutoencoderTiny"
+    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder)
+
+
+def _scheduler(source: str) -> DDIMScheduler:
+    """DDIM on the model's own noise schedule; what decides the algorithm is as in the released code."""
+    scheduler = _part(DDIMScheduler, source, "scheduler")
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+
+
+@torch.no_grad()
+def _empty_prompt(source: str, device: torch.device, dtype: torch.dtype) -> Tensor | None:
+    """The text embedding of "", padded to the tokenizer's 77 tokens; None for a local folder without text encoder."""
+    if Path(source).is_dir() and not (Path(source) / "text_encoder").is_dir():
+        return None
+    from transformers import CLIPTextModel, CLIPTokenizer  # slow to import, and storybook needs neither
+
+    tokenizer = _part(CLIPTokenizer, source, "tokenizer")
+    encoder = _part(CLIPTextModel, source, "text_encoder").to(device, dtype).eval()
+    tokens = tokenizer("", padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    return encoder(tokens.input_ids.to(device))[0]

@@ -1,0 +1,180 @@
+"""What an edit gives back: the image, the way there, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from gooddrag import plots
+from gooddrag.algorithm import State
+from gooddrag.config import DragConfig
+from gooddrag.files import atomic_dir
+from gooddrag.frame import Frame
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+KEEP = ("maps", "latents")
+RED, BLUE = (230, 40, 40), (40, 90, 235)  # handle and target, in every picture of the project
+
+
+@dataclass
+class Operation:
+    """One drag operation g_k, as it ended.
+
+    Attributes:
+        k: 1, 2, ...; t: level; timestep: what the U-Net was told.
+        handles: (l, 2) (x, y) in pixels of the user's image, after its tracking.
+        losses, drag_losses: of its updates: the whole of Eq. 8, and its first term.
+        distances: (l,) L1 distance of each handle's feature to the original one (Fig. 14b).
+        spreads: (l,) standard deviation of each handle's distance map (Fig. 14a).
+        z0_hat: the clean latent that the edit points to now.
+        maps, latent: distance maps and z_t^k, if they were asked for.
+    """
+
+    k: int
+    t: int
+    timestep: int
+    handles: np.ndarray
+    losses: list[float]
+    drag_losses: list[float]
+    distances: list[float]
+    spreads: list[float]
+    z0_hat: Tensor | None
+    maps: list[Tensor] | None = None
+    latent: Tensor | None = None
+
+
+class Recorder:
+    """An observer that turns the loop's events into a list of `Operation`s."""
+
+    def __init__(self, frame: Frame, grid: tuple[int, int], keep: Iterable[str] = ()):
+        self.frame, self.grid, self.keep = frame, grid, set(keep)
+        if unknown := self.keep - set(KEEP):
+            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected {' or '.join(KEEP)}")
+        self.history: list[Operation] = []
+        self._updates: list[State] = []
+
+    def __call__(self, state: State) -> None:
+        if state.event == "update":
+            self._updates.append(state)
+        elif state.event == "track" and state.counted:
+            spreads = [float(m.std()) if m.numel() > 1 else 0.0 for m in state.maps]
+            self.history.append(Operation(
+                state.k, state.t, state.timestep, self.frame.from_grid(state.handles, self.grid),
+                [s.loss for s in self._updates], [s.drag_loss for s in self._updates],
+                [float(m.min()) for m in state.maps], spreads,
+                self._updates[-1].z0_hat if self._updates else None,
+                [m.cpu() for m in state.maps] if "maps" in self.keep else None,
+                state.z.clone() if "latents" in self.keep else None,
+            ))  # fmt: skip
+            self._updates = []
+
+
+@dataclass
+class DragResult:
+    """An edited image and how it came about.
+
+    Attributes:
+        sample: what was asked for.
+        image: PIL RGB of the input's size.
+        tensor: (1, 3, H, W) in [0, 1] at the model's size, before rounding.
+        latent: (1, C, h, w), the edited z_0.
+        handles: (l, 2) final handles, (x, y) in pixels of the input.
+        history: one `Operation` per drag operation.
+    """
+
+    sample: Sample
+    image: Image.Image
+    tensor: Tensor
+    latent: Tensor
+    handles: np.ndarray
+    history: list[Operation] = field(repr=False)
+    config: DragConfig
+    model: DiffusionModel = field(repr=False)
+    frame: Frame = field(repr=False)
+
+    @property
+    def path(self) -> np.ndarray:
+        """(n + 1, l, 2): the handles before and after every drag operation, (x, y) in pixels of the input."""
+        return np.stack([self.sample.handles, *(op.handles for op in self.history)])
+
+    @property
+    def metrics(self) -> dict:
+        """Plain numbers: distances in pixels and, with a known truth, squared errors (images in [0, 1])."""
+        left = np.linalg.norm(self.sample.targets - self.handles, axis=1)
+        asked = np.linalg.norm(self.sample.targets - self.sample.handles, axis=1)
+        metrics = {
+            "model": self.model.label,
+            "size": list(self.sample.image.size),
+            "worked_at": list(self.frame.scaled),
+            "drag_operations": len(self.history),
+            "updates": sum(len(op.losses) for op in self.history),
+            "distance_asked_px": asked.round(2).tolist(),
+            "distance_left_px": left.round(2).tolist(),
+        }
+        inside = np.ones(self.sample.image.size[::-1], bool) if self.sample.mask is None else self.sample.mask
+        before, after = _array(self.sample.image), _array(self.image)
+        if (~inside).any():
+            metrics["damage_outside_mask"] = float(((after - before) ** 2)[~inside].mean())
+        if self.sample.truth is not None and inside.any():
+            truth = _array(self.sample.truth)
+            error, unedited = (float(((x - truth) ** 2)[inside].mean()) for x in (after, before))
+            metrics["truth_error_inside_mask"] = error
+            metrics["truth_error_unedited"] = unedited
+            metrics["truth_error_ratio"] = error / unedited if unedited else None
+        return metrics
+
+    def frames(self, every: int = 1, size: int = 256) -> list[Image.Image]:
+        """The way there as images of the input's aspect: the decoded guess of the result after drag operations.
+
+        Args:
+            every: take every n-th operation; the last one and the result are always there.
+            size: long side in pixels.
+        """
+        scale = size / max(self.sample.image.size)
+        shape = tuple(max(1, round(n * scale)) for n in self.sample.image.size)
+        picked = [op for i, op in enumerate(self.history) if i % every == 0 or i == len(self.history) - 1]
+        images = [(self.sample.image, self.sample.handles)]
+        for op in picked:
+            if op.z0_hat is not None:
+                guess = self.frame.to_image((self.model.decode(op.z0_hat) / 2 + 0.5).clamp(0, 1))
+                images.append((guess, op.handles))
+        images.append((self.image, self.handles))
+        return [self._marked(image, handles, shape) for image, handles in images]
+
+    def _marked(self, image: Image.Image, handles: np.ndarray, shape: tuple[int, int]) -> Image.Image:
+        image = image.resize(shape, Image.Resampling.BICUBIC)
+        draw, r = ImageDraw.Draw(image), max(2, round(max(shape) / 64))
+        scale = np.array(shape) / np.array(self.sample.image.size)
+        for handle, target in zip(handles * scale, self.sample.targets * scale, strict=True):
+            draw.line([*handle, *target], fill="white", width=max(1, r // 2))
+            for (x, y), colour in ((target, BLUE), (handle, RED)):
+                draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
+        return image
+
+    def save(self, folder: str | Path, every: int = 2) -> Path:
+        """Write the edit: result.png (the edited image), overview.png (before, user edit, after, truth), trajectory.gif,
+        metrics.json, and the sample itself, which `Sample.open` reads.
+        """
+        with atomic_dir(folder, argument="folder") as temporary:
+            self.sample.save(temporary)
+            self.image.save(temporary / "result.png")
+            plots.edit_overview(self).savefig(temporary / "overview.png")
+            frames = self.frames(every)
+            palette = [f.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for f in frames]
+            palette[0].save(temporary / "trajectory.gif", save_all=True, append_images=palette[1:], loop=0,
+                            duration=[800] + [80] * (len(palette) - 2) + [1600])  # fmt: skip
+            report = {**self.metrics, "config": asdict(self.config), "handles": self.handles.tolist()}
+            (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return Path(folder)
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    return torch.from_numpy(np.array(image)).double().div(255).numpy()

@@ -1,0 +1,53 @@
+"""What every page of the book has in common: parameters in, a picture and named anchors out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gooddrag.storybook.render import Canvas, Point
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A page of the book. Subclasses are frozen dataclasses of plain numbers; all of the picture follows from them.
+
+    `draw` paints back to front on a canvas of any resolution; `anchors` names the points a hand would grab, in the
+    unit square (x to the right, y down). An edit is `dataclasses.replace(scene, mouth=0.9)`: the anchors before are
+    the handles, the anchors after are the targets, and the rendering after is the truth.
+    """
+
+    @classmethod
+    def sample(cls, rng: random.Random) -> Scene:
+        """A random page of this family."""
+        raise NotImplementedError
+
+    def draw(self, canvas: Canvas) -> None:
+        raise NotImplementedError
+
+    def anchors(self) -> dict[str, Point]:
+        raise NotImplementedError
+
+    def render(self, size: int = 128) -> Tensor:
+        """The picture, (3, size, size), float32 in [-1, 1]."""
+        canvas = Canvas(size)
+        self.draw(canvas)
+        return canvas.tensor()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One kind of change a person could drag.
+
+    Attributes:
+        task: "relocation", "rotation", "rescaling", "removal" or "creation" (the paper's five).
+        change: (scene, rng) -> the scene after the edit.
+        anchors: the points dragged: where they are before are the handles, where they are after the targets.
+    """
+
+    task: str
+    change: Callable[[Scene, random.Random], Scene]
+    anchors: tuple[str, ...]

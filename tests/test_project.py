@@ -1,0 +1,122 @@
+"""The project's own files: what a fresh clone would trip over."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMMANDS = ("pip install -e . && gooddrag demo", 'pip install -e ".[test]" && pytest')
+
+
+def tracked():
+    """What git would commit, so that a virtual environment or a build inside the tree does not count."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_conda_environment_is_in_step_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    *conda, pip = environment["dependencies"]
+    extras = PROJECT["optional-dependencies"]
+    expected = [f"python{PROJECT['requires-python']}", "pip", *PROJECT["dependencies"], *extras["notebooks"]]
+    assert [dependency.replace("pytorch>", "torch>") for dependency in conda] == expected
+    (install,) = pip["pip"]
+    match = re.fullmatch(r"-e \.\[(.+)\]", install)
+    assert set(match[1].split(",")) <= set(extras)
+
+
+def test_readme_has_the_two_commands_and_ci_runs_the_second():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    for command in COMMANDS:
+        assert lines.count(command) == 1
+    assert COMMANDS[1] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_readme_links_lead_somewhere():
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text()):
+            assert (ROOT / link).exists(), f"{document}: {link}"
+
+
+def test_readme_lists_every_notebook():
+    readme = (ROOT / "README.md").read_text()
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"(notebooks/{notebook.name})" in readme, notebook.name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebook_is_stripped_and_asserts(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert "widgets" not in notebook["metadata"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"  # without it JupyterLab stops at a dialogue
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    assert any("assert" in "".join(cell["source"]) for cell in code)
+
+
+def test_no_path_of_one_machine():
+    somebodys = re.compile(r"(?<![\w.])(/(?:home|root|work|farm|opt|tmp|Users)/|[A-Z]:\\)")
+    found = []
+    for path in tracked():
+        if (
+            path.suffix in {".py", ".md", ".ipynb", ".toml", ".yml", ".yaml", ".json", ".txt"}
+            or path.parent.name == ".ci"
+        ):
+            found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in somebodys.finditer(path.read_text(encoding="utf-8"))]
+    assert not found
+
+
+def test_weights_are_safetensors_and_small():
+    files = tracked()
+    assert not [path.name for path in files if path.suffix in {".pt", ".pth", ".pkl", ".bin", ".ckpt"}]
+    assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") < 40e6
+
+
+def test_wheel_holds_the_whole_package(tmp_path):
+    wheel_builder = pytest.importorskip("hatchling.builders.wheel")
+    wheel = next(wheel_builder.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
+    listing = subprocess.run([sys.executable, "-m", "zipfile", "-l", wheel], capture_output=True, text=True, check=True)
+    packed = {line.split()[0] for line in listing.stdout.splitlines()}
+    expected = {str(path.relative_to(ROOT)) for path in tracked() if path.is_relative_to(ROOT / "gooddrag")}
+    assert expected <= packed
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_import_is_light():
+    done = run("import sys, gooddrag; print(*({'torch', 'diffusers', 'matplotlib', 'PIL'} & set(sys.modules)))")
+    assert done.stdout.strip() == "", done
+
+
+def test_no_module_takes_the_place_of_a_function():
+    # importing gooddrag/drag.py would set gooddrag.drag to the module, and `gd.drag(...)` would fail from then on
+    names = run("import gooddrag; print(*gooddrag.__all__)").stdout.split()
+    assert "drag" in names
+    assert not [name for name in names if (ROOT / "gooddrag" / f"{name}.py").exists()]
+
+
+def test_every_public_name_is_there():
+    done = run("import gooddrag as gd; print([getattr(gd, name) for name in gd.__all__]); assert 'drag' in dir(gd)")
+    assert done.returncode == 0, done.stderr
+
+
+def test_unknown_name():
+    done = run("import gooddrag as gd; gd.nothing")
+    assert "has no attribute 'nothing'" in done.stderr
