@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -34,8 +35,12 @@ Seed = Annotated[int, typer.Option(help="Seed of the LoRA's fit; everything else
 def _one_line_errors() -> Iterator[None]:
     """What a user got wrong is one line on stderr and exit code 2, never a traceback; warnings are one line too."""
 
+    shown: set[str] = set()
+
     def show(message, *_args, **_kwargs) -> None:
-        typer.echo(f"note: {message}", err=True)
+        if str(message) not in shown:
+            shown.add(str(message))
+            typer.echo(f"note: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -124,6 +129,31 @@ def drag(
         result = _edit(sample, model, config, seed, output, how, keep_outside)
     typer.echo(json.dumps(result.metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
+
+
+@app.command("train-storybook")
+def train_storybook(
+    output: Output = Path("storybook-weights"),
+    work: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, checkpoints and metrics.jsonl.")] = Path(".training"),
+    minutes: Annotated[float | None, typer.Option(min=0, help="Budget of the U-Net over all sittings.")] = None,
+    ae_minutes: Annotated[float, typer.Option(min=0, help="Budget of the autoencoder over all sittings.")] = 15.0,
+    cooldown: Annotated[
+        float | None, typer.Option(min=0, help="Minutes of falling learning rate at the end, on a branch of its own.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoints in the work folder.")] = True,
+    start: Annotated[Path | None, typer.Option("--from", help="Weights to begin with, with a fresh optimiser.")] = None,
+    export_only: Annotated[bool, typer.Option("--export-only", help="Only write what has been reached.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Annotated[int | None, typer.Option(min=1)] = None,
+) -> None:
+    """Train the embedded model from nothing on the CPU; stop it and start it again as you like."""
+    with _one_line_errors():
+        from gooddrag.storybook.train import train
+
+        command = shlex.join(["gooddrag", *sys.argv[1:]])
+        card = train(output, work=work, minutes=minutes, ae_minutes=ae_minutes, cooldown=cooldown, resume=resume,
+                     start=start, export_only=export_only, seed=seed, threads=threads, command=command)  # fmt: skip
+    typer.echo(json.dumps(card["held_out"], indent=2))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.lora_files import load_lora
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult, Recorder
-from gooddrag.sample import Sample, check_mask, check_points
+from gooddrag.sample import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -109,9 +109,11 @@ class DragEditor:
         config = config or DragConfig()
         if not isinstance(config, DragConfig):
             raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
-        points, mask = check_points(points, self.image.size), check_mask(mask, self.image.size)
+        sample = Sample(self.image, points, mask)
+        points, mask = sample.points, sample.mask
         frame, latent_grid = self.frame, tuple(self.z_0.shape[-2:])
         grid = frame.grid(latent_grid, config.grid)
+        recorder = Recorder(frame, grid, keep)
         task = Task(
             size=grid,
             p_0=frame.to_grid(points[:, 0], grid),
@@ -126,8 +128,6 @@ class DragEditor:
         # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
         keep_outside = keep_outside or (mask is not None and not mask.any())
         trajectory = self.invert(config)
-        recorder = Recorder(frame, grid, keep)
-
         bar = tqdm(total=config.K + config.T, desc="drag", disable=not self.progress, leave=False)
 
         def observe(state: State) -> bool:
@@ -142,7 +142,6 @@ class DragEditor:
         if not torch.isfinite(tensor).all():
             raise FloatingPointError(f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too "
                                      "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
-        sample = Sample(self.image, points, mask)
         return DragResult(
             sample=sample,
             image=_composite(frame.to_image(tensor), sample) if keep_outside else frame.to_image(tensor),

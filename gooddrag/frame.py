@@ -71,7 +71,7 @@ class Frame:
         """1 - M on the latent grid, (1, 1, h, w) float32; the mask (H, W) of the user's size is nonzero where editable.
 
         Resampled as in the released code: nearest to the supervision grid, then nearest to the latent grid. Padding
-        is not editable, except without a mask (None: everything is editable).
+        is what the image's edge next to it is. None: everything is editable.
         """
         if mask is None:
             return torch.zeros(1, 1, *latent_grid)

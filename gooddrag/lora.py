@@ -52,7 +52,9 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
     if config.steps == 0:
         return {}
     unet, generator = model.unet, torch.Generator().manual_seed(seed)
-    adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian", target_modules=TARGETS)
+    half = model.dtype in (torch.float16, torch.bfloat16)
+    adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian",
+                              target_modules=TARGETS)  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # peft draws A from the global generator
         unet.add_adapter(adapter, adapter_name=ADAPTER)
@@ -66,7 +68,7 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
             noise = torch.randn(shape, generator=generator).to(z_0)
             t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
             z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
-            with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=model.dtype in (torch.float16, torch.bfloat16)):
+            with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
                 loss = (model.eps(z_t, t) - noise).square().mean()
             optimiser.zero_grad()
             loss.backward()
@@ -89,7 +91,10 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
                 weight = unet.get_submodule(name).weight
                 a, b = lora[f"{name}.lora_A.weight"].to(weight.device), lora[f"{name}.lora_B.weight"].to(weight.device)
                 accurate = torch.promote_types(weight.dtype, torch.float32)
-                merged = weight.data.to(accurate) + scale * (b.to(accurate) @ a.to(accurate))
+                change = scale * (b.to(accurate) @ a.to(accurate))
+                if change.shape != weight.shape:  # which + might broadcast
+                    raise RuntimeError(f"B A is {tuple(change.shape)}; expected {tuple(weight.shape)}")
+                merged = weight.data.to(accurate) + change
             except (AttributeError, KeyError, RuntimeError) as error:
                 raise ValueError(f"lora: {name} does not fit this model: {error}") from error
             saved.append((weight, weight.data))
@@ -125,6 +130,6 @@ def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = N
     try:
         with atomic_file(path) as temporary:
             save_file(lora, temporary)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
     return lora

@@ -37,7 +37,7 @@ def load_lora(path: str | Path) -> dict[str, Tensor]:
         path = found[0]
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".bin" else load_file(path)
-        raw = dict(raw)
+        raw = {str(key): value for key, value in dict(raw).items()}
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"lora: cannot read {path}: {reason}") from error

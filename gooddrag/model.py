@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor
+from diffusers.utils import logging
+from torch import Tensor, nn
 
 STORYBOOK = Path(__file__).parent / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -42,6 +45,9 @@ class DiffusionModel:
     ):
         if scheduler.config.prediction_type != "epsilon":
             raise ValueError(f"model: {name} predicts {scheduler.config.prediction_type!r}; expected 'epsilon'")
+        if vae.config.latent_channels != unet.config.in_channels:
+            raise ValueError(f"model: {name}'s U-Net takes {unet.config.in_channels} channels; expected its VAE's "
+                             f"{vae.config.latent_channels} (inpainting models do not fit)")  # fmt: skip
         self.name = name
         self.why = f"{name}: asked for"
         self.unet = unet.requires_grad_(False).eval()
@@ -104,7 +110,10 @@ class DiffusionModel:
         return self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
 
     def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
-        """One forward pass: the noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w')."""
+        """One forward pass: the noise prediction, and the output of `unet.up_blocks[block]`, features (B, C', h', w')."""
+        n = len(self.unet.up_blocks)
+        if not -n <= block < n:
+            raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")
         seen: list[Tensor] = []
         hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output))
         try:
@@ -144,12 +153,12 @@ def load_model(
     if dtype is None:
         dtype = torch.float16 if device.type == "cuda" and str(name) != "storybook" else torch.float32
 
-    unet = _part(UNet2DConditionModel, source, "unet")
-    autoencoder = _vae(str(vae), "") if vae else _vae(source, "vae")
+    unet = _part(UNet2DConditionModel, source, "unet", torch_dtype=dtype)
+    autoencoder = _vae(str(vae), "", dtype) if vae else _vae(source, "vae", dtype)
     model = DiffusionModel(
         str(name),
-        unet.to(device, dtype),
-        autoencoder.to(device, dtype),
+        unet.to(device),
+        autoencoder.to(device),
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
     )
@@ -174,17 +183,35 @@ def _part(cls, source: str, subfolder: str, **kwargs):
     if Path(source).is_dir() and not Path(where).is_dir():
         raise ValueError(f"model: {where} is missing; expected a folder in diffusers' layout with {subfolder}/")
     try:
-        return cls.from_pretrained(source, subfolder=subfolder or None, **kwargs)
+        with _quiet():
+            if not issubclass(cls, nn.Module):
+                return cls.from_pretrained(source, subfolder=subfolder or None, **kwargs)
+            part, info = cls.from_pretrained(source, subfolder=subfolder or None, output_loading_info=True, **kwargs)
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} among them")
+        return part
     except Exception as error:
         # diffusers, transformers, safetensors and the Hub client raise a dozen types here; all mean the same to a user.
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"model: cannot load {where}: {reason}") from error
 
 
-def _vae(source: str, subfolder: str) -> AutoencoderKL | AutoencoderTiny:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """diffusers' loading notes concern its own file formats; what concerns a user is raised above."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _vae(source: str, subfolder: str, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
     config = Path(source, subfolder, "config.json")
-    tiny = config.is_file() and json.loads(config.read_text()).get("_class_name") == "AutoencoderTiny"
-    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder)
+    # The class name is only looked for: whether the file is sound, from_pretrained says.
+    tiny = config.is_file() and '"AutoencoderTiny"' in config.read_text(errors="replace")
+    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder, torch_dtype=dtype)
 
 
 def _scheduler(source: str) -> DDIMScheduler:

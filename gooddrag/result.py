@@ -138,6 +138,8 @@ class DragResult:
             every: take every n-th operation; the last one and the result are always there.
             size: long side in pixels.
         """
+        if every < 1:
+            raise ValueError(f"every: {every}; expected 1 or more")
         scale = size / max(self.sample.image.size)
         shape = tuple(max(1, round(n * scale)) for n in self.sample.image.size)
         picked = [op for i, op in enumerate(self.history) if i % every == 0 or i == len(self.history) - 1]
@@ -160,8 +162,8 @@ class DragResult:
         return image
 
     def save(self, folder: str | Path, every: int = 2) -> Path:
-        """Write the edit: result.png (the edited image), overview.png (before, user edit, after, truth), trajectory.gif,
-        metrics.json, and the sample itself, which `Sample.open` reads.
+        """Write the edit: result.png (the edited image), overview.png (before, user edit, after, truth),
+        trajectory.gif, metrics.json, and the sample itself, which `Sample.open` reads.
         """
         with atomic_dir(folder, argument="folder") as temporary:
             self.sample.save(temporary)

@@ -114,9 +114,8 @@ def draw_mask(before: Tensor, after: Tensor, points: np.ndarray) -> np.ndarray:
     changed = np.pad(((before - after).abs().amax(0) > 0.04).numpy(), margin)
     for x0, y0, x1, y1 in points.reshape(-1, 4):  # the way from each handle to its target is brushed over too
         t = np.linspace(0, 1, 2 * size)
-        changed[np.rint(y0 + t * (y1 - y0)).astype(int) + margin, np.rint(x0 + t * (x1 - x0)).astype(int) + margin] = (
-            True
-        )
+        rows, columns = np.rint(y0 + t * (y1 - y0)).astype(int), np.rint(x0 + t * (x1 - x0)).astype(int)
+        changed[rows + margin, columns + margin] = True
     closed = ~_grow(~_grow(changed, 0.1 * size), 0.05 * size)  # bays narrower than the brush are filled
     smooth = _fill(closed, margin).astype(np.float32)
     for _ in range(2):

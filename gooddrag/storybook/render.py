@@ -309,6 +309,10 @@ class Canvas:
         paint = background if callable(background) else flat(background)
         self.image = paint(self.x, self.y, torch.zeros(size, size)).expand(3, size, size).clone()
 
+    def fill(self, paint: Paint) -> None:
+        """The whole picture in one paint (cheaper than a shape: no edges); it may be constant along x or y."""
+        self.image[:] = paint(self.x, self.y, self.x)
+
     def _window(self, box: tuple[float, float, float, float], pad: float) -> tuple[slice, slice]:
         x0, y0, x1, y1 = box
         lo = [min(max(int((v - pad) * self.size), 0), self.size) for v in (y0, x0)]
@@ -341,6 +345,15 @@ class Canvas:
     def shadow(self, shape: Shape, strength: float = 0.3, offset: Point = (0.012, 0.02), soft: float = 0.012) -> None:
         """A soft shadow of `shape`, cast away from the light, onto what is already there."""
         self.paint(shape.shift(*offset), (0.05, 0.05, 0.12), alpha=strength, soft=soft)
+
+    def pool(self, centre: Point, rx: float, ry: float, colour: Colour = (0.06, 0.06, 0.1), strength: float = 0.5) -> None:
+        """A soft flat spot, half as strong at its half axes rx, ry: the shadow where something touches the ground."""
+        (cx, cy), n = centre, 2.0
+        rows, cols = self._window((cx - n * rx, cy - n * ry, cx + n * rx, cy + n * ry), 0.0)
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            return
+        r2 = ((self.x[:, cols] - cx) / rx) ** 2 + ((self.y[rows] - cy) / ry) ** 2
+        self.image[:, rows, cols].lerp_(rgb(colour), strength * torch.exp(-0.7 * r2 * r2.sqrt()))
 
     def glow(self, centre: Point, radius: float, colour: Colour, strength: float = 0.6) -> None:
         """Light added around a point, falling off as a Gaussian of width `radius`."""

@@ -1,0 +1,150 @@
+import math
+from dataclasses import FrozenInstanceError, fields
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gooddrag.config import DragConfig, LoraConfig
+
+HINTS = get_type_hints(DragConfig)
+NAMES = [f.name for f in fields(DragConfig)]
+CHOICES = [n for n in NAMES if get_origin(HINTS[n]) is Literal]
+SWITCHES = [n for n in NAMES if HINTS[n] is bool]
+NUMBERS = [n for n in NAMES if n not in CHOICES and n not in SWITCHES]
+
+
+def test_default_is_the_released_benchmark():
+    c = DragConfig()
+    assert c == DragConfig.released() == DragConfig.preset("released")
+    assert (c.num_steps, c.strength, c.K, c.B, c.J, c.r1, c.r2, c.beta) == (50, 0.75, 70, 10, 3, 4, 12, 4)
+    assert (c.lam, c.lr, c.stop_distance, c.stop_unmoved, c.feature_block, c.grid) == (0.1, 0.02, 2, 5, -2, "latent4")
+    assert (c.drag_scale, c.capped_step, c.skip_distance, c.tracking) == ("released", True, 2, "stale")
+    assert (c.adam, c.inversion, c.reference, c.masactrl_start) == ("per_step", "destination", "denoised", 10)
+    assert c.aldd and c.ip and c.masactrl and c.track_at_start
+
+
+def test_paper_is_what_is_printed():
+    c = DragConfig.paper()
+    assert (c.lam, c.feature_block, c.grid, c.drag_scale, c.capped_step) == (0.2, -1, "image", "sum", False)
+    assert (c.tracking, c.tracking_reference, c.inversion, c.track_at_start) == ("updated", "initial", "source", False)
+    assert c.stop_distance is None and c.stop_unmoved is None and c.skip_distance == 0
+    assert c.aldd and c.ip and c.schedule == [10] * 7 and c.T == 38
+
+
+def test_dragdiffusion_and_its_star():
+    c = DragConfig.dragdiffusion()
+    assert (c.T, c.schedule, c.J, c.r1, c.r2, c.beta, c.lr, c.lam) == (35, [80], 1, 1, 3, 1, 0.01, 0.1)
+    assert (c.aldd, c.ip, c.drag_scale, c.adam, c.capped_step) == (False, False, "dragdiffusion", "once", False)
+    assert DragConfig.dragdiffusion(K=210).schedule == [210]
+
+
+@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion"])
+def test_presets_take_changes(name):
+    assert DragConfig.preset(name, K=20, lam=0.5) == getattr(DragConfig, name)(K=20, lam=0.5)
+    assert DragConfig.preset(name, K=20).K == 20
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match=r"^preset: 'papyrus'; expected one of released, paper, dragdiffusion$"):
+        DragConfig.preset("papyrus")
+
+
+def test_level_that_is_dragged_from():
+    assert DragConfig().T == 38
+    assert DragConfig(strength=0.7).T == 35
+    assert DragConfig(num_steps=1, strength=0.01, K=1).T == 1
+
+
+def test_schedule():
+    assert DragConfig().schedule == [10] * 7
+    assert DragConfig(K=23, B=10).schedule == [10, 10, 3]
+    assert DragConfig(K=3, B=10).schedule == [3]
+    assert DragConfig(aldd=False).schedule == [70]
+    assert DragConfig(K=0).schedule == DragConfig(K=0, aldd=False).schedule == []
+
+
+@settings(max_examples=50)
+@given(K=st.integers(0, 200), B=st.integers(1, 200), num_steps=st.integers(1, 60), strength=st.floats(0.01, 1))
+def test_schedule_splits_K(K, B, num_steps, strength):
+    T = max(1, round(strength * num_steps))
+    settings = dict(K=K, B=B, num_steps=num_steps, strength=strength)
+    if math.ceil(K / B) > T:
+        with pytest.raises(ValueError, match=rf"^K: {K} drag operations at B = {B} need .* gives {T}$"):
+            DragConfig(**settings)
+        assert DragConfig(aldd=False, **settings).schedule == [K]
+        return
+    schedule = DragConfig(**settings).schedule
+    assert sum(schedule) == K
+    assert len(schedule) <= T
+    assert all(n == B for n in schedule[:-1]) and all(1 <= n <= B for n in schedule)
+
+
+def test_fields_cover_everything():
+    assert set(NUMBERS) == set(DragConfig.RANGES)
+    assert set(CHOICES) | set(SWITCHES) | set(NUMBERS) == set(NAMES)
+    assert {f.name for f in fields(LoraConfig)} == set(LoraConfig.RANGES)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", ["", "nonsense", None, 1, True, []])
+def test_wrong_choice(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: .*; expected one of '{get_args(HINTS[name])[0]}', "):
+        DragConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", [0, 1, None, "yes", 1.0])
+def test_switches_are_bools(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: .*; expected True or False$"):
+        DragConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_checked(name):
+    low, high = DragConfig.RANGES[name]
+    whole = "float" not in str(HINTS[name])
+    bad = [True, False, "3", math.nan, math.inf, -math.inf, low - 1, high + 1, 10**400, [1], 1j]
+    bad += [low + 0.5] if whole else []
+    bad += [] if "None" in str(HINTS[name]) else [None]
+    for value in bad:
+        with pytest.raises(ValueError, match=rf"^{name}: .*; expected a (whole )?number from"):
+            DragConfig(**{name: value})
+    for value in (low, high):  # aldd=False: K alone decides nothing about the number of steps
+        assert getattr(DragConfig(**{"aldd": False, name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", ["stop_distance", "stop_unmoved"])
+def test_no_early_stop(name):
+    assert getattr(DragConfig(**{name: None}), name) is None
+
+
+def test_float_field_takes_an_int_but_an_int_field_no_float():
+    assert DragConfig(beta=3).beta == 3
+    with pytest.raises(ValueError, match=r"^J: 3.0; expected a whole number from 1 to 1000$"):
+        DragConfig(J=3.0)
+
+
+def test_frozen_and_hashable():
+    with pytest.raises(FrozenInstanceError):
+        DragConfig().K = 3
+    with pytest.raises(FrozenInstanceError):
+        LoraConfig().rank = 3
+    assert hash(DragConfig()) == hash(DragConfig.released())
+
+
+def test_unknown_field():
+    with pytest.raises(TypeError, match="lambda_"):
+        DragConfig(lambda_=1)
+    with pytest.raises(TypeError, match="lambda_"):
+        DragConfig.paper(lambda_=1)
+
+
+def test_lora_defaults_and_checks():
+    c = LoraConfig()
+    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, 5e-4, 4)
+    assert LoraConfig(steps=0).steps == 0
+    for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
+        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
+            LoraConfig(**bad)

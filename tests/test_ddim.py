@@ -1,0 +1,146 @@
+import pytest
+import torch
+from diffusers import DDIMInverseScheduler, DDIMScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import random
+
+from gooddrag.ddim import Schedule, add_noise, denoise, invert, predict_z0, step
+from gooddrag.model import SD_DDIM
+
+SCHEDULER = DDIMScheduler(**SD_DDIM)
+SD = Schedule(SCHEDULER.alphas_cumprod)
+
+
+def stub(z_t, timestep):
+    """A noise predictor that depends on both of its arguments."""
+    return torch.tanh(z_t) * (0.2 + timestep / 1000)
+
+
+def constant(z_t, timestep):
+    return torch.linspace(-1, 1, z_t.numel(), dtype=z_t.dtype).reshape(z_t.shape)
+
+
+def test_released_levels():
+    assert SD.strength_to_level(0.75) == 38
+    assert SD.timestep(38) == 741
+    assert SD.timestep(38 - 6) == 621  # the last of 7 dragged steps
+    assert SD.strength_to_level(0.7) == 35 and SD.timestep(35) == 681  # DragDiffusion
+    assert [SD.timestep(t) for t in (1, 2, 50)] == [1, 21, 981]
+    assert SD.timestep(0) == 0 and SD.alpha(0) == SCHEDULER.final_alpha_cumprod == SCHEDULER.alphas_cumprod[0]
+
+
+def test_strength_never_gives_no_level():
+    assert Schedule(SCHEDULER.alphas_cumprod, num_steps=4).strength_to_level(0.01) == 1
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 6, 7, 30, 50, 199, 500, 999])
+def test_grid_is_diffusers(num_steps):
+    SCHEDULER.set_timesteps(num_steps)
+    schedule = Schedule(SCHEDULER.alphas_cumprod, num_steps)
+    assert [schedule.timestep(t) for t in range(num_steps, 0, -1)] == SCHEDULER.timesteps.tolist()
+
+
+def test_grid_stays_inside_the_training_steps():
+    schedule = Schedule(SCHEDULER.alphas_cumprod, 1000)
+    assert schedule.timestep(1000) == 999  # diffusers' own grid says 1000, which is not in its table
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 1001])
+def test_num_steps_out_of_range(num_steps):
+    with pytest.raises(ValueError, match=rf"^num_steps: {num_steps}; expected 1 to 1000$"):
+        Schedule(SCHEDULER.alphas_cumprod, num_steps)
+
+
+@settings(max_examples=20)
+@given(t=st.integers(1, 50), seed=st.integers(0, 99))
+def test_denoising_step_is_diffusers(t, seed):
+    SCHEDULER.set_timesteps(50)
+    z, eps = random(1, 4, 3, 3, seed=seed), random(1, 4, 3, 3, seed=seed + 100)
+    want = SCHEDULER.step(eps, SD.timestep(t), z).prev_sample
+    torch.testing.assert_close(step(z, eps, SD.alpha(t), SD.alpha(t - 1)), want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("T", [1, 38])
+def test_inversion_is_diffusers(T):
+    inverse = DDIMInverseScheduler(**SD_DDIM)
+    inverse.set_timesteps(50)
+    z = want = random(1, 4, 3, 3)
+    got = list(invert(stub, z, SD, T))
+    assert len(got) == T
+    told = inverse.timesteps.tolist()[:T]
+    assert told == [SD.timestep(t) for t in range(1, T + 1)]  # the U-Net is told the destination
+    for timestep, mine in zip(told, got, strict=True):
+        want = inverse.step(stub(want, timestep), timestep, want).prev_sample
+        torch.testing.assert_close(mine, want, rtol=0, atol=1e-10)
+
+
+@settings(max_examples=20)
+@given(t=st.integers(1, 50), seed=st.integers(0, 99))
+def test_equation_3_as_printed(t, seed):
+    """z_t = sqrt(a_t) ((z_{t-1} - sqrt(1 - a_{t-1}) eps) / sqrt(a_{t-1})) + sqrt(1 - a_t) eps."""
+    z, eps = random(1, 4, 2, 2, seed=seed), random(1, 4, 2, 2, seed=seed + 100)
+    a, a_prev = SD.alpha(t), SD.alpha(t - 1)
+    printed = a.sqrt() * (z - (1 - a_prev).sqrt() * eps) / a_prev.sqrt() + (1 - a).sqrt() * eps
+    torch.testing.assert_close(step(z, eps, a_prev, a), printed, rtol=0, atol=1e-6)
+
+
+def test_told_time_steps():
+    told = []
+
+    def listen(z, timestep):
+        told.append(timestep)
+        return z
+
+    z = random(1, 1, 1, 1)
+    for at, want in (("destination", [1, 21, 41]), ("source", [0, 1, 21])):
+        told.clear()
+        list(invert(listen, z, SD, 3, at))
+        assert told == want
+    told.clear()
+    list(denoise(listen, z, SD, 3))
+    assert told == [41, 21, 1]
+
+
+@pytest.mark.parametrize("at", ["destination", "source"])
+@settings(max_examples=20)
+@given(T=st.integers(1, 50), seed=st.integers(0, 99))
+def test_constant_noise_comes_back(at, T, seed):
+    z_0 = random(1, 4, 2, 2, seed=seed)
+    z_T = list(invert(constant, z_0, SD, T, at))[-1]
+    path = list(denoise(constant, z_T, SD, T))
+    assert len(path) == T
+    torch.testing.assert_close(path[-1], z_0, rtol=0, atol=1e-12)
+    if T > 20:
+        assert not torch.allclose(z_T, z_0, atol=0.1)
+
+
+def test_inversion_is_lazy_and_checked():
+    z = random(1, 4, 2, 2)
+    with pytest.raises(ValueError, match=r"^at: 'both'; expected 'destination' or 'source'$"):
+        next(invert(stub, z, SD, 3, "both"))
+    for T in (0, 51):
+        with pytest.raises(ValueError, match=rf"^T: {T}; expected 1 to 50$"):
+            next(invert(stub, z, SD, T))
+
+
+def test_noising_and_its_inverse():
+    z_0, noise = random(2, 4, 2, 2), random(2, 4, 2, 2, seed=1)
+    for t in (0, 10, 50):
+        z_t = add_noise(z_0, noise, SD.alpha(t))
+        torch.testing.assert_close(z_t, SD.alpha(t) ** 0.5 * z_0 + (1 - SD.alpha(t)) ** 0.5 * noise)
+        torch.testing.assert_close(predict_z0(z_t, noise, SD.alpha(t)), z_0, rtol=0, atol=1e-10)
+    timesteps = torch.tensor([741, 1])
+    want = SCHEDULER.add_noise(z_0, noise, timesteps)
+    got = add_noise(z_0, noise, SD.alphas_cumprod[timesteps][:, None, None, None])
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)
+
+
+def test_step_to_the_same_level_is_nothing():
+    z, eps = random(1, 4, 2, 2), random(1, 4, 2, 2, seed=1)
+    torch.testing.assert_close(step(z, eps, SD.alpha(20), SD.alpha(20)), z, rtol=0, atol=1e-12)
+
+
+def test_denoising_keeps_no_graph():
+    z = random(1, 4, 2, 2).requires_grad_()
+    assert not any(step_.requires_grad for step_ in denoise(stub, z, SD, 3))

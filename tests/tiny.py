@@ -1,0 +1,42 @@
+"""A random model of storybook's shape, small enough to drag in a moment, and what the tests use it with."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from PIL import Image
+
+DATA = Path(__file__).parent / "data"
+TINY_SD = DATA / "conformance" / "tiny-sd"
+NATIVE = 64  # px: sample_size 16 times the VAE's 4
+
+
+def save_tiny(folder: Path, seed: int = 0) -> Path:
+    """Write AutoencoderTiny (4x), UNet2DConditionModel (8, 16, 16; one layer a block; no text) and DDIMScheduler."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16, 16), layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4, attention_head_dim=4, cross_attention_dim=8,
+        )  # fmt: skip
+        vae = AutoencoderTiny(
+            encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), latent_channels=4,
+            num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1),
+        )  # fmt: skip
+    unet.save_pretrained(folder / "unet")
+    vae.save_pretrained(folder / "vae")
+    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    return folder
+
+
+def picture(size: tuple[int, int] = (64, 64), seed: int = 0) -> Image.Image:
+    """Smooth random colours, RGB."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
