@@ -110,7 +110,7 @@ class DiffusionModel:
         return self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
 
     def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
-        """One forward pass: the noise prediction, and the output of `unet.up_blocks[block]`, features (B, C', h', w')."""
+        """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w')."""
         n = len(self.unet.up_blocks)
         if not -n <= block < n:
             raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")

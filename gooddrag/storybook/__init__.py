@@ -1,7 +1,7 @@
 """The storybook world: a picture book drawn by a program, at any size, whose every edit has a known truth.
 
-    page = storybook.sample(7)            # a scene; page.render(512) is its picture
-    task = storybook.edit(7)              # a Sample: picture, handles and targets, mask, and the true edited picture
+`sample(7)` is a page: `sample(7).render(512)` its picture. `edit(7)` is an editing task, a `gooddrag.sample.Sample`:
+picture, handles and targets, mask, and the true edited picture.
 """
 
 from gooddrag.storybook.book import FAMILIES, WORLD_VERSION, sample

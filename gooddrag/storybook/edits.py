@@ -23,7 +23,7 @@ EDITS: dict[str, dict[str, Edit]] = {
     "portrait": portraits.EDITS,
     "object": objects.EDITS,
 }
-TASKS = ("relocation", "rotation", "rescaling", "removal", "creation")
+TASKS = {"relocation": 30, "rotation": 20, "rescaling": 20, "removal": 15, "creation": 15}  # and their shares
 COMPOSITION = {"animal": 58, "painting": 5, "landscape": 16, "plant": 5, "portrait": 6, "object": 10}  # Drag100's
 FIRST_SEED = 10**9  # of the edits; training pages have smaller seeds
 SHORTEST, LONGEST, MARGIN = 0.04, 0.18, 0.04  # of a drag and of its points to the frame, picture sides
@@ -42,20 +42,25 @@ def plan(seed: int, category: str | None = None, task: str | None = None) -> tup
     if task is not None and task not in TASKS:
         raise ValueError(f"task: {task!r}; one of {', '.join(TASKS)} is expected")
     rng = random.Random(FIRST_SEED + seed)
-    shares = {c: n for c, n in COMPOSITION.items() if task is None or any(e.task == task for e in EDITS[c].values())}
-    drawn = rng.choices(list(shares), list(shares.values()))[0]
-    category = category or drawn
-    names = [name for name, e in EDITS[category].items() if task in (None, e.task)]
-    if not names:
-        known = ", ".join(sorted({e.task for e in EDITS[category].values()}))
-        raise ValueError(f"task: {task!r}; one of {category}'s, {known}, is expected")
-    name = rng.choice(names)
+    category = category or _draw(rng, {c: n for c, n in COMPOSITION.items() if task is None or task in _tasks(c)})
+    if task is not None and task not in _tasks(category):
+        raise ValueError(f"task: {task!r}; one of {category}'s, {', '.join(_tasks(category))}, is expected")
+    task = task or _draw(rng, {t: n for t, n in TASKS.items() if t in _tasks(category)})
+    name = rng.choice([name for name, kind in EDITS[category].items() if kind.task == task])
     for _ in range(5000):
         before = FAMILIES[category].sample(rng)
         after = EDITS[category][name].change(before, rng)
         if _fits(before, after, EDITS[category][name].anchors):
             return category, name, before, after
     raise RuntimeError(f"{category}, {name}: no page found where this edit fits the frame")
+
+
+def _draw(rng: random.Random, shares: dict[str, int]) -> str:
+    return rng.choices(list(shares), list(shares.values()))[0]
+
+
+def _tasks(category: str) -> list[str]:
+    return sorted({kind.task for kind in EDITS[category].values()})
 
 
 def _ends(before: Scene, after: Scene, names: tuple[str, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Things on a table or a floor: a mug, a desk lamp, a chair, a clock. Lengths in picture sides, angles in radians."""
+"""Things that stand: a mug, an alarm clock, a little house. Lengths in picture sides, angles in radians."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import random
 from dataclasses import dataclass
 
 from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.plant_parts import cylinder
-from gooddrag.storybook.render import (Canvas, Colour, Point, Pose, box, capsule, ellipse, gradient, hsv, mix, polygon,
-                                       polyline, shaded)  # fmt: skip
-from gooddrag.storybook.vehicles import CREAM, IRON, WHITE, toy, toy_hue
-
-WOODS = ((0.78, 0.56, 0.34), (0.62, 0.4, 0.25), (0.9, 0.74, 0.52))
+from gooddrag.storybook.render import (
+    Canvas,
+    Point,
+    Pose,
+    box,
+    ellipse,
+    gradient,
+    hsv,
+    mix,
+    polygon,
+    polyline,
+    shaded,
+)
+from gooddrag.storybook.toys import CREAM, GLASS, IRON, WHITE, cylinder, toy, toy_hue
 
 
 @dataclass(frozen=True)
@@ -31,135 +39,47 @@ class Mug:
 
     @classmethod
     def sample(cls, rng: random.Random) -> Mug:
-        return cls(rng.uniform(0.38, 0.56), rng.uniform(0.82, 0.92), rng.uniform(0.13, 0.19), rng.uniform(0.26, 0.48), rng.uniform(0.5, 1.1),
-                   rng.uniform(0.25, 0.75), rng.choice((0.0, rng.uniform(0.5, 1.0))), toy_hue(rng))  # fmt: skip
+        return cls(
+            rng.uniform(0.38, 0.56),
+            rng.uniform(0.82, 0.92),
+            rng.uniform(0.13, 0.19),
+            rng.uniform(0.26, 0.48),
+            rng.uniform(0.5, 1.1),
+            rng.uniform(0.25, 0.75),
+            rng.choice((0.0, rng.uniform(0.5, 1.0))),
+            toy_hue(rng),
+        )
 
     def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
         x, w, h, top, tone = self.x, self.width, self.height, self.y - self.height, mix(toy(self.hue), WHITE, 0.12)
         canvas.pool((x + 0.04, self.y), 1.35 * w, 0.04, backdrop.ground(tone))
         reach = self.handle * w
-        ring = ellipse((x + w, self.y - 0.52 * h), reach, 0.3 * h) - ellipse((x + w, self.y - 0.52 * h), reach - 0.05, 0.3 * h - 0.05)
+        ring = ellipse((x + w, self.y - 0.52 * h), reach, 0.3 * h) - ellipse(
+            (x + w, self.y - 0.52 * h), reach - 0.05, 0.3 * h - 0.05
+        )
         canvas.paint(ring, shaded(mix(tone, (0.1, 0.05, 0.15), 0.12), ring, depth=0.2, rim=0.2, rim_width=0.012))
         body = box((x, self.y - 0.5 * h), 2 * w, h, 0.025) | ellipse((x, self.y - 0.02), w, 0.035)
         canvas.paint(body, cylinder(tone, x, w))
-        canvas.paint(box((x, top + (1 - self.band) * h), 2 * w, 0.16 * h), cylinder(mix(CREAM, tone, 0.1), x, w), clip=body)
+        canvas.paint(
+            box((x, top + (1 - self.band) * h), 2 * w, 0.16 * h), cylinder(mix(CREAM, tone, 0.1), x, w), clip=body
+        )
         canvas.paint(ellipse((x, top), w, 0.042), mix(tone, WHITE, 0.4))
         canvas.paint(ellipse((x, top), w - 0.016, 0.031), mix(tone, (0.1, 0.05, 0.1), 0.45))
         canvas.paint(ellipse((x, top + 0.008), w - 0.026, 0.024), (0.36, 0.2, 0.12))
         if self.steam > 0:
             for dx, phase in ((-0.35, 0.0), (0.3, 2.0)):
-                line = [(x + dx * w + 0.02 * math.sin(1.3 * i + phase), top - 0.03 - 0.04 * i * self.steam) for i in range(5)]
+                line = [
+                    (x + dx * w + 0.02 * math.sin(1.3 * i + phase), top - 0.03 - 0.04 * i * self.steam)
+                    for i in range(5)
+                ]
                 canvas.paint(polyline(line, 0.014, 0.005), WHITE, alpha=0.45, soft=0.006)
 
     def anchors(self) -> dict[str, Point]:
-        return {"mug": (self.x, self.y - 0.4 * self.height), "rim": (self.x, self.y - self.height),
-                "handle": (self.x + self.width + self.handle * self.width - 0.025, self.y - 0.52 * self.height)}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """A desk lamp. (x, y): its foot; arm: length of each half of the arm; lean: of the lower half; elbow: turn between
-    the halves; head: direction of the shade (0: straight down, positive: to the left); size: length of the shade; on: lit."""
-
-    x: float
-    y: float
-    arm: float
-    lean: float
-    elbow: float
-    head: float
-    size: float
-    hue: float
-    on: bool
-
-    @classmethod
-    def sample(cls, rng: random.Random) -> Lamp:
-        return cls(rng.uniform(0.3, 0.45), rng.uniform(0.86, 0.93), rng.uniform(0.27, 0.35), rng.uniform(-0.5, 0.1), rng.uniform(0.5, 1.4),
-                   rng.uniform(-0.9, 0.6), rng.uniform(0.24, 0.3), toy_hue(rng), rng.random() < 0.6)  # fmt: skip
-
-    def joints(self) -> tuple[Point, Point, Point]:
-        foot = (self.x, self.y - 0.03)
-        elbow = (foot[0] + self.arm * math.sin(self.lean), foot[1] - self.arm * math.cos(self.lean))
-        a = self.lean + self.elbow
-        return foot, elbow, (elbow[0] + self.arm * math.sin(a), elbow[1] - self.arm * math.cos(a))
-
-    def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
-        (foot, elbow, top), tone = self.joints(), toy(self.hue)
-        canvas.pool((self.x + 0.03, self.y + 0.01), 0.18, 0.036, backdrop.ground(tone))
-        base = ellipse((self.x, self.y - 0.012), 0.13, 0.034)
-        canvas.paint(base, shaded(mix(tone, (0.1, 0.08, 0.15), 0.15), base, depth=0.3))
-        for a, b in ((foot, elbow), (elbow, top)):
-            rod = capsule(a, b, 0.014)
-            canvas.shadow(rod, 0.15, (0.008, 0.012), 0.006)
-            canvas.paint(rod, shaded((0.72, 0.73, 0.76), rod, depth=0.1, rim=0.25, rim_width=0.008))
-        for joint in (elbow, top):
-            canvas.paint(knob := ellipse(joint, 0.026), shaded(IRON, knob, depth=0.4))
-        pose, s = Pose(top, self.head, self.size), self.size
-        if self.on:
-            canvas.glow(pose(0, 0.95), 0.1, (1.0, 0.9, 0.6), 0.75)
-        bulb = pose.ellipse(0, 0.72, 0.2)
-        canvas.paint(bulb, (1.0, 0.95, 0.75) if self.on else (0.85, 0.86, 0.86))
-        shade = polygon([pose(-0.17, -0.12), pose(0.17, -0.12), pose(0.56, 0.68), pose(-0.56, 0.68)], 0.05 * s)
-        canvas.shadow(shade, 0.18, (0.01, 0.016), 0.01)
-        canvas.paint(shade, gradient(mix(tone, WHITE, 0.22), mix(tone, (0.1, 0.04, 0.15), 0.32), pose(-0.45, 0.3), pose(0.5, 0.35)))
-        canvas.paint(pose.capsule((-0.56, 0.68), (0.56, 0.68), 0.055), mix(tone, WHITE, 0.45 if self.on else 0.2))
-
-    def anchors(self) -> dict[str, Point]:
-        _, elbow, top = self.joints()
-        pose = Pose(top, self.head, self.size)
-        return {"lamp_head": pose(0, 0.3), "elbow": elbow, "left_shade": pose(-0.5, 0.62), "right_shade": pose(0.5, 0.62),
-                "foot": (self.x, self.y - 0.012)}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Chair:
-    """A chair seen a little from its right. (x, y): middle of its front feet; width; seat: its height; back: height of
-    the back above the seat; recline: lean of the back; wood: colour; hue: of the cushion."""
-
-    x: float
-    y: float
-    width: float
-    seat: float
-    back: float
-    recline: float
-    wood: Colour
-    hue: float
-
-    @classmethod
-    def sample(cls, rng: random.Random) -> Chair:
-        return cls(rng.uniform(0.4, 0.6), rng.uniform(0.87, 0.94), rng.uniform(0.28, 0.38), rng.uniform(0.24, 0.34), rng.uniform(0.2, 0.42),
-                   rng.uniform(-0.3, 0.12), rng.choice(WOODS), toy_hue(rng))  # fmt: skip
-
-    def frame(self) -> Pose:
-        """The back's own frame: its foot at the rear of the seat, upwards -1."""
-        return Pose((self.x - 0.02, self.y - self.seat - 0.045), self.recline, 1.0)
-
-    def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
-        x, w, top, back = self.x, self.width, self.y - self.seat, self.frame()
-        dark = mix(self.wood, (0.1, 0.04, 0.05), 0.35)
-        canvas.pool((x + 0.04, self.y - 0.02), 0.7 * w, 0.05, backdrop.ground(dark))
-        for side in (-1, 1):
-            canvas.paint(capsule((x - 0.02 + side * 0.4 * w, top), (x - 0.02 + side * 0.42 * w, self.y - 0.06), 0.018, 0.014), dark)
-        for side in (-1, 1):
-            post = back.capsule((side * 0.42 * w, 0.03), (side * 0.42 * w, -self.back), 0.02)
-            canvas.paint(post, shaded(self.wood, post, depth=0.1, rim=0.2, rim_width=0.01))
-        for k in (0.35, 0.62):
-            slat = back.capsule((-0.4 * w, -k * self.back), (0.4 * w, -k * self.back), 0.013)
-            canvas.paint(slat, mix(self.wood, dark, 0.35))
-        rail = back.box(0, -self.back, 0.98 * w, 0.075, 0.03)
-        canvas.paint(rail, shaded(self.wood, rail, depth=0.2, rim=0.15, rim_width=0.012))
-        for side in (-1, 1):
-            leg = capsule((x + side * 0.46 * w, top + 0.02), (x + side * 0.49 * w, self.y), 0.022, 0.016)
-            canvas.paint(leg, shaded(self.wood, leg, depth=0.1, rim=0.2, rim_width=0.01))
-        seat = polygon([(x - 0.5 * w, top + 0.03), (x + 0.5 * w, top + 0.03), (x + 0.42 * w, top - 0.05), (x - 0.46 * w, top - 0.05)], 0.02)
-        canvas.shadow(seat, 0.25, (0.0, 0.02), 0.01)
-        canvas.paint(seat, shaded(mix(self.wood, dark, 0.2), seat, depth=0.2))
-        cushion = box((x - 0.01, top - 0.022), 0.94 * w, 0.075, 0.036)
-        canvas.paint(cushion, shaded(mix(toy(self.hue), WHITE, 0.15), cushion, depth=0.2, rim=0.18, rim_width=0.015))
-
-    def anchors(self) -> dict[str, Point]:
-        back = self.frame()
-        return {"back": back(0, -self.back), "seat": (self.x, self.y - self.seat), "left_leg": (self.x - 0.48 * self.width, self.y - 0.04),
-                "right_leg": (self.x + 0.48 * self.width, self.y - 0.04)}  # fmt: skip
+        return {
+            "mug": (self.x, self.y - 0.4 * self.height),
+            "rim": (self.x, self.y - self.height),
+            "handle": (self.x + self.width + self.handle * self.width - 0.025, self.y - 0.52 * self.height),
+        }
 
 
 @dataclass(frozen=True)
@@ -178,8 +98,15 @@ class Clock:
     @classmethod
     def sample(cls, rng: random.Random) -> Clock:
         size = rng.uniform(0.21, 0.29)
-        return cls(rng.uniform(0.42, 0.58), rng.uniform(0.52, 0.6), size, rng.uniform(0, math.tau), rng.uniform(0, math.tau), rng.uniform(0.0, 1.0),
-                   toy_hue(rng))  # fmt: skip
+        return cls(
+            rng.uniform(0.42, 0.58),
+            rng.uniform(0.52, 0.6),
+            size,
+            rng.uniform(0, math.tau),
+            rng.uniform(0, math.tau),
+            rng.uniform(0.0, 1.0),
+            toy_hue(rng),
+        )
 
     def bell(self, side: int) -> Pose:
         return Pose((self.x, self.y), side * 0.62, self.size)
@@ -211,10 +138,86 @@ class Clock:
 
     def anchors(self) -> dict[str, Point]:
         pose = Pose((self.x, self.y), 0.0, self.size)
-        found = {"dial": (self.x, self.y), "left_bell": self.bell(-1)(0, -1.12 - 0.32 * self.ring), "right_bell": self.bell(1)(0, -1.12 - 0.32 * self.ring),
-                 "left_rim": pose(-1.0, 0), "right_rim": pose(1.0, 0)}  # fmt: skip
+        found = {
+            "dial": (self.x, self.y),
+            "left_bell": self.bell(-1)(0, -1.12 - 0.32 * self.ring),
+            "right_bell": self.bell(1)(0, -1.12 - 0.32 * self.ring),
+            "left_rim": pose(-1.0, 0),
+            "right_rim": pose(1.0, 0),
+        }
         for name, a, long in (("hour_hand", self.hour, 0.4), ("minute_hand", self.minute, 0.64)):
             found[name] = pose(long * math.sin(a), -long * math.cos(a))
         return found
 
 
+@dataclass(frozen=True)
+class House:
+    """A little house seen from the front. (x, y): its door step; size: width of the wall; roof: height of the gable
+    and chimney: of the chimney, relative to the width; door: how far it is to the right, -1 to 1."""
+
+    x: float
+    y: float
+    size: float
+    hue: float
+    roof: float
+    chimney: float
+    door: float
+
+    @classmethod
+    def sample(cls, rng: random.Random) -> House:
+        return cls(
+            rng.uniform(0.38, 0.62),
+            rng.uniform(0.82, 0.92),
+            rng.uniform(0.38, 0.5),
+            rng.choice((0.0, 0.03, 0.06, 0.56, 0.42)),
+            rng.uniform(0.3, 0.72),
+            rng.uniform(0.12, 0.5),
+            rng.choice((-0.9, 0.9)) * rng.uniform(0.5, 1.0),
+        )
+
+    def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
+        pose, s = Pose((self.x, self.y), 0.0, self.size), self.size
+        canvas.pool(pose(0.06, 0), 0.62 * s, 0.08 * s, strength=0.45)
+        brick, tile = (0.7, 0.44, 0.36), toy(self.hue, 0.72)
+        chimney = pose.box(0.27, -0.55 - 0.4 * self.roof - 0.5 * self.chimney, 0.15, self.chimney + 0.2)
+        canvas.paint(chimney, shaded(brick, chimney, depth=0.3))
+        canvas.paint(pose.box(0.27, -0.65 - 0.4 * self.roof - self.chimney, 0.21, 0.06, 0.01), mix(brick, WHITE, 0.35))
+        wall = pose.box(0, -0.3, 0.92, 0.6)
+        canvas.paint(wall, shaded(gradient(CREAM, (0.9, 0.8, 0.68), pose(-0.4, -0.5), pose(0.4, 0.0)), wall, rim=0.0))
+        gable = polygon([pose(-0.6, -0.56), pose(0.6, -0.56), pose(0, -0.58 - self.roof)], 0.025 * s)
+        canvas.shadow(gable, 0.28, (0.004, 0.02), 0.006)
+        canvas.paint(
+            gable,
+            shaded(
+                gradient(
+                    mix(tile, WHITE, 0.14), mix(tile, (0.1, 0.05, 0.15), 0.22), pose(-0.4, -0.8), pose(0.45, -0.6)
+                ),
+                gable,
+                rim=0.14,
+                rim_width=0.02,
+            ),
+        )
+        canvas.paint(pose.ellipse(0, -0.6 - 0.34 * self.roof, 0.085), mix(GLASS, WHITE, 0.2))
+        for side in (-1, 1):
+            if side * self.door > 0:
+                door = pose.box(0.24 * self.door, -0.19, 0.22, 0.38, 0.05)
+                canvas.paint(door, shaded(toy(self.hue + 0.45, 0.6), door, rim=0.16, rim_width=0.012))
+                canvas.paint(pose.ellipse(0.24 * self.door + 0.065, -0.18, 0.02), (0.95, 0.8, 0.4))
+            else:
+                canvas.paint(pose.box(side * 0.22, -0.32, 0.28, 0.26, 0.02), WHITE)
+                for dx in (-0.062, 0.062):
+                    canvas.paint(
+                        pose.box(side * 0.22 + dx, -0.32, 0.1, 0.2),
+                        gradient(
+                            mix(GLASS, WHITE, 0.4), mix(GLASS, (0.2, 0.35, 0.5), 0.3), pose(0, -0.4), pose(0, -0.2)
+                        ),
+                    )
+
+    def anchors(self) -> dict[str, Point]:
+        pose = Pose((self.x, self.y), 0.0, self.size)
+        return {
+            "gable": pose(0, -0.57 - self.roof),
+            "chimney": pose(0.27, -0.63 - 0.4 * self.roof - self.chimney),
+            "door": pose(0.24 * self.door, -0.2),
+            "wall": pose(0, -0.45),
+        }

@@ -7,57 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import cos, sin
 
+from gooddrag.storybook import landscape_layout as layout
 from gooddrag.storybook import landscape_parts as parts
-from gooddrag.storybook.render import Canvas, Point, below, mix
+from gooddrag.storybook import landscape_props as props
+from gooddrag.storybook.landscape_layout import Boat, Cloud, Peak, Tree
+from gooddrag.storybook.render import Canvas, Point, mix
 from gooddrag.storybook.scenes import Edit, Scene
-
-# Every parameter an edit may change is drawn from the same range as in `sample`, so an edited page is a page.
-SUN_X, SUN_Y = (0.12, 0.88), (0.1, 0.34)
-CLOUD_X, CLOUD_Y, CLOUD = (0.12, 0.88), (0.08, 0.32), (0.08, 0.17)
-HEIGHT, LOW = (0.14, 0.4), (0.035, 0.09)  # of a peak that matters, and of one that is still (or no longer) a hump
-TREE, SAPLING = (0.18, 0.4), (0.06, 0.14)
-LEAN, HEEL = (-0.32, 0.32), (-0.38, 0.38)
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """Centre and half width; a half width of zero is a clear sky."""
-
-    x: float
-    y: float
-    size: float
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Place of the summit, height above the horizon, half width at the foot; `phase` shapes ridge and snow line."""
-
-    x: float
-    height: float
-    width: float
-    phase: float
-
-
-@dataclass(frozen=True)
-class Tree:
-    """Kind ("conifer" or "round"), foot, height, and lean, radians, positive to the right."""
-
-    kind: str
-    x: float
-    y: float
-    height: float
-    lean: float
-
-
-@dataclass(frozen=True)
-class Boat:
-    """Water line, height of the mast, heel, radians, positive to the right, hue."""
-
-    x: float
-    y: float
-    size: float
-    heel: float
-    hue: float
 
 
 @dataclass(frozen=True)
@@ -96,23 +51,48 @@ class Landscape(Scene):
         ground = rng.choices(("meadow", "lake", "sea"), (5, 4, 2))[0]
         horizon = rng.uniform(0.5, 0.6)
         shore = horizon + rng.uniform(0.1, 0.16) if ground == "meadow" else rng.uniform(0.76, 0.88)
-        peaks = _peaks(rng)
-        sun = next(p for p in iter(lambda: (rng.uniform(*SUN_X), rng.uniform(*SUN_Y)), None) if _clear(p, peaks, horizon))
+        peaks = layout.draw_peaks(rng)
+        sun = layout.draw_sun(rng, peaks, horizon)
         clouds = []
         for _ in range(rng.choice((0, 1, 1, 2))):
-            spot = Cloud(rng.uniform(*CLOUD_X), rng.uniform(*CLOUD_Y), rng.uniform(*CLOUD))
-            shown = (sun, *_summits(peaks, horizon), *((c.x, c.y) for c in clouds))
-            if all(_apart(spot, p) for p in shown):
+            spot = Cloud(rng.uniform(*layout.CLOUD_X), rng.uniform(*layout.CLOUD_Y), rng.uniform(*layout.CLOUD))
+            shown = (sun, *layout.summits(peaks, horizon), *((c.x, c.y) for c in clouds))
+            if all(layout.apart(spot, p) for p in shown):
                 clouds.append(spot)
         boat = None
         if ground != "meadow" and rng.random() < 0.65:
             size = rng.uniform(0.14, 0.26)
-            boat = Boat(rng.uniform(0.15, 0.85), rng.uniform(horizon + 0.07, shore - 0.07), size, rng.uniform(*HEEL) * 0.8, rng.random())
+            boat = Boat(
+                rng.uniform(0.15, 0.85),
+                rng.uniform(horizon + 0.07, shore - 0.07),
+                size,
+                rng.uniform(*layout.HEEL) * 0.8,
+                rng.random(),
+            )
         cottage = None
         if ground == "meadow" and rng.random() < 0.35:
-            cottage = (rng.uniform(0.2, 0.8), shore + rng.uniform(0.08, 0.16), rng.uniform(0.16, 0.24), rng.choice((0.0, 0.03, 0.06, 0.58)))
-        return cls(hour, season, ground, horizon, shore, *sun, rng.uniform(0.05, 0.085), tuple(clouds), peaks,
-                   _trees(rng, shore, cottage), boat, cottage, ground == "meadow" and rng.random() < 0.5, rng.randrange(10**6))  # fmt: skip
+            cottage = (
+                rng.uniform(0.2, 0.8),
+                shore + rng.uniform(0.08, 0.16),
+                rng.uniform(0.16, 0.24),
+                rng.choice((0.0, 0.03, 0.06, 0.58)),
+            )
+        return cls(
+            hour,
+            season,
+            ground,
+            horizon,
+            shore,
+            *sun,
+            rng.uniform(0.05, 0.085),
+            tuple(clouds),
+            peaks,
+            layout.draw_trees(rng, shore, cottage),
+            boat,
+            cottage,
+            ground == "meadow" and rng.random() < 0.5,
+            rng.randrange(10**6),
+        )
 
     def draw(self, canvas: Canvas) -> None:
         rng, hour, season = random.Random(self.seed), parts.HOURS[self.hour], self.season
@@ -136,23 +116,28 @@ class Landscape(Scene):
         if self.ground != "meadow":
             parts.water(canvas, self.horizon + 0.015, self.shore, hour, self.sun_x)
         if self.boat:
-            parts.boat(canvas, (self.boat.x, self.boat.y), self.boat.size, self.boat.heel, self.boat.hue, hour)
+            props.boat(canvas, (self.boat.x, self.boat.y), self.boat.size, self.boat.heel, self.boat.hue, hour)
         near = parts.wave(rng, self.shore, 0.018)
-        parts.hill(canvas, near, self.shore, hour.lit(mix(grass, (0.16, 0.3, 0.2), 0.12 if winter else 0.3)), hour.lit(grass))
+        parts.hill(
+            canvas, near, self.shore, hour.lit(mix(grass, (0.16, 0.3, 0.2), 0.12 if winter else 0.3)), hour.lit(grass)
+        )
         if self.path:
             earth = hour.lit((0.8, 0.83, 0.9) if winter else (0.86, 0.74, 0.54))
             parts.path(canvas, near, self.shore, rng.uniform(0.35, 0.65), earth, rng.uniform(0, 6))
         if self.cottage:
-            parts.cottage(canvas, *self.cottage, hour, night, winter)
+            props.cottage(canvas, *self.cottage, hour, night, winter)
         for tree in sorted(self.trees, key=lambda t: t.y):
             haze = max(0.0, 0.2 - 0.8 * (tree.y - self.shore))
-            parts.tree(canvas, tree.kind, (tree.x, tree.y), tree.height, tree.lean, season, hour, haze)
+            props.tree(canvas, tree.kind, (tree.x, tree.y), tree.height, tree.lean, season, hour, haze)
 
     def anchors(self) -> dict[str, Point]:
         found = {"sun": (self.sun_x, self.sun_y)}
         for end, cloud in zip(("", "_2"), self.clouds, strict=False):
-            found |= {"cloud" + end: (cloud.x, cloud.y), "cloud_left" + end: (cloud.x - 0.85 * cloud.size, cloud.y),
-                      "cloud_right" + end: (cloud.x + 0.85 * cloud.size, cloud.y)}  # fmt: skip
+            found |= {
+                "cloud" + end: (cloud.x, cloud.y),
+                "cloud_left" + end: (cloud.x - 0.85 * cloud.size, cloud.y),
+                "cloud_right" + end: (cloud.x + 0.85 * cloud.size, cloud.y),
+            }
         for end, peak in zip(("", "_2"), self.peaks, strict=False):
             found |= {"peak" + end: (peak.x, self.horizon - peak.height + 0.008)}
         for end, tree in zip(("", "_2", "_3"), self.trees, strict=False):
@@ -161,54 +146,23 @@ class Landscape(Scene):
                 found[name + end] = (tree.x + k * up[0], tree.y - k * up[1])
         if self.boat:
             b = self.boat
-            found |= {"boat": (b.x, b.y), "mast": (b.x + 0.95 * b.size * sin(b.heel), b.y - 0.95 * b.size * cos(b.heel))}
+            found |= {
+                "boat": (b.x, b.y),
+                "mast": (b.x + 0.95 * b.size * sin(b.heel), b.y - 0.95 * b.size * cos(b.heel)),
+            }
         if self.cottage:
             x, y, size, _ = self.cottage
             found |= {"cottage": (x, y - 0.3 * size), "roof": (x, y - 0.85 * size)}
         return found
 
 
-def _peaks(rng: random.Random) -> tuple[Peak, ...]:
-    first = Peak(rng.uniform(0.16, 0.84), rng.uniform(*HEIGHT), rng.uniform(0.22, 0.34), rng.uniform(0, 6.3))
-    places = [x for x in (rng.uniform(0.1, 0.9) for _ in range(8)) if abs(x - first.x) > 0.28]
-    if rng.random() < 0.2 or not places:
-        return (first,)
-    height = rng.uniform(*LOW) if rng.random() < 0.3 else rng.uniform(HEIGHT[0], max(first.height, 0.2))
-    return first, Peak(places[0], height, rng.uniform(0.18, 0.28), rng.uniform(0, 6.3))
-
-
-def _trees(rng: random.Random, shore: float, cottage: tuple[float, ...] | None) -> tuple[Tree, ...]:
-    kind, trees = rng.choice(("conifer", "round")), []
-    for _ in range(rng.choice((0, 1, 1, 2, 2, 3))):
-        x, y = rng.uniform(0.1, 0.9), rng.uniform(min(shore + 0.05, 0.93), 0.95)
-        height = rng.uniform(*SAPLING) if rng.random() < 0.15 else rng.uniform(*TREE)
-        if all(abs(x - t.x) > 0.18 for t in trees) and (cottage is None or abs(x - cottage[0]) > 0.2):
-            trees.append(Tree(kind if rng.random() < 0.8 else "round", x, y, height, rng.uniform(*LEAN) * rng.choice((0.3, 1.0))))
-    return tuple(trees)
-
-
-def _clear(sun: Point, peaks: tuple[Peak, ...], horizon: float) -> bool:
-    """Whether the sun's centre stands in the open sky."""
-    return all(sun[1] < horizon - p.height * parts.flank(min(abs(sun[0] - p.x) / p.width, 1.5)) - 0.03 for p in peaks)
-
-
-def _summits(peaks: tuple[Peak, ...], horizon: float) -> list[Point]:
-    return [(p.x, horizon - p.height) for p in peaks]
-
-
-def _apart(cloud: Cloud, point: Point) -> bool:
-    """Whether the cloud leaves this point (the sun, another cloud's centre) uncovered."""
-    return abs(cloud.x - point[0]) > cloud.size + 0.05 or abs(cloud.y - point[1]) > 0.5 * cloud.size + 0.05
-
-
-# Edits ----------------------------------------------------------------------------------------------------------------
 # A change that does not apply to a page gives the page back as it is, which the caller takes as "draw another page".
 
 
 def _sun(scene: Landscape, rng: random.Random) -> Landscape:
-    x, y = rng.uniform(*SUN_X), rng.uniform(*SUN_Y)
-    clear = _clear((x, y), scene.peaks, scene.horizon) and all(_apart(c, (x, y)) for c in scene.clouds)
-    return replace(scene, sun_x=x, sun_y=y) if clear else scene
+    x, y = rng.uniform(*layout.SUN_X), rng.uniform(*layout.SUN_Y)
+    shown = layout.clear((x, y), scene.peaks, scene.horizon) and all(layout.apart(c, (x, y)) for c in scene.clouds)
+    return replace(scene, sun_x=x, sun_y=y) if shown else scene
 
 
 def _part(field: str, at: int, change: Callable, when: Callable = lambda part: True) -> Callable:
@@ -220,8 +174,10 @@ def _part(field: str, at: int, change: Callable, when: Callable = lambda part: T
             return scene
         after = replace(scene, **{field: (*items[:at], replace(items[at], **change(items[at], rng)), *items[at + 1 :])})
         sun = (after.sun_x, after.sun_y)  # no peak or cloud may come to cover it, or a cloud a summit
-        shown = (sun, *_summits(after.peaks, after.horizon))
-        fine = _clear(sun, after.peaks, after.horizon) and all(_apart(c, p) for c in after.clouds for p in shown)
+        shown = (sun, *layout.summits(after.peaks, after.horizon))
+        fine = layout.clear(sun, after.peaks, after.horizon) and all(
+            layout.apart(c, p) for c in after.clouds for p in shown
+        )
         return after if fine else scene
 
     return apply
@@ -240,26 +196,49 @@ def _cottage(scene: Landscape, rng: random.Random) -> Landscape:
 
 EDITS: dict[str, Edit] = {
     "move sun": Edit("relocation", _sun, ("sun",)),
-    "move cloud": Edit("relocation", _part("clouds", 0, lambda c, r: dict(x=r.uniform(*CLOUD_X), y=r.uniform(*CLOUD_Y))),
-                       ("cloud_left", "cloud_right")),
-    "move boat": Edit("relocation", _boat(lambda s, r: dict(x=s.boat.x + r.uniform(-0.17, 0.17),
-                      y=r.uniform(s.horizon + 0.07, s.shore - 0.07))), ("boat", "mast")),
-    "move tree": Edit("relocation", _part("trees", 0, lambda t, r: dict(x=t.x + r.uniform(-0.16, 0.16))), ("tree", "tree_top")),
+    "move cloud": Edit(
+        "relocation",
+        _part("clouds", 0, lambda c, r: dict(x=r.uniform(*layout.CLOUD_X), y=r.uniform(*layout.CLOUD_Y))),
+        ("cloud_left", "cloud_right"),
+    ),
+    "move boat": Edit(
+        "relocation",
+        _boat(lambda s, r: dict(x=s.boat.x + r.uniform(-0.17, 0.17), y=r.uniform(s.horizon + 0.07, s.shore - 0.07))),
+        ("boat", "mast"),
+    ),
+    "move tree": Edit(
+        "relocation", _part("trees", 0, lambda t, r: dict(x=t.x + r.uniform(-0.16, 0.16))), ("tree", "tree_top")
+    ),
     "move cottage": Edit("relocation", _cottage, ("cottage",)),
     "move peak": Edit("relocation", _part("peaks", 0, lambda p, r: dict(x=p.x + r.uniform(-0.16, 0.16))), ("peak",)),
-    "heel boat": Edit("rotation", _boat(lambda s, r: dict(heel=r.uniform(*HEEL))), ("mast",)),
-    "bend tree": Edit("rotation", _part("trees", 0, lambda t, r: dict(lean=r.uniform(*LEAN))), ("tree_top",)),
-    "raise or lower peak": Edit("rescaling", _part("peaks", 0, lambda p, r: dict(height=r.uniform(*HEIGHT))), ("peak",)),
-    "resize tree": Edit("rescaling", _part("trees", 0, lambda t, r: dict(height=r.uniform(*TREE)),
-                        lambda t: t.height > SAPLING[1]), ("tree_top",)),
-    "widen or narrow cloud": Edit("rescaling", _part("clouds", 0, lambda c, r: dict(size=r.uniform(*CLOUD))),
-                                  ("cloud_left", "cloud_right")),
+    "heel boat": Edit("rotation", _boat(lambda s, r: dict(heel=r.uniform(*layout.HEEL))), ("mast",)),
+    "bend tree": Edit("rotation", _part("trees", 0, lambda t, r: dict(lean=r.uniform(*layout.LEAN))), ("tree_top",)),
+    "raise or lower peak": Edit(
+        "rescaling", _part("peaks", 0, lambda p, r: dict(height=r.uniform(*layout.HEIGHT))), ("peak",)
+    ),
+    "resize tree": Edit(
+        "rescaling",
+        _part("trees", 0, lambda t, r: dict(height=r.uniform(*layout.TREE)), lambda t: t.height > layout.SAPLING[1]),
+        ("tree_top",),
+    ),
+    "widen or narrow cloud": Edit(
+        "rescaling", _part("clouds", 0, lambda c, r: dict(size=r.uniform(*layout.CLOUD))), ("cloud_left", "cloud_right")
+    ),
     "resize boat": Edit("rescaling", _boat(lambda s, r: dict(size=r.uniform(0.14, 0.26))), ("mast",)),
-    "new peak": Edit("creation", _part("peaks", 1, lambda p, r: dict(height=r.uniform(0.14, 0.24)),
-                     lambda p: p.height < LOW[1]), ("peak_2",)),
-    "tree grows": Edit("creation", _part("trees", 0, lambda t, r: dict(height=r.uniform(0.2, 0.32)),
-                       lambda t: t.height < SAPLING[1]), ("tree_top",)),
-    "level peak": Edit("removal", _part("peaks", 1, lambda p, r: dict(height=r.uniform(*LOW)),
-                       lambda p: p.height > HEIGHT[0]), ("peak_2",)),
+    "new peak": Edit(
+        "creation",
+        _part("peaks", 1, lambda p, r: dict(height=r.uniform(0.14, 0.24)), lambda p: p.height < layout.LOW[1]),
+        ("peak_2",),
+    ),
+    "tree grows": Edit(
+        "creation",
+        _part("trees", 0, lambda t, r: dict(height=r.uniform(0.2, 0.32)), lambda t: t.height < layout.SAPLING[1]),
+        ("tree_top",),
+    ),
+    "level peak": Edit(
+        "removal",
+        _part("peaks", 1, lambda p, r: dict(height=r.uniform(*layout.LOW)), lambda p: p.height > layout.HEIGHT[0]),
+        ("peak_2",),
+    ),
     "cloud dissolves": Edit("removal", _part("clouds", 0, lambda c, r: dict(size=0.0)), ("cloud_left", "cloud_right")),
-}  # fmt: skip
+}

@@ -6,15 +6,24 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.household import Chair, Clock, Lamp, Mug
+from gooddrag.storybook.backdrops import WALLS, Backdrop
+from gooddrag.storybook.furniture import Chair, Lamp
+from gooddrag.storybook.household import Clock, House, Mug
 from gooddrag.storybook.render import Canvas, Point
 from gooddrag.storybook.scenes import Edit, Scene
-from gooddrag.storybook.vehicles import Balloon, Car, House, Ship
+from gooddrag.storybook.vehicles import Balloon, Car, Ship
 
 Item = Car | Ship | Balloon | House | Mug | Lamp | Chair | Clock
-ITEMS: dict[str, type[Item]] = {"car": Car, "boat": Ship, "balloon": Balloon, "house": House, "mug": Mug, "lamp": Lamp,
-                                "chair": Chair, "clock": Clock}  # fmt: skip
+ITEMS: dict[str, type[Item]] = {
+    "car": Car,
+    "boat": Ship,
+    "balloon": Balloon,
+    "house": House,
+    "mug": Mug,
+    "lamp": Lamp,
+    "chair": Chair,
+    "clock": Clock,
+}
 INDOORS = {"mug", "lamp", "chair", "clock"}
 
 
@@ -27,14 +36,13 @@ class Thing(Scene):
 
     @classmethod
     def sample(cls, rng: random.Random) -> Thing:
-        kind = rng.choice(list(ITEMS))
-        place = rng.choice(("room", "room", "studio") if kind in INDOORS else ("meadow", "meadow", "snow"))
-        backdrop = Backdrop.sample(rng)
-        if (backdrop.kind in ("room", "studio")) != (kind in INDOORS):
-            hue = rng.choice((0.02, 0.08, 0.12, 0.25, 0.47, 0.55, 0.6, 0.94)) if kind in INDOORS else rng.uniform(0.22, 0.36)
+        kind, backdrop = rng.choice(list(ITEMS)), Backdrop.sample(rng)
+        if kind not in INDOORS:
+            place = rng.choice(("meadow", "meadow", "snow"))
+            hue = rng.uniform(0.52, 0.62) if place == "snow" else rng.uniform(0.22, 0.36)
             backdrop = replace(backdrop, kind=place, hue=hue)
-        elif kind not in INDOORS:
-            backdrop = replace(backdrop, kind=place, hue=rng.uniform(0.52, 0.62) if place == "snow" else rng.uniform(0.22, 0.36))
+        elif backdrop.kind not in ("room", "studio"):
+            backdrop = replace(backdrop, kind=rng.choice(("room", "room", "studio")), hue=rng.choice(WALLS))
         return cls(ITEMS[kind].sample(rng), backdrop)
 
     @property
@@ -90,8 +98,12 @@ EDITS: dict[str, Edit] = {
     "turn lamp": Edit("rotation", _redraw(Lamp, "head"), ("left_shade", "right_shade")),
     "swing lamp arm": Edit("rotation", _redraw(Lamp, "elbow"), ("lamp_head",)),
     "recline chair": Edit("rotation", _redraw(Chair, "recline"), ("back",)),
-    "turn hour hand": Edit("rotation", _part(Clock, lambda c, r: dict(hour=c.hour + r.uniform(-1.6, 1.6))), ("hour_hand",)),
-    "turn minute hand": Edit("rotation", _part(Clock, lambda c, r: dict(minute=c.minute + r.uniform(-1.0, 1.0))), ("minute_hand",)),
+    "turn hour hand": Edit(
+        "rotation", _part(Clock, lambda c, r: dict(hour=c.hour + r.uniform(-1.6, 1.6))), ("hour_hand",)
+    ),
+    "turn minute hand": Edit(
+        "rotation", _part(Clock, lambda c, r: dict(minute=c.minute + r.uniform(-1.0, 1.0))), ("minute_hand",)
+    ),
     "raise or lower car roof": Edit("rescaling", _redraw(Car, "cabin"), ("roof",)),
     "raise or lower gable": Edit("rescaling", _redraw(House, "roof"), ("gable",)),
     "resize balloon": Edit("rescaling", _redraw(Balloon, "size"), ("left_side", "right_side")),
@@ -100,7 +112,11 @@ EDITS: dict[str, Edit] = {
     "resize chair back": Edit("rescaling", _redraw(Chair, "back"), ("back",)),
     "resize clock": Edit("rescaling", _redraw(Clock, "size"), ("left_rim", "right_rim")),
     "hoist sail": Edit("creation", _redraw(Ship, "sail", when=lambda a, b: b.sail > a.sail), ("sail",)),
-    "build chimney": Edit("creation", _redraw(House, "chimney", when=lambda a, b: b.chimney > 0.25 > a.chimney), ("chimney",)),
+    "build chimney": Edit(
+        "creation", _redraw(House, "chimney", when=lambda a, b: b.chimney > 0.25 > a.chimney), ("chimney",)
+    ),
     "strike sail": Edit("removal", _redraw(Ship, "sail", when=lambda a, b: b.sail < a.sail), ("sail",)),
-    "shrink chimney": Edit("removal", _redraw(House, "chimney", when=lambda a, b: b.chimney < 0.22 < a.chimney), ("chimney",)),
+    "shrink chimney": Edit(
+        "removal", _redraw(House, "chimney", when=lambda a, b: b.chimney < 0.22 < a.chimney), ("chimney",)
+    ),
 }

@@ -29,7 +29,9 @@ def _brush(canvas: Canvas, seed: int) -> None:
     wobble = noise(u * 0.45, v, seed, 26.0) - 0.5
     other = noise(u, v * 0.6, seed + 1, 14.0) - 0.5
     grid = torch.stack([2 * (x + 0.018 * wobble) - 1, 2 * (y + 0.022 * other) - 1], dim=-1)
-    moved = F.grid_sample(canvas.image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    moved = F.grid_sample(canvas.image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[
+        0
+    ]
     relief = noise(u * 0.3, v, seed + 2, 60.0) - 0.5
     canvas.image = moved * (1 + 0.16 * relief + 0.1 * wobble) + 0.05 * wobble * rgb((1.0, 0.8, 0.4))
 
@@ -62,7 +64,12 @@ def _pixel(canvas: Canvas, seed: int) -> None:
     canvas.image = F.interpolate(small, size=(canvas.size, canvas.size), mode="nearest")[0]
 
 
-STYLES: dict[str, Callable[[Canvas, int], None]] = {"brush": _brush, "poster": _poster, "chalk": _chalk, "pixel": _pixel}
+STYLES: dict[str, Callable[[Canvas, int], None]] = {
+    "brush": _brush,
+    "poster": _poster,
+    "chalk": _chalk,
+    "pixel": _pixel,
+}
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
+@cache
 def held_out(pages: int, photos: int, size: int) -> tuple[Tensor, Tensor]:
     """Pictures never trained on: (pages, 3, size, size) of the book and (photos, 3, size, size) of photographs."""
     drawn = [page(HELD_OUT_PAGES + i, size) for i in range(pages)]

@@ -8,8 +8,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gooddrag.storybook.render import (LIGHT, Canvas, Colour, Point, Pose, Shape, blend, box, capsule, ellipse, gradient,
-                                       hsv, mix, polyline, rgb, shaded)  # fmt: skip
+from gooddrag.storybook.render import (
+    LIGHT,
+    Canvas,
+    Colour,
+    Point,
+    Pose,
+    Shape,
+    blend,
+    box,
+    capsule,
+    gradient,
+    hsv,
+    mix,
+    polyline,
+    rgb,
+    shaded,
+)
+from gooddrag.storybook.toys import cylinder
 
 if TYPE_CHECKING:
     from gooddrag.storybook.plants import Plant
@@ -54,15 +70,6 @@ def _pot(canvas: Canvas, plant: Plant) -> None:
     canvas.paint(rim, cylinder(mix(tone, (1.0, 1.0, 1.0), 0.08), plant.x, w))
 
 
-def cylinder(tone: Colour, x: float, w: float):
-    """Paint of an upright cylinder of half width w about x: light on its left, shade on its right."""
-    def paint(px: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        u = (px - x) / w
-        return rgb(tone) * (1.08 - 0.3 * (u + 0.35) ** 2 + 0 * y)
-
-    return paint
-
-
 def _tuft(canvas: Canvas, plant: Plant) -> None:
     """Blades of grass about the foot of a flower in a meadow."""
     for i, a in enumerate((-0.75, -0.4, 0.45, 0.8)):
@@ -85,7 +92,9 @@ def leaf(canvas: Canvas, root: Point, angle: float, length: float, green: Colour
     def paint(x: Tensor, y: Tensor, d: Tensor) -> Tensor:
         u, v = pose.local(x, y)
         fold = torch.sigmoid(u * (math.copysign(30.0, side)))
-        return torch.lerp(rgb(mix(green, (0.05, 0.2, 0.2), 0.22)), rgb(mix(green, (0.9, 1.0, 0.6), 0.18)), fold) * (0.9 - 0.14 * v)
+        return torch.lerp(rgb(mix(green, (0.05, 0.2, 0.2), 0.22)), rgb(mix(green, (0.9, 1.0, 0.6), 0.18)), fold) * (
+            0.9 - 0.14 * v
+        )
 
     canvas.paint(blade, paint)
 
@@ -148,12 +157,20 @@ def _cup(canvas: Canvas, plant: Plant, head: Pose, green: Colour) -> None:
     """A tulip or a lily from the side: petals fan out from the end of the stem as it opens."""
     tone, spread = plant.bloom(), 0.22 + 0.85 * plant.open
     long, wide = (1.62, 0.44) if plant.kind == "tulip" else (1.75, 0.3)
-    for side, depth, dark in ((-0.45, 0.94, 0.3), (0.45, 0.94, 0.34), (-1.0, 1.0, 0.1), (1.0, 1.0, 0.16), (0.0, 0.86, 0.0)):
+    for side, depth, dark in (
+        (-0.45, 0.94, 0.3),
+        (0.45, 0.94, 0.34),
+        (-1.0, 1.0, 0.1),
+        (1.0, 1.0, 0.16),
+        (0.0, 0.86, 0.0),
+    ):
         a = side * spread
         at = 0.5 * long * depth
         petal = head.ellipse(at * math.sin(a), 0.7 - at * math.cos(a), wide, 0.5 * long * depth, a)
         root, tip = head(0, 0.7), head(2 * at * math.sin(a), 0.7 - 2 * at * math.cos(a))
-        shade = gradient(mix(tone, (0.35, 0.05, 0.2), 0.35 + dark), mix(tone, (1.0, 0.95, 0.85), 0.22 - 0.5 * dark), root, tip)
+        shade = gradient(
+            mix(tone, (0.35, 0.05, 0.2), 0.35 + dark), mix(tone, (1.0, 0.95, 0.85), 0.22 - 0.5 * dark), root, tip
+        )
         canvas.paint(petal, shaded(shade, petal, depth=0.14, rim=0.14, rim_width=0.012))
     cup = head.ellipse(0, 0.72, 0.22, 0.14)
     canvas.paint(cup, shaded(green, cup))
@@ -164,7 +181,11 @@ def _cactus(canvas: Canvas, plant: Plant) -> None:
     w, line = plant.size * 0.62, plant.line()
     arms = plant.arms()
     trunk = capsule(line[0], line[-1], w)
-    shape = blend(trunk, *(capsule(a, b, 0.5 * w, 0.48 * w) for arm in arms for a, b in zip(arm[:-1], arm[1:], strict=True)), k=0.3 * w)
+    shape = blend(
+        trunk,
+        *(capsule(a, b, 0.5 * w, 0.48 * w) for arm in arms for a, b in zip(arm[:-1], arm[1:], strict=True)),
+        k=0.3 * w,
+    )
     (ax, ay), (bx, by) = line[0], line[-1]
     nx, ny = (by - ay), -(bx - ax)
     n = math.hypot(nx, ny)
@@ -180,5 +201,9 @@ def _cactus(canvas: Canvas, plant: Plant) -> None:
     reach = 0.35 + 0.65 * plant.open
     tone = plant.bloom()
     for a in (-1.0, 1.0, -0.45, 0.45, 0.0):
-        petal = head.ellipse(0.75 * reach * math.sin(a * 1.2), -0.75 * reach * math.cos(a * 1.2) + 0.2, 0.3, 0.72 * reach, a * 1.2)
-        canvas.paint(petal, shaded(mix(tone, (1.0, 1.0, 1.0), 0.12 * (1 - abs(a))), petal, depth=0.2, rim=0.2, rim_width=0.006))
+        petal = head.ellipse(
+            0.75 * reach * math.sin(a * 1.2), -0.75 * reach * math.cos(a * 1.2) + 0.2, 0.3, 0.72 * reach, a * 1.2
+        )
+        canvas.paint(
+            petal, shaded(mix(tone, (1.0, 1.0, 1.0), 0.12 * (1 - abs(a))), petal, depth=0.2, rim=0.2, rim_width=0.006)
+        )

@@ -22,10 +22,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "arm_right": (0.05, 0.21),
     "open": (0.0, 1.0),
 }
-SIZE = {"sunflower": (0.17, 0.24), "daisy": (0.15, 0.22), "aster": (0.15, 0.21), "tulip": (0.105, 0.14),
-        "lily": (0.105, 0.135), "cactus": (0.11, 0.15)}  # fmt: skip
+SIZE = {
+    "sunflower": (0.17, 0.24),
+    "daisy": (0.15, 0.22),
+    "aster": (0.15, 0.21),
+    "tulip": (0.105, 0.14),
+    "lily": (0.105, 0.135),
+    "cactus": (0.11, 0.15),
+}
 PETALS = {"sunflower": (13, 16), "daisy": (9, 12), "aster": (5, 8)}
-HUES = {"sunflower": (0.11, 0.14), "aster": (0.75, 1.06), "tulip": (-0.08, 0.13), "lily": (0.86, 1.1), "cactus": (0.88, 1.03)}
+HUES = {
+    "sunflower": (0.11, 0.14),
+    "aster": (0.75, 1.06),
+    "tulip": (-0.08, 0.13),
+    "lily": (0.86, 1.1),
+    "cactus": (0.88, 1.03),
+}
 
 
 @dataclass(frozen=True)
@@ -72,10 +84,12 @@ class Plant(Scene):
         pot, size = rng.uniform(0.1, 0.135), rng.uniform(*SIZE[kind])
         if kind == "cactus":
             size = min(size, 0.95 * pot)
-        kinds = ("room", "room", "studio", "beach") if kind == "cactus" else ("room", "room", "room", "studio") if potted else ("meadow",)
+        indoors = ("room", "room", "studio", "beach") if kind == "cactus" else ("room", "room", "room", "studio")
+        kinds = indoors if potted else ("meadow",)
         backdrop = replace(Backdrop.sample(rng), kind=rng.choice(kinds))
         if kind == "cactus" or not potted:
-            backdrop = replace(backdrop, hue=rng.uniform(*{"beach": (0.48, 0.56), "meadow": (0.22, 0.36)}.get(backdrop.kind, (0.02, 0.16))))
+            hues = {"beach": (0.48, 0.56), "meadow": (0.22, 0.36)}.get(backdrop.kind, (0.02, 0.16))
+            backdrop = replace(backdrop, hue=rng.uniform(*hues))
         pose = {name: rng.uniform(*span) for name, span in RANGES.items()}
         for name in ("bend", "nod"):
             pose[name] *= rng.choice((0.4, 1.0))
@@ -88,9 +102,20 @@ class Plant(Scene):
             height = rng.uniform(0.26, 0.38)
         height = min(height, foot - 0.06 - size * (1.0 if kind not in ("tulip", "lily", "cactus") else 1.4))
         hue = rng.uniform(*HUES.get(kind, (0.0, 1.0)))
-        return cls(kind, backdrop, potted, pot, rng.choice((0.04, 0.05, 0.06, 0.1, 0.48, 0.58, 0.62)),
-                   rng.uniform(0.4, 0.6) - 0.12 * pose["bend"], y, height, size, hue,
-                   rng.randint(*PETALS.get(kind, (5, 5))), **pose)  # fmt: skip
+        return cls(
+            kind,
+            backdrop,
+            potted,
+            pot,
+            rng.choice((0.04, 0.05, 0.06, 0.1, 0.48, 0.58, 0.62)),
+            rng.uniform(0.4, 0.6) - 0.12 * pose["bend"],
+            y,
+            height,
+            size,
+            hue,
+            rng.randint(*PETALS.get(kind, (5, 5))),
+            **pose,
+        )
 
     def draw(self, canvas: Canvas) -> None:
         self.backdrop.draw(canvas)
@@ -115,8 +140,10 @@ class Plant(Scene):
         """Root and direction of the left and the right leaf."""
         line, low = self.line(), self.kind in ("tulip", "lily")
         along = [0.55 * self.bend * t for t in (0.35, 0.55)]
-        return [(line[1 if low else 2], along[0] - (0.8 if low else 1.05) - self.left),
-                (line[2 if low else 4], along[1] + (0.8 if low else 1.05) + self.right)]  # fmt: skip
+        return [
+            (line[1 if low else 2], along[0] - (0.8 if low else 1.05) - self.left),
+            (line[2 if low else 4], along[1] + (0.8 if low else 1.05) + self.right),
+        ]
 
     def arms(self) -> list[list[Point]]:
         """A cactus' arms: out of the trunk, round the elbow, up."""
@@ -138,8 +165,12 @@ class Plant(Scene):
         head, line = self.head(), self.line()
         if self.kind == "cactus":
             arms = self.arms()
-            found = {"top": line[-1], "left_arm": arms[0][-1], "right_arm": arms[1][-1],
-                     "bloom": (line[-1][0], line[-1][1] - (0.8 + 0.75 * self.open) * 0.62 * self.size)}  # fmt: skip
+            found = {
+                "top": line[-1],
+                "left_arm": arms[0][-1],
+                "right_arm": arms[1][-1],
+                "bloom": (line[-1][0], line[-1][1] - (0.8 + 0.75 * self.open) * 0.62 * self.size),
+            }
         else:
             found = {"bloom": head.centre, "stem_mid": line[len(line) // 2]}
             for name, (root, a) in zip(("left_leaf", "right_leaf"), self.leaves(), strict=True):
@@ -163,7 +194,9 @@ class Plant(Scene):
 def _redraw(name: str, lo: float | None = None, hi: float | None = None):
     """A change that draws a parameter anew, from its range or from a part of it."""
     span = RANGES[name]
-    return lambda scene, rng: replace(scene, **{name: rng.uniform(span[0] if lo is None else lo, span[1] if hi is None else hi)})
+    return lambda scene, rng: replace(
+        scene, **{name: rng.uniform(span[0] if lo is None else lo, span[1] if hi is None else hi)}
+    )
 
 
 def _when(fits, change):
@@ -189,7 +222,9 @@ def _bigger(scene: Plant, rng: random.Random) -> Plant:
 EDITS: dict[str, Edit] = {
     "move pot": Edit("relocation", _when(lambda s: s.potted, _move), ("pot",)),
     "bend flower": Edit("rotation", _when(lambda s: s.kind != "cactus", _bend), ("bloom",)),
-    "turn cup": Edit("rotation", _when(lambda s: s.kind in ("tulip", "lily"), _redraw("nod")), ("left_petal", "right_petal")),
+    "turn cup": Edit(
+        "rotation", _when(lambda s: s.kind in ("tulip", "lily"), _redraw("nod")), ("left_petal", "right_petal")
+    ),
     "swing left leaf": Edit("rotation", _redraw("left"), ("left_leaf",)),
     "swing right leaf": Edit("rotation", _redraw("right"), ("right_leaf",)),
     "stretch stem": Edit("rescaling", _when(lambda s: s.kind != "cactus", _stretch), ("bloom",)),
@@ -197,8 +232,15 @@ EDITS: dict[str, Edit] = {
     "resize bloom": Edit("rescaling", _when(lambda s: s.kind in PETALS, _bigger), ("left_petal", "right_petal")),
     "resize leaves": Edit("rescaling", _redraw("leaf"), ("left_leaf", "right_leaf")),
     "open bloom": Edit("creation", _when(lambda s: s.open < 0.35, _redraw("open", 0.7)), ("left_petal", "right_petal")),
-    "grow arm": Edit("creation", _when(lambda s: s.kind == "cactus" and s.arm_left < 0.1, _redraw("arm_left", 0.13)), ("left_arm",)),
-    "close bloom": Edit("removal", _when(lambda s: s.open > 0.65, _redraw("open", hi=0.3)), ("left_petal", "right_petal")),
-    "shrink arm": Edit("removal", _when(lambda s: s.kind == "cactus" and s.arm_right > 0.13, _redraw("arm_right", hi=0.08)),
-                       ("right_arm",)),
-}  # fmt: skip
+    "grow arm": Edit(
+        "creation", _when(lambda s: s.kind == "cactus" and s.arm_left < 0.1, _redraw("arm_left", 0.13)), ("left_arm",)
+    ),
+    "close bloom": Edit(
+        "removal", _when(lambda s: s.open > 0.65, _redraw("open", hi=0.3)), ("left_petal", "right_petal")
+    ),
+    "shrink arm": Edit(
+        "removal",
+        _when(lambda s: s.kind == "cactus" and s.arm_right > 0.13, _redraw("arm_right", hi=0.08)),
+        ("right_arm",),
+    ),
+}

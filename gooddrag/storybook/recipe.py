@@ -18,7 +18,7 @@ class Recipe:
     size: int = 128  # (*) px; latents are a quarter of it
     shard: int = 512  # (*) pictures per file
     photos: int = 51  # (*) photo crops among them, 10 %: enough to cope with a user's photo, no more
-    first_shards: int = 16  # before the training starts
+    first_shards: int = 8  # before the training starts
     grow_shards: int = 16  # drawn at a time
     max_shards: int = 400  # 200,000 pictures, 10 GB
     pictures_per_sample: float = 0.35  # each picture and its mirror image is seen about three times in all
@@ -35,7 +35,7 @@ class Recipe:
     # U-Net
     channels: tuple[int, ...] = (64, 128, 192)  # (*)
     layers_per_block: int = 1  # (*)
-    batch: int = 24
+    batch: int = 16
     lr: float = 5e-4
     warmup: int = 200  # steps
     weight_decay: float = 0.01

@@ -27,6 +27,7 @@ class Sitting:
         self.work, self.seed, self.save_seconds = work, seed, save_seconds
         self.minutes, self.step_budget = minutes, steps
         self._from: dict[str, float] = {}
+        self._over = False
         self._stop = False
         self._saved = time.monotonic()
 
@@ -50,7 +51,7 @@ class Sitting:
         return self._stop
 
     def begin(self, phase: str, seconds: float, minutes: float) -> None:
-        """Give a phase a budget that counts from `seconds` of its progress on."""
+        """Give a phase a budget of its own: the time between `seconds` and `minutes` of its progress."""
         self.minutes, self._from[phase] = self.minutes | {phase: minutes}, seconds
 
     def fraction(self, phase: str, progress: dict) -> float:
@@ -58,21 +59,23 @@ class Sitting:
         if phase in self.step_budget:
             return min(1.0, progress["step"] / max(1, self.step_budget[phase]))
         if phase in self.minutes:
-            spent = progress["seconds"] - self._from.get(phase, 0.0)
-            return min(1.0, spent / max(1e-9, 60 * self.minutes[phase]))
+            start = self._from.get(phase, 0.0)
+            return min(1.0, (progress["seconds"] - start) / max(1e-9, 60 * self.minutes[phase] - start))
         return 0.0
 
     def over(self, phase: str, progress: dict) -> bool:
-        """The budget is spent. Asked after the last step too, so that it can be saved and logged."""
-        progress["seconds"] += time.monotonic() - self._clock
-        self._clock = time.monotonic()
-        return self.fraction(phase, progress) >= 1
+        """The budget is spent: ask after every step, so that the last one is known as such."""
+        now = time.monotonic()
+        progress["seconds"], self._clock = progress["seconds"] + now - self._clock, now
+        self._over = self.fraction(phase, progress) >= 1
+        return self._over
 
     def steps(self, phase: str, progress: dict) -> Iterator[float]:
-        """Yield the fraction of the budget before every step, until the end; `progress` gains the seconds."""
+        """Yield the fraction of the budget before every step, until `over` or a signal; `progress` gains the seconds."""
         self._clock = self._saved = time.monotonic()
         with tqdm(desc=phase, unit=" steps", initial=progress["step"], mininterval=2) as bar:
-            while not self._stop and not self.over(phase, progress):
+            self.over(phase, progress)
+            while not self._stop and not self._over:
                 yield self.fraction(phase, progress)
                 bar.update(progress["step"] - bar.n)
                 bar.set_postfix(

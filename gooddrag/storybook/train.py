@@ -46,7 +46,7 @@ def train(
         out: folder of weights: vae/, unet/, scheduler/, training.json, README.md.
         work: folder that survives between sittings: pictures (50 MB per 1,000), checkpoints, metrics.jsonl.
         minutes: budget of the U-Net, counted over all sittings; None trains until it is stopped; 0 leaves it out.
-        ae_minutes: budget of the autoencoder, counted over all sittings.
+        ae_minutes: budget of the autoencoder, counted over all sittings; more than before refines its decoder.
         cooldown: minutes in which the learning rate falls to zero, on a branch of its own: for the weights to ship.
         resume: False forgets the checkpoints in `work`, but not its pictures.
         start: folder of weights to begin with where `work` has no checkpoint (a new optimiser; the counts go on).
@@ -86,6 +86,9 @@ def train(
 def _begin_with(folder: Path, work: Path, recipe: Recipe) -> tuple[UNet2DConditionModel, dict]:
     """Weights and counts of a folder; its autoencoder becomes that of `work` if `work` has none."""
     try:
+        for part in ("vae", "unet"):
+            if not (folder / part).is_dir():  # or diffusers would look for it on the Hub
+                raise OSError(f"{part}/ is missing")
         vae = AutoencoderTiny.from_pretrained(folder, subfolder="vae")
         unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
         card = json.loads((folder / "training.json").read_text())

@@ -19,7 +19,11 @@ FOLD_AT = 0.75  # of the budget: from there on the encoder is folded and frozen,
 
 
 def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> tuple[AutoencoderTiny, dict]:
-    """Train, or go on training, until the sitting's budget is spent; returns it with its progress."""
+    """Train, or go on training, until the sitting's budget is spent; returns it with its progress.
+
+    A larger budget than the one that it was finished with refines the decoder: the latents stay what they are, and with
+    them all that a U-Net has learnt.
+    """
     path = sitting.work / "autoencoder.safetensors"
     vae = recipe.autoencoder()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.ae_lr, weight_decay=0.0)
@@ -32,10 +36,15 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
             torch.manual_seed(sitting.seed)
             vae.load_state_dict(recipe.autoencoder().state_dict())
     if progress["done"]:
-        return vae.eval(), progress
+        if sitting.fraction("autoencoder", progress) > 0.95:
+            return vae.eval(), progress
+        progress |= {"done": False, "refined_from": progress["seconds"]}
+    if "refined_from" in progress:
+        sitting.begin("autoencoder", progress["refined_from"], sitting.minutes["autoencoder"])
 
     pictures.grow(recipe.first_shards, sitting.stopped)
     if sitting.stopped():
+        save_checkpoint(path, {"vae": vae}, optimizer, generator, progress)
         return vae, progress
     shards = [pictures.shard(i) for i in range(recipe.first_shards)]
     pages, photos = held_out(recipe.eval_pages, recipe.eval_photos, recipe.size)
@@ -46,7 +55,7 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
         if progress["folded"]:
             vae.encoder.requires_grad_(False)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.ae_lr * schedule(fraction) * min(1, (progress["step"] + 1) / 100)
+            group["lr"] = recipe.ae_lr * schedule(fraction, "refined_from" in progress) * min(1, (progress["step"] + 1) / 100)
         loss = ae_loss(vae, crops(shards, pictures.photos, recipe, generator), recipe.latent_noise, generator)
         optimizer.zero_grad()
         loss.backward()
@@ -67,8 +76,13 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
     return vae.eval(), progress
 
 
-def schedule(fraction: float) -> float:
-    """Factor of the learning rate: constant, down to a tenth before the fold, and down to zero after it."""
+def schedule(fraction: float, refining: bool = False) -> float:
+    """Factor of the learning rate: constant, down to a tenth before the fold, and from a half to zero after it.
+
+    While the decoder is refined it rises to a half and falls to zero.
+    """
+    if refining:
+        return 0.5 * _ease(fraction / 0.1) * (1 - _ease((fraction - 0.1) / 0.9))
     if fraction < FOLD_AT:
         return 1 - 0.9 * _ease((fraction - FOLD_AT / 2) / (FOLD_AT / 2))
     return 0.5 * (1 - _ease((fraction - FOLD_AT) / (1 - FOLD_AT)))

@@ -98,7 +98,8 @@ def _begin(recipe: Recipe, sitting: Sitting, start: tuple | None, cooldown: floa
         progress["optimizer_from"] = progress["step"]
         generator.manual_seed(sitting.seed + progress["step"])  # other draws than those that it has seen
     if cooldown is not None:
-        sitting.begin("cooldown", progress.get("branched_seconds", 0.0), cooldown)
+        before = progress.get("branched_seconds", 0.0)
+        sitting.begin("cooldown", before, before / 60 + cooldown)
     return unet, ema, progress, optimizer, generator
 
 

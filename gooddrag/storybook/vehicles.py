@@ -1,4 +1,4 @@
-"""Things for outdoors: a car, a toy sailing boat, a hot-air balloon, a little house. Lengths in picture sides."""
+"""Things that travel: a car, a toy sailing boat, a hot-air balloon. Lengths in picture sides, angles in radians."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 import torch
 
 from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.render import (Canvas, Colour, Point, Pose, Shape, below, box, capsule, ellipse, gradient, hsv,
-                                       mix, polygon, shaded)  # fmt: skip
-
-WHITE, GLASS, IRON, CREAM = (1.0, 1.0, 1.0), (0.66, 0.84, 0.93), (0.2, 0.21, 0.25), (0.97, 0.93, 0.84)
-PAINTS = (0.0, 0.03, 0.08, 0.13, 0.36, 0.48, 0.56, 0.6, 0.94)  # hues of toys: reds, orange, yellow, greens, blues, pink
-
-
-def toy_hue(rng: random.Random) -> float:
-    return rng.choice(PAINTS) + rng.uniform(-0.015, 0.015)
-
-
-def toy(hue: float, light: float = 0.86) -> Colour:
-    return hsv(hue, 0.62, light)
+from gooddrag.storybook.render import (
+    Canvas,
+    Point,
+    Pose,
+    Shape,
+    below,
+    box,
+    capsule,
+    ellipse,
+    gradient,
+    mix,
+    polygon,
+    rgb,
+    shaded,
+)
+from gooddrag.storybook.toys import CREAM, GLASS, IRON, WHITE, toy, toy_hue
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,40 @@ class Car:
 
     @classmethod
     def sample(cls, rng: random.Random) -> Car:
-        return cls(rng.uniform(0.36, 0.64), rng.uniform(0.78, 0.88), rng.uniform(0.5, 0.68), toy_hue(rng), rng.uniform(0.14, 0.34),
-                   rng.uniform(0.22, 0.34))  # fmt: skip
+        return cls(
+            rng.uniform(0.36, 0.64),
+            rng.uniform(0.78, 0.88),
+            rng.uniform(0.5, 0.68),
+            toy_hue(rng),
+            rng.uniform(0.14, 0.34),
+            rng.uniform(0.22, 0.34),
+        )
 
     def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
         s, pose = self.size, Pose((self.x, self.y), 0.0, self.size)
-        canvas.paint(box((0.5, self.y + 0.02), 1.4, 0.13), gradient((0.6, 0.59, 0.61), (0.48, 0.47, 0.5), (0, self.y - 0.05), (0, self.y + 0.09)))
+        canvas.paint(
+            box((0.5, self.y + 0.02), 1.4, 0.13),
+            gradient((0.6, 0.59, 0.61), (0.48, 0.47, 0.5), (0, self.y - 0.05), (0, self.y + 0.09)),
+        )
         canvas.pool(pose(0.03, 0.01), 0.56 * s, 0.06 * s)
         paint, roof = toy(self.hue), -0.28 - self.cabin
         cabin = polygon([pose(-0.34, -0.26), pose(-0.21, roof), pose(0.13, roof), pose(0.29, -0.26)], 0.03 * s)
         canvas.paint(cabin, shaded(paint, cabin, depth=0.2, rim=0.1))
-        for a, b, c, d in (((-0.27, -0.29), (-0.17, roof + 0.04), (-0.05, roof + 0.04), (-0.05, -0.29)),
-                           ((0.0, -0.29), (0.0, roof + 0.04), (0.1, roof + 0.04), (0.21, -0.29))):  # fmt: skip
+        for a, b, c, d in (
+            ((-0.27, -0.29), (-0.17, roof + 0.04), (-0.05, roof + 0.04), (-0.05, -0.29)),
+            ((0.0, -0.29), (0.0, roof + 0.04), (0.1, roof + 0.04), (0.21, -0.29)),
+        ):
             pane = polygon([pose(*a), pose(*b), pose(*c), pose(*d)], 0.008 * s)
-            canvas.paint(pane, gradient(mix(GLASS, WHITE, 0.5), mix(GLASS, (0.2, 0.35, 0.5), 0.35), pose(-0.1, roof), pose(0.1, -0.28)))
+            canvas.paint(
+                pane,
+                gradient(
+                    mix(GLASS, WHITE, 0.5), mix(GLASS, (0.2, 0.35, 0.5), 0.35), pose(-0.1, roof), pose(0.1, -0.28)
+                ),
+            )
         body = pose.box(0, -0.19, 1.0, 0.21, 0.085)
-        shade = gradient(mix(paint, WHITE, 0.16), mix(paint, (0.1, 0.05, 0.15), 0.3), pose(-0.05, -0.3), pose(0.05, -0.08))
+        shade = gradient(
+            mix(paint, WHITE, 0.16), mix(paint, (0.1, 0.05, 0.15), 0.3), pose(-0.05, -0.3), pose(0.05, -0.08)
+        )
         canvas.paint(body, shaded(shade, body, depth=0.08, rim=0.08, rim_width=0.015))
         canvas.paint(pose.capsule((-0.44, -0.185), (0.42, -0.185), 0.01), mix(paint, WHITE, 0.45))
         canvas.paint(pose.ellipse(0.455, -0.22, 0.035, 0.045), (1.0, 0.93, 0.66))
@@ -67,8 +88,12 @@ class Car:
 
     def anchors(self) -> dict[str, Point]:
         pose = Pose((self.x, self.y), 0.0, self.size)
-        return {"roof": pose(-0.04, -0.28 - self.cabin), "left_wheel": pose(-self.wheels, -0.085), "door": pose(0, -0.19),
-                "right_wheel": pose(self.wheels, -0.085)}  # fmt: skip
+        return {
+            "roof": pose(-0.04, -0.28 - self.cabin),
+            "left_wheel": pose(-self.wheels, -0.085),
+            "door": pose(0, -0.19),
+            "right_wheel": pose(self.wheels, -0.085),
+        }
 
 
 @dataclass(frozen=True)
@@ -85,8 +110,14 @@ class Ship:
 
     @classmethod
     def sample(cls, rng: random.Random) -> Ship:
-        return cls(rng.uniform(0.36, 0.64), rng.uniform(0.74, 0.84), rng.uniform(0.42, 0.56), toy_hue(rng), rng.uniform(-0.3, 0.3),
-                   rng.choice((1.0, rng.uniform(0.35, 1.0))))  # fmt: skip
+        return cls(
+            rng.uniform(0.36, 0.64),
+            rng.uniform(0.74, 0.84),
+            rng.uniform(0.42, 0.56),
+            toy_hue(rng),
+            rng.uniform(-0.3, 0.3),
+            rng.choice((1.0, rng.uniform(0.35, 1.0))),
+        )
 
     def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
         pose, s, top = Pose((self.x, self.y), self.heel, self.size), self.size, backdrop.horizon - 0.04
@@ -101,7 +132,10 @@ class Ship:
         flag = polygon([pose(0, -1.02), pose(0, -0.93), pose(-0.13, -0.97)], 0.004)
         canvas.paint(flag, toy(self.hue + 0.5))
         head = -0.24 - 0.68 * self.sail
-        for points, tone in ((((0.05, head), (0.05, -0.2), (0.46, -0.2)), CREAM), (((-0.05, 0.88 * head), (-0.05, -0.2), (-0.36, -0.2)), toy(self.hue, 0.92))):
+        for points, tone in (
+            (((0.05, head), (0.05, -0.2), (0.46, -0.2)), CREAM),
+            (((-0.05, 0.88 * head), (-0.05, -0.2), (-0.36, -0.2)), toy(self.hue, 0.92)),
+        ):
             sail = polygon([pose(*p) for p in points], 0.014 * s)
             canvas.paint(sail, shaded(tone, sail, depth=0.14, rim=0.08, rim_width=0.02))
         deck = Shape(lambda u, v: -0.13 - v, (-1.0, -0.13, 1.0, 1.0))
@@ -111,7 +145,12 @@ class Ship:
 
     def anchors(self) -> dict[str, Point]:
         pose = Pose((self.x, self.y), self.heel, self.size)
-        return {"hull": pose(0, -0.04), "mast": pose(0, -0.97), "sail": pose(0.07, -0.24 - 0.66 * self.sail), "bow": pose(0.42, -0.11)}
+        return {
+            "hull": pose(0, -0.04),
+            "mast": pose(0, -0.97),
+            "sail": pose(0.07, -0.24 - 0.66 * self.sail),
+            "bow": pose(0.42, -0.11),
+        }
 
 
 @dataclass(frozen=True)
@@ -129,7 +168,14 @@ class Balloon:
     @classmethod
     def sample(cls, rng: random.Random) -> Balloon:
         size = rng.uniform(0.15, 0.23)
-        return cls(rng.uniform(0.3, 0.7), rng.uniform(size + 0.06, 0.42), size, toy_hue(rng), rng.uniform(0.5, 1.1), rng.uniform(-0.5, 0.5))
+        return cls(
+            rng.uniform(0.3, 0.7),
+            rng.uniform(size + 0.06, 0.42),
+            size,
+            toy_hue(rng),
+            rng.uniform(0.5, 1.1),
+            rng.uniform(-0.5, 0.5),
+        )
 
     def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
         pose, hang, tone = Pose((self.x, self.y), 0.0, self.size), self._hang(), toy(self.hue, 0.9)
@@ -146,7 +192,7 @@ class Balloon:
             u, v = pose.local(x, y)
             t = u / ((1 - v * v).clamp_min(0.05).sqrt() * (v < 0.72) + (v >= 0.72) * (1.44 - 1.037 * v)).clamp_min(0.2)
             band = torch.sigmoid(torch.sin(t.clamp(-1, 1).asin() * 4.0 + 0.4) * 12)
-            return torch.lerp(_t(tone), _t(CREAM), band) * (1.0 - 0.28 * (u * 0.8 + 0.35 * v + 0.1).clamp(-0.4, 1))
+            return torch.lerp(rgb(tone), rgb(CREAM), band) * (1.0 - 0.28 * (u * 0.8 + 0.35 * v + 0.1).clamp(-0.4, 1))
 
         canvas.paint(envelope, stripes)
 
@@ -156,58 +202,10 @@ class Balloon:
 
     def anchors(self) -> dict[str, Point]:
         s = self.size
-        return {"envelope": (self.x, self.y), "crown": (self.x, self.y - 0.95 * s), "basket": self._hang()(0, 0.08),
-                "left_side": (self.x - 0.95 * s, self.y), "right_side": (self.x + 0.95 * s, self.y)}  # fmt: skip
-
-
-def _t(colour: Colour) -> torch.Tensor:
-    return torch.tensor(colour)[:, None, None]
-
-
-@dataclass(frozen=True)
-class House:
-    """A little house seen from the front. (x, y): its door step; size: width of the wall; roof: height of the gable
-    and chimney: of the chimney, relative to the width; door: how far it is to the right, -1 to 1."""
-
-    x: float
-    y: float
-    size: float
-    hue: float
-    roof: float
-    chimney: float
-    door: float
-
-    @classmethod
-    def sample(cls, rng: random.Random) -> House:
-        return cls(rng.uniform(0.38, 0.62), rng.uniform(0.82, 0.92), rng.uniform(0.38, 0.5), rng.choice((0.0, 0.03, 0.06, 0.56, 0.42)),
-                   rng.uniform(0.3, 0.72), rng.uniform(0.12, 0.5), rng.choice((-0.9, 0.9)) * rng.uniform(0.5, 1.0))  # fmt: skip
-
-    def draw(self, canvas: Canvas, backdrop: Backdrop) -> None:
-        pose, s = Pose((self.x, self.y), 0.0, self.size), self.size
-        canvas.pool(pose(0.06, 0), 0.62 * s, 0.08 * s, strength=0.45)
-        brick, tile = (0.7, 0.44, 0.36), toy(self.hue, 0.72)
-        chimney = pose.box(0.27, -0.55 - 0.4 * self.roof - 0.5 * self.chimney, 0.15, self.chimney + 0.2)
-        canvas.paint(chimney, shaded(brick, chimney, depth=0.3))
-        canvas.paint(pose.box(0.27, -0.65 - 0.4 * self.roof - self.chimney, 0.21, 0.06, 0.01), mix(brick, WHITE, 0.35))
-        wall = pose.box(0, -0.3, 0.92, 0.6)
-        canvas.paint(wall, shaded(gradient(CREAM, (0.9, 0.8, 0.68), pose(-0.4, -0.5), pose(0.4, 0.0)), wall, rim=0.0))
-        gable = polygon([pose(-0.6, -0.56), pose(0.6, -0.56), pose(0, -0.58 - self.roof)], 0.025 * s)
-        canvas.shadow(gable, 0.28, (0.004, 0.02), 0.006)
-        canvas.paint(gable, shaded(gradient(mix(tile, WHITE, 0.14), mix(tile, (0.1, 0.05, 0.15), 0.22), pose(-0.4, -0.8), pose(0.45, -0.6)), gable, rim=0.14, rim_width=0.02))
-        canvas.paint(pose.ellipse(0, -0.6 - 0.34 * self.roof, 0.085), mix(GLASS, WHITE, 0.2))
-        for side in (-1, 1):
-            if side * self.door > 0:
-                door = pose.box(0.24 * self.door, -0.19, 0.22, 0.38, 0.05)
-                canvas.paint(door, shaded(toy(self.hue + 0.45, 0.6), door, rim=0.16, rim_width=0.012))
-                canvas.paint(pose.ellipse(0.24 * self.door + 0.065, -0.18, 0.02), (0.95, 0.8, 0.4))
-            else:
-                canvas.paint(pose.box(side * 0.22, -0.32, 0.28, 0.26, 0.02), WHITE)
-                for dx in (-0.062, 0.062):
-                    canvas.paint(pose.box(side * 0.22 + dx, -0.32, 0.1, 0.2), gradient(mix(GLASS, WHITE, 0.4), mix(GLASS, (0.2, 0.35, 0.5), 0.3), pose(0, -0.4), pose(0, -0.2)))
-
-    def anchors(self) -> dict[str, Point]:
-        pose = Pose((self.x, self.y), 0.0, self.size)
-        return {"gable": pose(0, -0.57 - self.roof), "chimney": pose(0.27, -0.63 - 0.4 * self.roof - self.chimney),
-                "door": pose(0.24 * self.door, -0.2), "wall": pose(0, -0.45)}  # fmt: skip
-
-
+        return {
+            "envelope": (self.x, self.y),
+            "crown": (self.x, self.y - 0.95 * s),
+            "basket": self._hang()(0, 0.08),
+            "left_side": (self.x - 0.95 * s, self.y),
+            "right_side": (self.x + 0.95 * s, self.y),
+        }

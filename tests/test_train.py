@@ -1,0 +1,267 @@
+"""Training at tiny sizes: it resumes bit by bit, folds the latents' moments, and writes what diffusers reads."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
+
+from gooddrag.model import load_model
+from gooddrag.storybook import pictures
+from gooddrag.storybook.pictures import Pictures
+from gooddrag.storybook.recipe import Recipe
+from gooddrag.storybook.sitting import Sitting
+from gooddrag.storybook.train import main, train
+from gooddrag.storybook.train_autoencoder import fold, moments, train_autoencoder
+from gooddrag.storybook.train_unet import train_unet
+from gooddrag.storybook.training_files import save_checkpoint
+
+pytest.importorskip("skimage")
+
+TINY = dict(size=32, shard=12, photos=3, first_shards=1, grow_shards=1, pictures_per_sample=1.0, ae_channels=8,
+            ae_blocks=(1, 1, 1), ae_batch=2, ae_crop=16, channels=(16, 32, 32), batch=3, warmup=2,
+            eval_pages=2, eval_photos=2, eval_every=2, save_seconds=0.0)  # fmt: skip
+RECIPE = Recipe(**TINY)
+STEPS = {"autoencoder": 4, "unet": 6}
+CHECKPOINTS = ("autoencoder.safetensors", "unet.safetensors")
+
+
+def run(folder: Path, **changes) -> dict:
+    settings = dict(work=folder / "work", recipe=RECIPE, steps=STEPS, processes=0) | changes
+    return train(folder / "out", **settings)
+
+
+def assert_same_training(one: Path, two: Path) -> None:
+    for name in CHECKPOINTS:
+        a, b = load_file(one / "work" / name), load_file(two / "work" / name)
+        assert a.keys() == b.keys()
+        assert [k for k in a if not torch.equal(a[k], b[k])] == []
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("straight")
+    return folder, run(folder)
+
+
+@pytest.fixture
+def again(straight, tmp_path):
+    """A folder with all pictures drawn, but nothing trained."""
+    shutil.copytree(straight[0] / "work", tmp_path / "work", ignore=shutil.ignore_patterns(*CHECKPOINTS, "*.jsonl"))
+    return tmp_path
+
+
+@pytest.fixture
+def trained(straight, tmp_path):
+    shutil.copytree(straight[0] / "work", tmp_path / "work")
+    return tmp_path
+
+
+class Interrupted(Sitting):
+    """Hears the signal before step `at` of `phase`."""
+
+    def __init__(self, work: Path, phase: str, at: int):
+        super().__init__(work, 0, RECIPE.save_seconds, {}, STEPS)
+        self.where = phase, at
+
+    def over(self, phase, progress):
+        if (phase, progress["step"]) == self.where:
+            with self.watching_signals():
+                signal.raise_signal(signal.SIGTERM)
+        return super().over(phase, progress)
+
+
+@pytest.mark.parametrize("phase, at", [("autoencoder", 2), ("autoencoder", 3), ("unet", 3)])
+def test_stop_and_resume_give_the_same_weights(straight, again, phase, at):
+    work = again / "work"
+    sitting, source = Interrupted(work, phase, at), Pictures(work, 32, 12, 3, processes=0)
+    vae, progress = train_autoencoder(RECIPE, source, sitting)
+    assert progress["done"] == (phase == "unet")
+    if phase == "unet":
+        _, progress = train_unet(RECIPE, vae, source, sitting)
+    assert progress["step"] == at
+    run(again)
+    assert_same_training(straight[0], again)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_kill_loses_nothing_that_was_saved(straight, again):
+    script = f"""
+from pathlib import Path
+from gooddrag.storybook.recipe import Recipe
+from gooddrag.storybook.train import train
+folder = Path({str(again)!r})
+train(folder / "out", work=folder / "work", recipe=Recipe(**{TINY!r}), steps={STEPS!r}, processes=0)
+"""
+    saved = again / "work" / "unet.safetensors"
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not saved.exists():
+            time.sleep(0.01)
+        process.kill()
+    assert saved.exists()
+    run(again)
+    assert_same_training(straight[0], again)
+
+
+def test_exported_folder_loads(straight):
+    folder, card = straight
+    out = folder / "out"
+    assert all(t.dtype == torch.float16 for part in ("vae", "unet")
+               for t in load_file(out / part / "diffusion_pytorch_model.safetensors").values())  # fmt: skip
+    vae = AutoencoderTiny.from_pretrained(out, subfolder="vae")
+    unet = UNet2DConditionModel.from_pretrained(out, subfolder="unet")
+    config = DDIMScheduler.from_pretrained(out, subfolder="scheduler").config
+    assert (config.beta_start, config.beta_end, config.beta_schedule) == (0.00085, 0.012, "scaled_linear")
+    assert (config.clip_sample, config.set_alpha_to_one, config.steps_offset) == (False, False, 1)
+    assert vae.config.scaling_factor == 1
+    averaged = {k.removeprefix("ema/"): t for k, t in load_file(folder / "work" / "unet.safetensors").items()
+                if k.startswith("ema/")}  # fmt: skip
+    assert all(torch.equal(t, averaged[k].half().float()) for k, t in unet.float().state_dict().items())
+
+    model = load_model(out)
+    assert (model.vae_scale, model.native_size) == (4, 32)
+    z = model.encode(torch.zeros(1, 3, 32, 32))
+    eps, features = model.eps_and_features(z, 500)
+    assert z.shape == eps.shape == (1, 4, 8, 8) and features.shape[-2:] == (8, 8)
+    assert model.decode(z).shape == (1, 3, 32, 32)
+    assert any("up_blocks.1.attentions" in name and "attn1" in name for name in unet.attn_processors)
+
+    assert json.loads((out / "training.json").read_text()) == card
+    assert card["steps"] == 6 and card["samples"] == 18 and card["ae_steps"] == 4 and card["pictures"] == 24
+    assert set(card["held_out"]) == {"db_storybook", "db_photos", "eps_mse_storybook", "eps_mse_photos"}
+    readme = (out / "README.md").read_text()
+    assert f"{card['held_out']['eps_mse_storybook']:.4g}" in readme and card["command"] in readme
+    phases = [json.loads(line)["phase"] for line in (folder / "work" / "metrics.jsonl").read_text().splitlines()]
+    assert phases == ["autoencoder", "unet", "unet", "unet"]
+
+
+def test_export_alone_writes_the_same(straight, tmp_path):
+    folder, card = straight
+    assert train(tmp_path, work=folder / "work", recipe=RECIPE, export_only=True) == card
+    for part in ("vae", "unet"):
+        name = f"{part}/diffusion_pytorch_model.safetensors"
+        assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_folding_normalises_and_is_undone_by_the_decoder():
+    torch.manual_seed(0)
+    vae = RECIPE.autoencoder().double()
+    x = torch.rand(8, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    before, (mean, std) = vae.encode(x).latents, moments(vae, x)
+    seen = torch.nn.functional.conv2d(before, vae.decoder.layers[0].weight, vae.decoder.layers[0].bias)
+    fold(vae, mean, std)
+    z = vae.encode(x).latents
+    affine = (before - mean[:, None, None]) / std[:, None, None]
+    torch.testing.assert_close(z, affine)
+    torch.testing.assert_close(moments(vae, x), (torch.zeros_like(mean), torch.ones_like(std)), atol=1e-9, rtol=1e-9)
+    # behind the clamp the decoder sees the same numbers as before, but for the border, where the padding differs
+    torch.testing.assert_close(vae.decoder.layers[0](z)[..., 1:-1, 1:-1], seen)
+
+
+def test_trained_latents_are_normalised(straight):
+    _, card = straight
+    assert max(map(abs, card["latent_mean"])) < 0.05
+    assert max(abs(s - 1) for s in card["latent_std"]) < 0.05
+
+
+def test_cooldown_is_a_branch(trained):
+    trunk = (trained / "work" / "unet.safetensors").read_bytes()
+    card = run(trained, cooldown=0.005)  # minutes
+    assert card["cooled_down"] and card["steps"] > 6
+    assert (trained / "work" / "unet.safetensors").read_bytes() == trunk
+    log = [json.loads(line) for line in (trained / "work" / "metrics.jsonl").read_text().splitlines()]
+    assert log[-1]["phase"] == "cooldown" and log[-1]["lr"] < RECIPE.lr
+    card = run(trained, steps=STEPS | {"unet": 8})  # the trunk goes on from where it was
+    assert card["steps"] == 8 and not card["cooled_down"]
+
+
+def test_more_minutes_for_the_autoencoder_refine_the_decoder_only(trained):
+    before = load_file(trained / "work" / "autoencoder.safetensors")
+    card = run(trained, steps={"unet": 6}, ae_minutes=0.02)
+    after = load_file(trained / "work" / "autoencoder.safetensors")
+    changed = {name.split("/")[1].split(".")[0] for name in before
+               if name.startswith("vae/") and not torch.equal(before[name], after[name])}  # fmt: skip
+    assert changed == {"decoder"}
+    assert card["ae_steps"] > 4 and card["steps"] == 6
+    assert run(trained, steps={"unet": 6}, ae_minutes=0.02)["ae_steps"] == card["ae_steps"]
+
+
+def test_begins_with_weights_and_a_new_optimiser(straight, tmp_path):
+    folder, before = straight
+    card = run(tmp_path, start=folder / "out", steps={"unet": 8}, ae_minutes=0)
+    assert card["steps"] == 8 and card["samples"] == before["samples"] + 2 * RECIPE.batch
+    assert card["ae_steps"] == before["ae_steps"]
+    name = "vae/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_no_resume_begins_again(straight, trained):
+    run(trained, steps={"autoencoder": 4, "unet": 7})
+    run(trained, resume=False)
+    assert_same_training(straight[0], trained)
+
+
+def test_pictures_do_not_depend_on_who_draws_them(tmp_path):
+    alone, helped = (Pictures(tmp_path / n, 32, 6, 2, processes=p) for n, p in (("a", 0), ("b", 1)))
+    alone.grow(2)
+    helped.grow(1)
+    assert (alone.shard(0) == helped.shard(0)).all()
+    assert alone.shard(0).shape == (6, 32, 32, 3)
+    assert (alone.shard(0) != alone.shard(1)).any()
+
+
+def test_held_out_is_never_drawn():
+    assert not set(pictures.PHOTOS) & set(pictures.HELD_OUT_PHOTOS)
+    recipe = Recipe()
+    assert recipe.max_shards * recipe.shard <= pictures.HELD_OUT_PAGES < 10**9 - 10_000
+
+
+def test_default_model_fits_its_budget():
+    recipe = Recipe()
+    unet, vae = recipe.unet(), recipe.autoencoder()
+    half = 2 * sum(p.numel() for module in (unet, vae) for p in module.parameters())
+    assert half <= 40e6
+    features = []
+    unet.up_blocks[-2].register_forward_hook(lambda module, args, output: features.append(output))
+    with torch.no_grad():
+        unet(torch.zeros(1, 4, 32, 32), 1, encoder_hidden_states=torch.zeros(1, 1, recipe.channels[0]))
+    assert features[0].shape[1] >= 96 and features[0].shape[2:] == (32, 32)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"minutes": -1.0}, "minutes"),
+    ({"cooldown": float("nan")}, "cooldown"),
+    ({"start": Path("nowhere")}, "start"),
+    ({"export_only": True}, "work"),
+])  # fmt: skip
+def test_wrong_arguments(tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}: "):
+        run(tmp_path, **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_line_says_what_is_wrong_in_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--out", str(tmp_path / "out"), "--work", str(tmp_path), "--export-only"])
+    assert stop.value.code == 2 and "autoencoder.safetensors" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0 and "--ae-minutes" in capsys.readouterr().out
+
+
+def test_half_written_checkpoint_never_replaces_a_whole_one(tmp_path):
+    path = tmp_path / "c.safetensors"
+    module = torch.nn.Linear(2, 2)
+    optimizer, generator = torch.optim.AdamW(module.parameters()), torch.Generator()
+    save_checkpoint(path, {"m": module}, optimizer, generator, {"step": 1})
+    whole = path.read_bytes()
+    with pytest.raises(TypeError):
+        save_checkpoint(path, {"m": module}, optimizer, generator, {"step": object()})
+    assert path.read_bytes() == whole and list(tmp_path.iterdir()) == [path]
