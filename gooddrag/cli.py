@@ -93,7 +93,7 @@ def demo(
                f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
     typer.echo(f"written: {output}/overview.png (before, user edit, after, truth), result.png, trajectory.gif, "
                "metrics.json")  # fmt: skip
-    typer.echo("next: gooddrag drag IMAGE --points \"x,y>x,y\" -o DIR, or notebooks/00_quickstart.ipynb")
+    typer.echo('next: gooddrag drag IMAGE --points "x,y>x,y" -o DIR, or notebooks/00_quickstart.ipynb')
 
 
 @app.command()
@@ -134,7 +134,9 @@ def drag(
 @app.command("train-storybook")
 def train_storybook(
     output: Output = Path("storybook-weights"),
-    work: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, checkpoints and metrics.jsonl.")] = Path(".training"),
+    work: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, checkpoints and metrics.jsonl.")] = Path(
+        ".training"
+    ),
     minutes: Annotated[float | None, typer.Option(min=0, help="Budget of the U-Net over all sittings.")] = None,
     ae_minutes: Annotated[float, typer.Option(min=0, help="Budget of the autoencoder over all sittings.")] = 15.0,
     cooldown: Annotated[

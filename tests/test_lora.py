@@ -338,8 +338,9 @@ def test_text_encoder_and_notes_are_left_out(lora, tmp_path):
 
 
 def test_save_and_load(lora, tmp_path):
-    assert save_lora(lora, tmp_path / "new" / "folder") == tmp_path / "new" / "folder" / "pytorch_lora_weights.safetensors"
-    assert same(load_lora(tmp_path / "new" / "folder"), lora)
+    folder = tmp_path / "new" / "folder"
+    assert save_lora(lora, folder) == folder / "pytorch_lora_weights.safetensors"
+    assert same(load_lora(folder), lora)
     assert save_lora(lora, tmp_path / "my.safetensors") == tmp_path / "my.safetensors"
     keys = load_file(tmp_path / "my.safetensors").keys()
     assert keys == {f"unet.{k}" for k in lora}  # as diffusers' save_lora_weights writes

@@ -59,8 +59,8 @@ def test_same_share_of_a_smaller_unet(tiny):
 
 @pytest.mark.parametrize("start", [-1, 17])
 def test_start_out_of_range(tiny, start):
-    with pytest.raises(ValueError, match=rf"^start: {start}; expected 0 to 16$"), mutual_self_attention(tiny.unet, start):
-        pass
+    with pytest.raises(ValueError, match=rf"^start: {start}; expected 0 to 16$"):
+        late_blocks(tiny.unet, start)
 
 
 @pytest.mark.parametrize("start", [0, 10])

@@ -50,9 +50,7 @@ def test_resized_in_half_precision_keeps_its_dtype():
 
 
 @settings(max_examples=60)
-@given(
-    y=st.floats(0, SIZE[0] - 1, width=32), x=st.floats(0, SIZE[1] - 1, width=32), r=st.integers(0, 6)
-)
+@given(y=st.floats(0, SIZE[0] - 1, width=32), x=st.floats(0, SIZE[1] - 1, width=32), r=st.integers(0, 6))
 @example(y=0, x=0, r=4)
 @example(y=SIZE[0] - 1, x=SIZE[1] - 1, r=4)
 @example(y=SIZE[0] - 1.5, x=0.25, r=4)

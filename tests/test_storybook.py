@@ -15,7 +15,8 @@ from gooddrag.storybook.animals import WEIGHTS
 from gooddrag.storybook.book import MIX
 from gooddrag.storybook.breeds import BREEDS
 from gooddrag.storybook.edits import COMPOSITION, EDITS, FIRST_SEED, LONGEST, MARGIN, SHORTEST, TASKS, draw_mask, plan
-from gooddrag.storybook.render import Canvas, Pose, arc, ellipse
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Pose, arc, ellipse
 
 KINDS = [(category, name) for category, edits in EDITS.items() for name in edits]
 CHECKED = [kind for n, kind in enumerate(KINDS) if kind[0] != "painting" or n % 9 == 0]  # paintings repeat the others

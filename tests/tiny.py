@@ -28,7 +28,8 @@ def save_tiny(folder: Path, seed: int = 0) -> Path:
         )  # fmt: skip
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
-    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    scheduler.save_pretrained(folder / "scheduler")
     return folder
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gooddrag.storybook.animal_rig import Rig
-from gooddrag.storybook.render import Colour, Paint, Pose, Shape, rgb, shaded
+from gooddrag.storybook.paints import Colour, Paint, rgb, shaded
+from gooddrag.storybook.shapes import Pose, Shape
 
 if TYPE_CHECKING:
     from gooddrag.storybook.animals import Animal

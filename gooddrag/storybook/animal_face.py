@@ -5,7 +5,9 @@ from __future__ import annotations
 from gooddrag.storybook.animal_coats import coat, fur
 from gooddrag.storybook.animal_rig import Rig
 from gooddrag.storybook.figure import EYEBALL, INK, MOUTH, PUPIL, SIDES, TONGUE, WHITE
-from gooddrag.storybook.render import Canvas, blend, mix, polyline, shaded
+from gooddrag.storybook.paints import mix, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import blend, polyline
 
 
 def paint_face(canvas: Canvas, rig: Rig) -> None:

@@ -12,7 +12,9 @@ from gooddrag.storybook.animal_coats import coat, fur
 from gooddrag.storybook.animal_face import paint_face, paint_head
 from gooddrag.storybook.animal_rig import Rig
 from gooddrag.storybook.figure import PINK, SIDES, dimmed
-from gooddrag.storybook.render import Canvas, Shape, blend, capsule, mix, polyline, shaded
+from gooddrag.storybook.paints import mix, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Shape, blend, capsule, polyline
 
 if TYPE_CHECKING:
     from gooddrag.storybook.animals import Animal

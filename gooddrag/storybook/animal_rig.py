@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gooddrag.storybook.figure import SIDES, turned
-from gooddrag.storybook.render import Point, Pose
+from gooddrag.storybook.shapes import Point, Pose
 
 if TYPE_CHECKING:
     from gooddrag.storybook.animals import Animal

@@ -10,8 +10,10 @@ from gooddrag.storybook.animal_parts import paint_animal
 from gooddrag.storybook.animal_rig import Rig
 from gooddrag.storybook.backdrops import Backdrop
 from gooddrag.storybook.breeds import BREEDS, PANDA, Breed, Coat
-from gooddrag.storybook.render import Canvas, Colour, Point, hsv
+from gooddrag.storybook.paints import Colour, hsv
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point
 
 # Every parameter an edit may change is drawn from the same range as in `sample`, so an edited page is a page.
 RANGES: dict[str, tuple[float, float]] = {

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gooddrag.storybook.render import Canvas, Colour, below, box, ellipse, gradient, hsv, mix, noise, rgb
+from gooddrag.storybook.paints import Colour, gradient, hsv, mix, noise, rgb
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import below, box, ellipse
 
 KINDS = ("meadow", "meadow", "snow", "beach", "wood", "room", "room", "studio")
 WALLS = (0.02, 0.08, 0.12, 0.14, 0.25, 0.38, 0.47, 0.55, 0.6, 0.94)  # blush, peach, cream, sage, mint, sky; few purples

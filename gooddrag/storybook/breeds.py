@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gooddrag.storybook.render import Colour
+from gooddrag.storybook.paints import Colour
 
 
 def _hex(code: str) -> Colour:

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from gooddrag.storybook.render import Paint, Point, Shape
+from gooddrag.storybook.paints import Paint
+from gooddrag.storybook.shapes import Point, Shape
 
 INK = (0.16, 0.1, 0.1)
 PINK, MOUTH, TONGUE = (0.95, 0.66, 0.64), (0.42, 0.12, 0.13), (0.9, 0.45, 0.47)

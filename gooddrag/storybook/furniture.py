@@ -7,19 +7,9 @@ import random
 from dataclasses import dataclass
 
 from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.render import (
-    Canvas,
-    Colour,
-    Point,
-    Pose,
-    box,
-    capsule,
-    ellipse,
-    gradient,
-    mix,
-    polygon,
-    shaded,
-)
+from gooddrag.storybook.paints import Colour, gradient, mix, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Point, Pose, box, capsule, ellipse, polygon
 from gooddrag.storybook.toys import IRON, WHITE, toy, toy_hue
 
 WOODS = ((0.78, 0.56, 0.34), (0.62, 0.4, 0.25), (0.9, 0.74, 0.52))

@@ -7,19 +7,9 @@ import random
 from dataclasses import dataclass
 
 from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.render import (
-    Canvas,
-    Point,
-    Pose,
-    box,
-    ellipse,
-    gradient,
-    hsv,
-    mix,
-    polygon,
-    polyline,
-    shaded,
-)
+from gooddrag.storybook.paints import gradient, hsv, mix, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Point, Pose, box, ellipse, polygon, polyline
 from gooddrag.storybook.toys import CREAM, GLASS, IRON, WHITE, cylinder, toy, toy_hue
 
 

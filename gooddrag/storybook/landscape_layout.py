@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from gooddrag.storybook import landscape_parts as parts
-from gooddrag.storybook.render import Point
+from gooddrag.storybook.shapes import Point
 
 # Every parameter an edit may change is drawn from the same range as in `sample`, so an edited page is a page.
 SUN_X, SUN_Y = (0.12, 0.88), (0.1, 0.34)

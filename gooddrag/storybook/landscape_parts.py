@@ -10,17 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gooddrag.storybook.render import (
-    Canvas,
-    Colour,
-    Shape,
-    below,
-    blend,
-    ellipse,
-    gradient,
-    mix,
-    rgb,
-)
+from gooddrag.storybook.paints import Colour, gradient, mix, rgb
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Shape, below, blend, ellipse
 
 SNOW = (0.95, 0.97, 1.0)
 

@@ -7,21 +7,9 @@ import math
 import torch
 
 from gooddrag.storybook.landscape_parts import SNOW, Hour
-from gooddrag.storybook.render import (
-    Canvas,
-    Colour,
-    Paint,
-    Pose,
-    Shape,
-    blend,
-    box,
-    ellipse,
-    gradient,
-    hsv,
-    mix,
-    polygon,
-    shaded,
-)
+from gooddrag.storybook.paints import Colour, Paint, gradient, hsv, mix, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Pose, Shape, blend, box, ellipse, polygon
 
 LEAVES = {
     "spring": (0.95, 0.66, 0.74),

@@ -11,8 +11,10 @@ from gooddrag.storybook import landscape_layout as layout
 from gooddrag.storybook import landscape_parts as parts
 from gooddrag.storybook import landscape_props as props
 from gooddrag.storybook.landscape_layout import Boat, Cloud, Peak, Tree
-from gooddrag.storybook.render import Canvas, Point, mix
+from gooddrag.storybook.paints import mix
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point
 
 
 @dataclass(frozen=True)

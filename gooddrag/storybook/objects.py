@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from gooddrag.storybook.backdrops import WALLS, Backdrop
 from gooddrag.storybook.furniture import Chair, Lamp
 from gooddrag.storybook.household import Clock, House, Mug
-from gooddrag.storybook.render import Canvas, Point
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point
 from gooddrag.storybook.vehicles import Balloon, Car, Ship
 
 Item = Car | Ship | Balloon | House | Mug | Lamp | Chair | Clock

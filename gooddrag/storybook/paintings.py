@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from gooddrag.storybook import animals, landscapes, objects, plants, portraits
-from gooddrag.storybook.render import Canvas, Point, noise, rgb
+from gooddrag.storybook.paints import noise, rgb
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point
 
 SUBJECTS: dict[str, tuple[type[Scene], dict[str, Edit], int]] = {  # family, its edits, its share
     "landscape": (landscapes.Landscape, landscapes.EDITS, 9),

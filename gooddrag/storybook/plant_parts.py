@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gooddrag.storybook.render import (
-    LIGHT,
-    Canvas,
-    Colour,
-    Point,
-    Pose,
-    Shape,
-    blend,
-    box,
-    capsule,
-    gradient,
-    hsv,
-    mix,
-    polyline,
-    rgb,
-    shaded,
-)
+from gooddrag.storybook.paints import LIGHT, Colour, gradient, hsv, mix, rgb, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Point, Pose, Shape, blend, box, capsule, polyline
 from gooddrag.storybook.toys import cylinder
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ import random
 from dataclasses import dataclass, replace
 
 from gooddrag.storybook.backdrops import Backdrop
+from gooddrag.storybook.paints import Colour, hsv
 from gooddrag.storybook.plant_parts import paint_plant, stem
-from gooddrag.storybook.render import Canvas, Colour, Point, Pose, hsv
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point, Pose
 
 # Every parameter an edit may change is drawn from the same range as in `sample`, so an edited page is a page.
 RANGES: dict[str, tuple[float, float]] = {

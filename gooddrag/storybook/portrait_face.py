@@ -6,7 +6,8 @@ import math
 
 from gooddrag.storybook.bust import Bust
 from gooddrag.storybook.figure import EYEBALL, INK, MOUTH, PUPIL, SIDES, TONGUE, WHITE
-from gooddrag.storybook.render import Canvas, mix, shaded
+from gooddrag.storybook.paints import mix, shaded
+from gooddrag.storybook.render import Canvas
 
 
 def paint_features(canvas: Canvas, bust: Bust) -> None:

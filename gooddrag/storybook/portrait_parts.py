@@ -10,8 +10,10 @@ from torch import Tensor
 
 from gooddrag.storybook.bust import TALL, WIDE, Bust
 from gooddrag.storybook.figure import INK, dimmed
+from gooddrag.storybook.paints import Colour, Paint, flat, mix, rgb, shaded
 from gooddrag.storybook.portrait_face import paint_features
-from gooddrag.storybook.render import Canvas, Colour, Paint, Pose, Shape, blend, capsule, flat, mix, rgb, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Pose, Shape, blend, capsule
 
 if TYPE_CHECKING:
     from gooddrag.storybook.portraits import Person

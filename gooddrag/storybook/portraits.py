@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from gooddrag.storybook.backdrops import Backdrop
 from gooddrag.storybook.bust import Bust
+from gooddrag.storybook.paints import Colour, hsv
 from gooddrag.storybook.portrait_parts import HAIR, paint_person
-from gooddrag.storybook.render import Canvas, Colour, Point, hsv
+from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.shapes import Point
 
 RANGES: dict[str, tuple[float, float]] = {
     "lean": (-0.07, 0.07),

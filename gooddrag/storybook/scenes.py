@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gooddrag.storybook.render import Canvas, Point
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Point
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Sitting:
         return self._over
 
     def steps(self, phase: str, progress: dict) -> Iterator[float]:
-        """Yield the fraction of the budget before every step, until `over` or a signal; `progress` gains the seconds."""
+        """Yield the fraction of the budget before every step, until `over` or a signal. Counts the seconds."""
         self._clock = self._saved = time.monotonic()
         with tqdm(desc=phase, unit=" steps", initial=progress["step"], mininterval=2) as bar:
             self.over(phase, progress)

@@ -6,7 +6,7 @@ import random
 
 from torch import Tensor
 
-from gooddrag.storybook.render import Colour, Paint, hsv, rgb
+from gooddrag.storybook.paints import Colour, Paint, hsv, rgb
 
 WHITE, GLASS, IRON, CREAM = (1.0, 1.0, 1.0), (0.66, 0.84, 0.93), (0.2, 0.21, 0.25), (0.97, 0.93, 0.84)
 PAINTS = (0.0, 0.03, 0.08, 0.13, 0.36, 0.48, 0.56, 0.6, 0.94)  # hues of toys: reds, orange, yellow, greens, blues, pink

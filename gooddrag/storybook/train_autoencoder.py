@@ -54,8 +54,9 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
             progress["folded"] = True
         if progress["folded"]:
             vae.encoder.requires_grad_(False)
+        warm = min(1, (progress["step"] + 1) / 100)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.ae_lr * schedule(fraction, "refined_from" in progress) * min(1, (progress["step"] + 1) / 100)
+            group["lr"] = recipe.ae_lr * warm * schedule(fraction, "refined_from" in progress)
         loss = ae_loss(vae, crops(shards, pictures.photos, recipe, generator), recipe.latent_noise, generator)
         optimizer.zero_grad()
         loss.backward()
@@ -153,7 +154,5 @@ def fold(vae: AutoencoderTiny, mean: Tensor, std: Tensor) -> None:
 @torch.no_grad()
 def psnr(vae: AutoencoderTiny, pictures: Tensor) -> float:
     """Mean peak signal-to-noise ratio in dB of (B, 3, H, W) in [-1, 1] through the autoencoder."""
-    mse = [
-        (vae.decoder(vae.encoder(x)).clamp(-1, 1) - x).div(2).square().mean((1, 2, 3)) for x in _batches(pictures)
-    ]
+    mse = [(vae.decoder(vae.encoder(x)).clamp(-1, 1) - x).div(2).square().mean((1, 2, 3)) for x in _batches(pictures)]
     return (-10 * torch.cat(mse).clamp(min=1e-10).log10()).mean().item()

@@ -9,21 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from gooddrag.storybook.backdrops import Backdrop
-from gooddrag.storybook.render import (
-    Canvas,
-    Point,
-    Pose,
-    Shape,
-    below,
-    box,
-    capsule,
-    ellipse,
-    gradient,
-    mix,
-    polygon,
-    rgb,
-    shaded,
-)
+from gooddrag.storybook.paints import gradient, mix, rgb, shaded
+from gooddrag.storybook.render import Canvas
+from gooddrag.storybook.shapes import Point, Pose, Shape, below, box, capsule, ellipse, polygon
 from gooddrag.storybook.toys import CREAM, GLASS, IRON, WHITE, toy, toy_hue
 
 

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tiny import picture
+
+from gooddrag.frame import Frame
+
+SD = dict(multiple=8, native=512)
+SIZES = [(512, 665), (512, 748), (384, 640), (512, 512), (130, 97), (1024, 700), (12000, 9000)]
+
+
+def grid_of(frame, kind="latent4", multiple=8):
+    return frame.grid((frame.padded[1] // multiple, frame.padded[0] // multiple), kind)
+
+
+@pytest.mark.parametrize(
+    "size, scaled, padded",
+    [
+        ((512, 512), (512, 512), (512, 512)),
+        ((512, 665), (512, 665), (512, 672)),
+        ((512, 748), (512, 748), (512, 752)),
+        ((384, 640), (384, 640), (384, 640)),
+        ((130, 97), (130, 97), (136, 104)),
+        ((1024, 700), (749, 512), (752, 512)),
+        ((12000, 9000), (683, 512), (688, 512)),
+        ((3000, 600), (1024, 205), (1024, 208)),  # the long side decides
+        ((16, 40000), (1, 1024), (8, 1024)),
+    ],
+)
+def test_fit(size, scaled, padded):
+    frame = Frame.fit(size, **SD)
+    assert (frame.user, frame.scaled, frame.padded) == (size, scaled, padded)
+
+
+@settings(max_examples=60)
+@given(w=st.integers(16, 5000), h=st.integers(16, 5000), multiple=st.sampled_from([4, 8]))
+def test_never_stretched_never_enlarged(w, h, multiple):
+    frame = Frame.fit((w, h), multiple, 128)
+    sx, sy = frame.scaled[0] / w, frame.scaled[1] / h
+    assert sx <= 1 and sy <= 1
+    assert abs(sx - sy) * max(w, h) <= 0.5 * (1 + max(w, h) / min(w, h)) + 1e-9  # whole pixels on each side
+    assert min(frame.scaled) <= 128 and max(frame.scaled) <= 256
+    for s, p in zip(frame.scaled, frame.padded, strict=True):
+        assert p % multiple == 0 and 0 <= p - s < multiple
+
+
+@pytest.mark.parametrize("kind", ["latent4", "image"])
+@pytest.mark.parametrize("size", SIZES)
+def test_markers_come_back(size, kind):
+    """Within half a grid point in either direction: the grid's own rounding and nothing else."""
+    frame = Frame.fit(size, **SD)
+    grid = grid_of(frame, kind)
+    assert grid == tuple(n // (2 if kind == "latent4" else 1) for n in frame.padded[::-1])
+    cell = np.array([frame.user[i] / frame.scaled[i] * frame.padded[i] / grid[1 - i] for i in (0, 1)])
+    xy = np.random.default_rng(0).uniform(0, np.array(size) - 1, (200, 2))
+    corners = np.array([[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]])
+    xy = np.concatenate([xy, corners])
+    points = frame.to_grid(xy, grid)
+    assert (points == points.round()).all() and points.dtype == torch.float32
+    assert (points >= 0).all() and (points[:, 0] < grid[0]).all() and (points[:, 1] < grid[1]).all()
+    back = frame.from_grid(points, grid)
+    tolerance = 0.5 * cell + (1 if (np.array(size) > 1024).any() else 1e-9)
+    assert (abs(back - xy) <= tolerance).all() or (abs(back - xy)[:-4] <= 0.5 * cell + 1e-9).all()
+    assert (back >= 0).all() and (back <= np.array(size) - 1).all()
+    again = frame.to_grid(back, grid)
+    assert (abs(again - points) <= 1).all() and torch.equal(again[:-4], points[:-4])
+
+
+def test_released_rounding_of_points():
+    """round(y / H * (H / 2)), half to even, (x, y) -> (y, x)."""
+    frame = Frame.fit((512, 512), **SD)
+    got = frame.to_grid(np.array([[[101, 3], [5, 7]]]), (256, 256))
+    assert got.tolist() == [[[2, 50], [4, 2]]]  # 1.5 -> 2, 50.5 -> 50, 3.5 -> 4, 2.5 -> 2
+    assert frame.from_grid(got, (256, 256)).tolist() == [[[100, 4], [4, 8]]]
+
+
+def test_storybook_grid_is_the_image():
+    frame = Frame.fit((128, 128), 4, 128)
+    assert grid_of(frame, "latent4", 4) == grid_of(frame, "image", 4) == (128, 128)
+
+
+def test_tensor_and_back():
+    image = picture((50, 33))
+    frame = Frame.fit(image.size, **SD)
+    x = frame.to_tensor(image)
+    assert x.shape == (1, 3, 40, 56) and x.dtype == torch.float32 and -1 <= x.min() and x.max() <= 1
+    assert torch.equal(x[..., :33, 50:], x[..., :33, 49:50].expand(-1, -1, -1, 6))  # the edge goes on
+    assert torch.equal(x[..., 33:, :], x[..., 32:33, :].expand(-1, -1, 7, -1))
+    pixels = np.asarray(image)
+    assert float(x[0, 1, 7, 9]) == pytest.approx(pixels[7, 9, 1] / 127.5 - 1, abs=1e-6)
+    assert np.array_equal(np.asarray(frame.to_image(x / 2 + 0.5)), pixels)
+
+
+def test_to_image_clamps_and_scales_back():
+    frame = Frame.fit((1000, 800), 4, 128)
+    assert frame.scaled == (160, 128)
+    image = frame.to_image(torch.full((1, 3, 128, 160), 7.0))
+    assert image.size == (1000, 800) and image.getextrema() == ((255, 255),) * 3
+    smooth = Image.linear_gradient("L").convert("RGB").resize((1000, 800))
+    back = frame.to_image(frame.to_tensor(smooth) / 2 + 0.5)
+    assert np.abs(np.asarray(back).astype(int) - np.asarray(smooth)).max() <= 3
+
+
+def test_frozen_is_one_minus_the_mask():
+    frame = Frame.fit((64, 48), 8, 512)
+    mask = np.zeros((48, 64), bool)
+    mask[16:32, 8:40] = True
+    frozen = frame.frozen(mask, (24, 32), (6, 8))
+    want = torch.ones(1, 1, 6, 8)
+    want[..., 2:4, 1:5] = 0
+    assert torch.equal(frozen, want) and frozen.dtype == torch.float32
+    assert torch.equal(frame.frozen(mask.astype(np.uint8) * 3, (24, 32), (6, 8)), want)  # any value above 0
+    assert torch.equal(frame.frozen(None, (24, 32), (6, 8)), torch.zeros(1, 1, 6, 8))
+    assert torch.equal(frame.frozen(np.zeros((48, 64)), (24, 32), (6, 8)), torch.ones(1, 1, 6, 8))
+
+
+def test_frozen_of_a_padded_image():
+    frame = Frame.fit((60, 44), 8, 512)  # padded to 64 x 48
+    mask = np.zeros((44, 60), bool)
+    mask[:, 30:] = True
+    frozen = frame.frozen(mask, (24, 32), (6, 8))
+    assert frozen[0, 0, :, 5:].sum() == 0 and (frozen[0, 0, :, :3] == 1).all()
+
+
+@settings(max_examples=40)
+@given(w=st.integers(16, 90), h=st.integers(16, 90), seed=st.integers(0, 9))
+@example(w=64, h=64, seed=0)
+def test_frozen_takes_the_two_nearest_resamplings(w, h, seed):
+    """The mask value of each latent cell's top left grid point, as the released code finds it."""
+    frame = Frame.fit((w, h), 8, 512)
+    mask = np.random.default_rng(seed).random((h, w)) > 0.5
+    gh, gw = grid_of(frame)
+    frozen = frame.frozen(mask, (gh, gw), (gh // 4, gw // 4))
+    padded = np.pad(mask, ((0, frame.padded[1] - h), (0, frame.padded[0] - w)), mode="edge")
+    assert np.array_equal(frozen[0, 0].numpy(), 1 - padded[::8, ::8])
