@@ -161,8 +161,10 @@ class _Drag:
             loss = drag_loss + c.lam * motion.mask_loss(z_prev, ref.z_prev, self.task.frozen)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
-                    f"drag: the loss is {float(loss.detach())} at t = {self.t} (time step {schedule.timestep(self.t)}), "
-                    f"drag operation {self.k}, update {u}; half precision overflows so: try dtype=torch.float32")  # fmt: skip
+                    f"drag: the loss is {float(loss.detach())} at t = {self.t} (time step "
+                    f"{schedule.timestep(self.t)}), drag operation {self.k}, update {u}; half precision overflows so: "
+                    "try dtype=torch.float32"
+                )
             (grad,) = torch.autograd.grad(loss, z)
             z_before = z.detach().clone() if self.callback else None
             z.grad = grad

@@ -152,7 +152,8 @@ def test_lora_with_b_zero_changes_nothing(tiny, lora):
 @pytest.mark.parametrize("scale", [1.0, 0.5, -2.0])
 def test_applied_is_w_plus_b_a(tiny, lora, scale):
     before = weights(tiny.unet)
-    assert sum(bool(v.abs().sum() > 0) for k, v in lora.items() if "lora_B" in k) > 30
+    changed = {k for k, v in lora.items() if "lora_B" in k and v.abs().sum() > 0}
+    assert changed == {k for k in lora if "lora_B" in k and ".attn1." in k}
     with applied(tiny.unet, lora, scale):
         now = weights(tiny.unet)
     for name, weight in before.items():
@@ -160,7 +161,7 @@ def test_applied_is_w_plus_b_a(tiny, lora, scale):
         if f"{module}.lora_A.weight" in lora:
             change = scale * lora[f"{module}.lora_B.weight"] @ lora[f"{module}.lora_A.weight"]
             torch.testing.assert_close(now[name], weight + change)
-            # a zero token leaves the cross-attentions' keys and queries without a gradient
+            # the prompt of a zero token leaves the cross-attentions without a gradient
             assert torch.equal(now[name], weight) == (lora[f"{module}.lora_B.weight"].abs().sum() == 0)
         else:
             assert torch.equal(now[name], weight)
@@ -359,6 +360,7 @@ class Malicious:
         return (Path.touch, (Path("ran-the-pickle"),))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_pickles_are_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"x.lora_A.weight": Malicious()}, "zip.bin")

@@ -190,8 +190,9 @@ def test_model_without_text_encoder_gets_a_zero_token(copy_sd):
     assert torch.equal(load_model(copy_sd, device="cpu").prompt, torch.zeros(1, 1, 32))
 
 
+@pytest.mark.filterwarnings("ignore:It is deprecated:FutureWarning")  # what diffusers makes of []
 @pytest.mark.parametrize("part", ["unet", "vae", "scheduler"])
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"AutoencoderTiny"', b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00"])
 def test_corrupt_config(copy, part, content):
     name = "scheduler_config.json" if part == "scheduler" else "config.json"
     (copy / part / name).write_bytes(content)

@@ -138,8 +138,8 @@ class Pictures:
         if not file.exists():
             pictures, z = self.shard(index), []
             with torch.no_grad():
-                for start in range(0, self.count, 32):
-                    x = to_tensor(pictures[start : start + 32])
+                for start in range(0, self.count, 4):  # four at a time stay in the cache: twice as fast as 32
+                    x = to_tensor(pictures[start : start + 4])
                     z.append(torch.stack([encode(x), encode(x.flip(-1))]).half())
             with atomic_file(file) as temporary:
                 np.save(temporary, torch.cat(z, 1).numpy())

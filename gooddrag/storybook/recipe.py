@@ -19,9 +19,9 @@ class Recipe:
     shard: int = 512  # (*) pictures per file
     photos: int = 51  # (*) photo crops among them, 10 %: enough to cope with a user's photo, no more
     first_shards: int = 8  # before the training starts
-    grow_shards: int = 16  # drawn at a time
+    grow_shards: int = 8  # drawn at a time
     max_shards: int = 400  # 200,000 pictures, 10 GB
-    pictures_per_sample: float = 0.35  # each picture and its mirror image is seen about three times in all
+    pictures_per_sample: float = 0.12  # so a latent is seen about four times: to make one costs a sixth of a sample
 
     # autoencoder
     ae_channels: int = 32  # (*)
