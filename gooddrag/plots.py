@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -70,7 +70,7 @@ def figure(columns: int, rows: int = 1, size: float = 2.4, aspect: float = 1.0) 
     Returns:
         The figure, and its axes as an array (rows, columns).
     """
-    with mpl.style.context(STYLE):
+    with style.context(STYLE):
         fig = Figure(figsize=(columns * size, rows * (size * aspect + 0.3)), layout="constrained")
         return fig, fig.subplots(rows, columns, squeeze=False)
 

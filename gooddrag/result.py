@@ -92,8 +92,8 @@ class DragResult:
 
     sample: Sample
     image: Image.Image
-    tensor: Tensor
-    latent: Tensor
+    tensor: Tensor = field(repr=False)
+    latent: Tensor = field(repr=False)
     handles: np.ndarray
     history: list[Operation] = field(repr=False)
     config: DragConfig

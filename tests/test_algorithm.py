@@ -10,8 +10,9 @@ from tiny import picture
 
 from gooddrag.algorithm import Task, drag_latent, reference_step
 from gooddrag.config import DragConfig
-from gooddrag.ddim import Schedule, invert, step
-from gooddrag.masactrl import MutualSelfAttention, mutual_self_attention
+from gooddrag.ddim import Schedule, denoise, invert, step
+from gooddrag.frame import Frame
+from gooddrag.masactrl import MutualSelfAttention
 
 SIZE = (64, 64)
 QUICK = dict(num_steps=6, strength=0.75, K=4, B=2, J=2, r2=3, stop_unmoved=None)  # T = 4: two dragged time steps
@@ -30,14 +31,14 @@ FAR = pair((20, 20), (50, 45))
 
 
 def trajectory(model, config):
-    z_0 = model.encode(torch.from_numpy(__import__("numpy").array(picture(SIZE))).permute(2, 0, 1)[None] / 127.5 - 1)
+    z_0 = model.encode(Frame.fit(SIZE, model.vae_scale, 64).to_tensor(picture(SIZE)))
     schedule = Schedule(model.alphas_cumprod, config.num_steps)
     with torch.no_grad():
         return [z_0, *invert(model.eps, z_0, schedule, config.T, config.inversion)]
 
 
 class Watch:
-    """Keeps every state (the loop's tensors are not changed in place: `test_states_stay_as_they_were`)."""
+    """Keeps every state; Adam goes on in place on an update's z, whose successor's z_before is a copy."""
 
     def __init__(self, stop=None):
         self.states, self.stop = [], stop
@@ -70,9 +71,9 @@ class Calls:
 
 
 def run(model, config, task=FAR, stop=None):
-    watch = Watch(stop)
+    watch, inverted = Watch(stop), trajectory_of(model, config)
     with Calls(model.unet) as calls:
-        z, p = drag_latent(model, trajectory_of(model, config), task, config, watch)
+        z, p = drag_latent(model, inverted, task, config, watch)
     watch.calls, watch.z, watch.p = calls, z, p
     return watch
 
@@ -84,8 +85,7 @@ def trajectory_of(model, config):
     key = (id(model), config.num_steps, config.T, config.inversion)
     if key not in CACHE:
         CACHE[key] = trajectory(model, config)
-    calls_later = CACHE[key]
-    return calls_later
+    return CACHE[key]
 
 
 # the order of events
@@ -151,9 +151,6 @@ def test_an_update_tells_everything(tiny):
     u = watch.of("update")[0]
     assert u.loss == pytest.approx(u.drag_loss, abs=1e-6)  # nothing has moved: no mask term yet
     assert torch.equal(u.z_before, trajectory_of(tiny, config)[-1])
-    # Adam's first step is lr * sign(grad)
-    big = u.grad.abs() > 1e-4
-    assert big.any()
     for s in watch.of("update"):
         assert s.grad.shape == s.z_before.shape == s.z0_hat.shape == s.z.shape and s.loss >= s.drag_loss
     schedule = Schedule(tiny.alphas_cumprod, config.num_steps)
@@ -166,28 +163,17 @@ def test_an_update_tells_everything(tiny):
 def test_adam_first_step_at_each_time_step(tiny):
     """Adam's first step is lr * sign(grad): every time step anew with "per_step", only the first with "once"."""
     for adam, anew in (("per_step", True), ("once", False)):
-        watch = run(tiny, quick(adam=adam))
-        updates = watch.of("update")
-        for first, is_first in ((updates[0], True), (updates[4], anew), (updates[1], False)):
-            z = watch.states[watch.states.index(first)].z
-            grad = first.grad
-            want = -0.02 * grad / (grad.abs() + 1e-8)
-            after = next(s for s in watch.states if s.updates == first.updates)
-            moved = after_first(watch, first) - first.z_before
-            assert after is not None and z is not None
-            assert torch.allclose(moved, want, atol=1e-5) == is_first
-
-
-def after_first(watch, update):
-    """z right after an update: Adam goes on in place, the next update's z_before is a copy."""
-    following = [s for s in watch.of("update") if s.updates == update.updates + 1 and s.t == update.t]
-    return following[0].z_before if following else update.z
+        updates = run(tiny, quick(adam=adam)).of("update")
+        for i, is_first in ((0, True), (1, False), (4, anew)):
+            grad = updates[i].grad
+            moved = updates[i + 1].z_before - updates[i].z_before
+            assert torch.allclose(moved, -0.02 * grad / (grad.abs() + 1e-8), atol=1e-5) == is_first
 
 
 def test_losses_fall(tiny):
-    watch = run(tiny, quick(K=20, B=20, J=3, lam=0.0, track_at_start=False, r2=1))
+    watch = run(tiny, quick(K=1, B=1, J=4, lam=0.0, track_at_start=False))
     drag_losses = [s.drag_loss for s in watch.of("update")]
-    assert min(drag_losses[1:3]) < drag_losses[0]
+    assert drag_losses[0] > min(drag_losses[1:])
 
 
 # cost: "no additional computational overhead" (Sec. 3.3)
@@ -235,13 +221,13 @@ def test_stop_near_the_targets(tiny):
 
 def test_stop_when_nothing_moves(tiny):
     """lr = 0: no handle ever moves; the count of trackings runs on across time steps."""
-    still = quick(lr=0.0, K=12, B=3, J=2, stop_unmoved=5)
+    still = quick(lr=0.0, K=8, B=3, J=2, stop_unmoved=5)
     watch = run(tiny, still)
     assert [s.k for s in watch.of("track") if s.counted] == [1, 2, 3, 4, 5]
     assert watch.states[-1].updates == 10 and watch.states[-1].t == 0
     assert watch.calls.forwards == 2 + (10 + 1) + 4  # 2 references, 10 updates and 1 more, 4 denoisings
     assert torch.equal(watch.p, FAR.p_0)
-    assert run(tiny, replace(still, stop_unmoved=None)).states[-1].k == 12
+    assert run(tiny, replace(still, J=1, stop_unmoved=None)).states[-1].k == 8
 
 
 def test_all_pairs_skipped_is_a_plain_denoising(tiny):
@@ -302,8 +288,6 @@ def test_no_callback_is_the_same(tiny):
 
 def test_nothing_dragged_is_plain_denoising(tiny):
     """K = 0 without MasaCtrl is Eq. 2; with it the edit equals its source, which attends to itself."""
-    from gooddrag.ddim import denoise
-
     config = quick(K=0, masactrl=False)
     z = trajectory_of(tiny, config)[-1]
     *_, want = denoise(tiny.eps, z, Schedule(tiny.alphas_cumprod, config.num_steps), config.T)
@@ -312,8 +296,6 @@ def test_nothing_dragged_is_plain_denoising(tiny):
 
 
 def test_source_row_is_the_unedited_latent(tiny):
-    from gooddrag.ddim import denoise
-
     config = quick()
     z = trajectory_of(tiny, config)[-1]
     want = list(denoise(tiny.eps, z, Schedule(tiny.alphas_cumprod, config.num_steps), config.T))
@@ -328,7 +310,8 @@ def test_huge_lambda_holds_the_frozen_region(tiny):
     frozen[..., :, 8:] = 1
 
     def drift(lam):
-        watch = run(tiny, quick(lam=lam, K=40, B=40, J=3, lr=0.002), task=pair((20, 12), (50, 12), frozen))
+        config = quick(lam=lam, K=10, B=10, J=2, lr=0.002, track_at_start=False)
+        watch = run(tiny, config, task=pair((20, 12), (50, 12), frozen))
         last = watch.of("denoise")[0]
         moved = (last.z - last.source).abs()
         return float((moved * frozen).sum() / frozen.sum()), float((moved * (1 - frozen)).sum())
@@ -368,9 +351,7 @@ def test_reference_step(tiny):
 def test_inverted_reference_is_the_stored_latent(tiny):
     """Same first loss apart from the mask term, which measures against the stored inversion."""
     config = quick(reference="inverted", lam=10.0)
-    watch = run(tiny, config)
     path = trajectory_of(tiny, config)
-    u = watch.of("update")[0]
     schedule = Schedule(tiny.alphas_cumprod, 6)
     frozen = torch.ones(1, 1, 16, 16)
     watch = run(tiny, config, task=pair((20, 20), (50, 45), frozen))
@@ -409,7 +390,7 @@ SETTINGS = st.fixed_dictionaries(
         r1=st.integers(0, 4), r2=st.integers(1, 12), beta=st.floats(0, 8), lam=st.floats(0, 10), lr=st.floats(0, 0.1),
         aldd=st.booleans(), ip=st.booleans(), masactrl=st.booleans(), masactrl_start=st.integers(0, 16),
         stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3),
-        feature_block=st.integers(-3, -1), grid=st.just("latent4"),
+        feature_block=st.integers(-3, -1), grid=st.sampled_from(["latent4", "image"]),
         drag_scale=st.sampled_from(["released", "sum", "dragdiffusion"]), capped_step=st.booleans(),
         skip_distance=st.floats(0, 5), tracking=st.sampled_from(["stale", "updated"]), track_at_start=st.booleans(),
         tracking_reference=st.sampled_from(["current", "initial"]), adam=st.sampled_from(["per_step", "once"]),
@@ -419,12 +400,12 @@ SETTINGS = st.fixed_dictionaries(
 POINT = st.tuples(st.integers(0, 63), st.integers(0, 63))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=SETTINGS, p=POINT, q=POINT)
 def test_any_mixture_runs(tiny, changes, p, q):
-    config = DragConfig(num_steps=6, **changes) if changes["strength"] > 0.5 else None
-    if config is None:
-        config = DragConfig(num_steps=6, **(changes | dict(B=2)))  # T = 1: both operations at one level
+    if changes["strength"] < 0.5:
+        changes = changes | dict(B=2)  # T = 1: both operations at one level
+    config = DragConfig(num_steps=6, **changes)
     watch = run(tiny, config, task=pair(p, q))
     assert watch.z.shape == (1, 4, 16, 16) and watch.z.isfinite().all()
     assert (watch.p >= 0).all() and (watch.p <= 63).all() and (watch.p == watch.p.round()).all()
@@ -435,9 +416,9 @@ def test_any_mixture_runs(tiny, changes, p, q):
 @pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion"])
 def test_presets_run(tiny_sd, name):
     config = DragConfig.preset(name, num_steps=4, K=2, B=1, J=1)
-    task = Task((64, 64), torch.tensor([[20.0, 20.0]]), torch.tensor([[40.0, 30.0]]), torch.zeros(1, 1, 16, 16))
+    task = Task((32, 32), torch.tensor([[10.0, 10.0]]), torch.tensor([[20.0, 15.0]]), torch.zeros(1, 1, 8, 8))
     watch = run(tiny_sd, config, task=task)
-    assert watch.z.shape == (1, 4, 16, 16) and watch.z.isfinite().all()
+    assert watch.z.shape == (1, 4, 8, 8) and watch.z.isfinite().all() and watch.states[-1].updates == 2
 
 
 # errors
@@ -475,8 +456,7 @@ def test_feature_block_that_is_not_there(tiny):
         run(tiny, quick(feature_block=-4))
 
 
-@settings(max_examples=4)
-@given(seed=st.integers(0, 3))
+@pytest.mark.parametrize("seed", [0, 1])
 def test_several_pairs(tiny, seed):
     points = torch.randint(0, 64, (2, 3, 2), generator=torch.Generator().manual_seed(seed)).float()
     watch = run(tiny, quick(), task=Task(SIZE, points[0], points[1], torch.zeros(1, 1, 16, 16)))

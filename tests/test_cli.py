@@ -1,0 +1,295 @@
+"""`gooddrag` as a person types it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY_SD, picture
+from typer.testing import CliRunner
+
+import gooddrag
+from gooddrag import cli
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.sample import Sample
+
+POINTS = "20,20>40,35"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Settings that take a moment; which preset was asked for is seen in lam."""
+    presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3}
+    monkeypatch.setattr(DragConfig, "preset", lambda name: DragConfig(num_steps=4, K=2, B=1, J=1, lam=presets[name]))
+    monkeypatch.setattr(DragConfig, "released", lambda: DragConfig(num_steps=4, K=2, B=1, J=1))
+    monkeypatch.setattr(gooddrag, "LoraConfig", lambda: LoraConfig(rank=2, steps=2, batch_size=1), raising=False)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a picture, points and masks, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    picture().save("in.png")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:50, 10:50] = 255
+    Image.fromarray(mask).save("mask.png")
+    (tmp_path / "points.json").write_text('{"points": [[20, 20], [40, 35]]}')
+    return tmp_path
+
+
+def gooddrag_(*arguments):
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def tree(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def succeeded(result):
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return json.loads(result.stdout)
+
+
+# what it is for
+
+
+def test_round_trip(quick, place, tiny_folder):
+    result = gooddrag_("drag", "in.png", "--points", "points.json", "--mask", "mask.png", "--model", tiny_folder,
+                       "-o", "out/edit", "--keep-outside", "--preset", "paper")  # fmt: skip
+    metrics = succeeded(result)
+    assert metrics["model"] == "tiny" and metrics["damage_outside_mask"] == 0 and metrics["drag_operations"] == 2
+    assert set(os.listdir("out/edit")) == {
+        "result.png", "overview.png", "trajectory.gif", "metrics.json", "original.png", "mask.png", "points.json",
+        "sample.json",
+    }  # fmt: skip
+    sample = Sample.open("out/edit")
+    assert sample.name == "in" and sample.points.tolist() == [[[20, 20], [40, 35]]]
+    assert sample.image.tobytes() == picture().tobytes()
+    assert Image.open("out/edit/result.png").size == (64, 64)
+    report = json.loads((place / "out/edit/metrics.json").read_text())
+    assert report["config"]["lam"] == 0.2 and metrics.items() <= report.items()
+    assert "written: out/edit/result.png and overview.png, by tiny" in result.stderr
+    assert "asked for, on c" in result.stderr  # which model made it
+
+
+def test_same_command_same_bytes(quick, place, tiny_folder):
+    for folder in "ab":
+        succeeded(gooddrag_("drag", "in.png", "--points", POINTS, "--model", tiny_folder, "-o", folder))
+        shutil.rmtree(os.environ["GOODDRAG_CACHE"], ignore_errors=True)
+    assert (place / "a/result.png").read_bytes() == (place / "b/result.png").read_bytes()
+    assert json.loads((place / "a/metrics.json").read_text())["config"]["lam"] == 0.1  # released is the default
+
+
+def test_lora_file_or_none(quick, place, tiny_folder, monkeypatch):
+    from gooddrag.editor import DragEditor
+    from gooddrag.lora_files import save_lora
+    from gooddrag.model import load_model
+
+    strong = LoraConfig(rank=2, steps=3, lr=1e-2)
+    save_lora(DragEditor(load_model(tiny_folder, device="cpu"), strong).set_image("in.png").lora, "mine.safetensors")
+    common = ["drag", "in.png", "--points", POINTS, "--model", tiny_folder, "-o"]
+    for folder, options in (("with", ["--lora", "mine.safetensors"]), ("without", ["--no-lora"])):
+        succeeded(gooddrag_(*common, folder, *options))
+    assert (place / "with/result.png").read_bytes() != (place / "without/result.png").read_bytes()
+
+
+def test_stable_diffusion_shape(quick, place):
+    metrics = succeeded(gooddrag_("drag", "in.png", "--points", POINTS, "--model", TINY_SD, "-o", "out", "--no-lora"))
+    assert metrics["model"] == "tiny-sd"
+
+
+def test_large_image_is_noted(quick, place, tiny_folder):
+    picture((1200, 900)).save("large.png")
+    result = gooddrag_("drag", "large.png", "--points", "100,100>800,500", "--model", tiny_folder, "-o", "out",
+                       "--no-lora")  # fmt: skip
+    metrics = succeeded(result)
+    assert "note: edited at 85x64, the size this model works at, and scaled back to 1200x900" in result.stderr
+    assert metrics["size"] == [1200, 900] and Image.open("out/result.png").size == (1200, 900)
+
+
+def test_empty_mask_is_noted_once(quick, place, tiny_folder):
+    Image.new("L", (64, 64)).save("empty.png")
+    result = gooddrag_("drag", "in.png", "--points", POINTS, "--mask", "empty.png", "--model", tiny_folder, "-o", "out",
+                       "--no-lora")  # fmt: skip
+    succeeded(result)
+    assert result.stderr.count("note: mask: empty (no pixel above 0), which means that nothing may change") == 1
+    assert Image.open("out/result.png").tobytes() == picture().tobytes()
+
+
+@pytest.mark.skipif(not hasattr(gooddrag.storybook, "edit"), reason="the storybook's edits are not there")
+def test_demo(quick, place, tiny_folder):
+    result = gooddrag_("demo", "--model", tiny_folder, "-o", "out", "--seed", 3)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    assert "squared error to the truth inside the mask" in result.stdout and "next: gooddrag drag" in result.stdout
+    assert "storybook edit 3: " in result.stderr
+    assert Sample.open("out").truth is not None
+    assert {"overview.png", "trajectory.gif", "metrics.json"} <= set(os.listdir("out"))
+
+
+@pytest.mark.parametrize("command", [[], ["drag"], ["demo"], ["train-storybook"]])
+def test_help(command):
+    result = gooddrag_(*command, "--help")
+    assert result.exit_code == 0
+    for word in ["drag", "demo", "train-storybook"] if not command else ["--help", "Usage"]:
+        assert word in result.stdout
+
+
+def test_no_arguments_shows_the_help():
+    assert "Usage" in gooddrag_().output
+
+
+# what a user gets wrong: one line, exit code 2, nothing written
+
+
+def refused(place, *arguments, output="out", said):
+    before = tree(place)
+    result = gooddrag_(*arguments, "-o", output)
+    assert result.exit_code == 2, result.output + repr(result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == "" and "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("note: ", "model: "))]
+    assert len(lines) == 1 and lines[0].startswith("gooddrag: "), result.stderr
+    assert said in lines[0]
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize(
+    "points, said",
+    [
+        ("", "points: none given"),
+        (";", "points: ';' cannot be read"),
+        ("20,20", "points: '20,20' cannot be read"),
+        ("20,20>40", "points: '20,20>40'; expected a pair"),
+        ("a,b>c,d", "points: 'a,b>c,d'; expected a pair"),
+        ("20,20>64,3", "points: target 1 at (64, 3) is outside the image of 64 x 64 px"),
+        ("-1,20>4,3", "points: handle 1 at (-1, 20) is outside"),
+        ("20,20>20,20", "points: handle 1 equals its target"),
+        ("20,20>20.2,20", "points: a handle and its target fall on the same point"),
+        ("nan,20>20,20", "expected finite numbers"),
+        ("none.json", "points: 'none.json' cannot be read"),
+        ("in.png", "points: 'in.png' cannot be read"),
+        (".", "points: '.' cannot be read"),
+    ],
+)
+def test_bad_points(quick, place, tiny_folder, points, said):
+    refused(place, "drag", "in.png", f"--points={points}", "--model", tiny_folder, "--no-lora", said=said)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ('{"points": [[1, 2], [3, 4], [5, 6]]}', "points: 3 points; expected an even number"),
+        ('{"points": []}', "points: none given"),
+        ('{"points": [[1, NaN], [3, 4]]}', "expected finite numbers"),
+        ('{"points": "1,2"}', "points: "),
+        ("[]", 'has no "points"'),
+        ("{", "cannot be read"),
+    ],
+)
+def test_bad_points_file(quick, place, tiny_folder, content, said):
+    (place / "bad.json").write_text(content)
+    refused(place, "drag", "in.png", "--points", "bad.json", "--model", tiny_folder, "--no-lora", said=said)
+
+
+def test_bad_images(quick, place, tiny_folder):
+    (place / "text.png").write_text("hello")
+    (place / "cut.png").write_bytes((place / "in.png").read_bytes()[:-200])
+    Image.new("RGB", (1, 1)).save("dot.png")
+    for name, said in (
+        ("none.png", "image: 'none.png' cannot be read (No such file or directory)"),
+        ("text.png", "image: 'text.png' is not an image"),
+        ("cut.png", "image: 'cut.png' cannot be read"),
+        ("dot.png", "image: 1 x 1 px; expected at least 16 px"),
+        (".", "image: '.' cannot be read"),
+    ):
+        refused(place, "drag", name, "--points", POINTS, "--model", tiny_folder, said=said)
+
+
+def test_bad_masks(quick, place, tiny_folder):
+    Image.new("L", (64, 32), 255).save("small.png")
+    (place / "text.png").write_text("hello")
+    for name, said in (
+        ("small.png", "mask: 64 x 32; expected the size of the image, 64 x 64 px"),
+        ("text.png", "mask: 'text.png' is not an image"),
+        ("none.png", "mask: 'none.png' cannot be read"),
+    ):
+        refused(place, "drag", "in.png", "--points", POINTS, "--mask", name, "--model", tiny_folder, said=said)
+
+
+def test_bad_models(quick, place, tiny_folder):
+    shutil.copytree(tiny_folder, "no-vae", ignore=shutil.ignore_patterns("vae"))
+    shutil.copytree(tiny_folder, "cut")
+    weights = place / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    for name, said in (
+        ("nosuch", "model: 'nosuch' is neither"),
+        ("no-vae", "model: no-vae/vae is missing"),
+        ("cut", "model: cannot load cut/unet: "),
+    ):
+        refused(place, "drag", "in.png", "--points", POINTS, "--model", name, said=said)
+
+
+def test_bad_loras(quick, place, tiny_folder):
+    common = ["drag", "in.png", "--points", POINTS, "--model", tiny_folder]
+    refused(place, *common, "--lora", "none.safetensors", said="lora: cannot read none.safetensors")
+    refused(place, *common, "--lora", "mask.png", said="lora: cannot read mask.png")
+    refused(place, *common, "--lora", "x", "--no-lora", said="lora: a file and --no-lora; expected one of them")
+
+
+def test_bad_outputs(quick, place, tiny_folder):
+    common = ["drag", "in.png", "--points", POINTS, "--model", tiny_folder]
+    refused(place, *common, output="in.png", said="output: in.png is a file")
+    refused(place, *common, output="in.png/below", said="output: ")
+    refused(place, *common, output="/proc/none/such", said="'/proc/none/such' cannot be written")
+
+
+def test_overflow_is_one_line(quick, place, tiny_folder, monkeypatch):
+    monkeypatch.setattr("gooddrag.motion.mask_loss", lambda z, *_: z.sum() * np.nan)
+    common = ["drag", "in.png", "--points", POINTS, "--model", tiny_folder]
+    refused(place, *common, "--no-lora", said="drag: the loss is nan")
+
+
+def test_interrupted(quick, place, tiny_folder, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gooddrag.motion.mask_loss", interrupt)
+    before = tree(place)
+    result = gooddrag_("drag", "in.png", "--points", POINTS, "--model", tiny_folder, "--no-lora", "-o", "out")
+    assert result.exit_code == 130 and "gooddrag: interrupted, nothing written" in result.stderr
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["drag"], "Missing argument '"),
+        (["drag", "in.png", "-o", "out"], "Missing option '--points'"),
+        (["drag", "in.png", "--points", POINTS], "Missing option '--output'"),
+        (["drag", "in.png", "--points", POINTS, "-o", "out", "--preset", "papyrus"], "Invalid value for '--preset'"),
+        (["drag", "in.png", "--points", POINTS, "-o", "out", "--seed", "x"], "Invalid value for '--seed'"),
+        (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["dragg"], "No such command 'dragg'"),
+    ],
+)
+def test_usage_errors(place, arguments, said):
+    before = tree(place)
+    result = gooddrag_(*arguments)
+    assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.stderr
+    assert tree(place) == before
+
+
+def test_as_a_process(place, tiny_folder):
+    """A real one, for what the runner cannot see: what libraries print, and the exit code."""
+    command = [sys.executable, "-m", "gooddrag.cli", "drag", "in.png", "--points", "20,20>20.2,20", "--model",
+               str(tiny_folder), "--no-lora", "-o", "out"]  # fmt: skip
+    root = os.path.dirname(os.path.dirname(gooddrag.__file__))
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root})
+    assert ended.returncode == 2 and ended.stdout == ""
+    model, error = ended.stderr.splitlines()  # and nothing else
+    assert model.startswith("model: ") and error.startswith("gooddrag: points: a handle and its target fall on")
+    assert not (place / "out").exists()

@@ -1,0 +1,318 @@
+"""From a user's picture and points to an edited picture of the same size, on the small random models."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import NATIVE, TINY_SD, picture
+
+import gooddrag
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor, drag
+from gooddrag.lora import fit
+from gooddrag.lora_files import save_lora
+from gooddrag.model import load_model
+from gooddrag.result import DragResult
+from gooddrag.sample import Sample
+
+QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
+POINTS = [[[20, 20], [40, 35]]]
+LORA = LoraConfig(rank=2, steps=2, batch_size=1)
+
+
+def pixels(image):
+    return np.asarray(image).astype(int)
+
+
+def mask_of(size, box):
+    mask = np.zeros(size[::-1], bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
+@pytest.fixture
+def editor(tiny):
+    return DragEditor(tiny).set_image(picture())
+
+
+def test_names_of_the_package(tiny):
+    assert gooddrag.drag is drag and gooddrag.DragEditor is DragEditor and gooddrag.DragResult is DragResult
+    assert {"drag", "DragEditor", "load_model", "storybook"} <= set(dir(gooddrag))
+    with pytest.raises(AttributeError, match="no attribute 'dragg'; it has load_model"):
+        _ = gooddrag.dragg
+
+
+@pytest.mark.parametrize("size", [(128, 128), (130, 97), (64, 200), (17, 16), (300, 200), (16, 2000), (63, 65)])
+def test_result_has_the_size_of_the_input(tiny, size):
+    w, h = size
+    points = [[[1, 1], [w - 2, h - 2]], [[w - 1, 0], [0, h - 1]]]
+    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, QUICK)
+    assert result.image.size == size and result.image.mode == "RGB"
+    assert result.tensor.shape[-2:] == result.frame.padded[::-1] and result.tensor.isfinite().all()
+    assert 0 <= result.tensor.min() and result.tensor.max() <= 1
+    assert result.handles.shape == (2, 2) and (result.handles >= 0).all()
+    assert (result.handles <= np.array(size) - 1).all()
+    assert (result.frame.scaled == size) == (min(size) <= NATIVE and max(size) <= 2 * NATIVE)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (75, 52)])
+def test_stable_diffusion_shape(tiny_sd, size):
+    for grid in ("latent4", "image"):
+        config = dataclasses.replace(QUICK, grid=grid, feature_block=-1)
+        result = DragEditor(tiny_sd).set_image(picture(size)).drag([[[20, 20], [50, 40]]], None, config)
+        assert result.image.size == size and len(result.history) == 2
+
+
+def test_modes_and_sources(tiny, tmp_path):
+    rgb = picture()
+    rgba = rgb.convert("RGBA")
+    rgba.putalpha(Image.linear_gradient("L").resize(rgb.size))
+    sixteen = Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
+    rgb.save(tmp_path / "a.png")
+    for image in (rgba, rgb.convert("L"), rgb.convert("P"), rgb.convert("CMYK"), sixteen, tmp_path / "a.png",
+                  (tmp_path / "a.png").read_bytes()):  # fmt: skip
+        editor = DragEditor(tiny).set_image(image)
+        assert editor.image.mode == "RGB" and editor.image.size == rgb.size
+        assert editor.drag(POINTS, None, QUICK).image.size == rgb.size
+    assert np.array_equal(pixels(DragEditor(tiny).set_image(sixteen).image)[..., 0], pixels(rgb.convert("L")))
+
+
+def test_orientation_is_the_cameras(tiny, tmp_path):
+    image = picture((64, 40))
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was turned
+    image.save(tmp_path / "turned.png", exif=exif)
+    editor = DragEditor(tiny).set_image(tmp_path / "turned.png")
+    assert editor.image.size == (40, 64)
+    assert editor.drag([[[20, 60], [20, 40]]], None, QUICK).image.size == (40, 64)
+
+
+def test_the_edit_changes_something(editor):
+    unedited = editor.drag(POINTS, None, dataclasses.replace(QUICK, K=0, masactrl=False))
+    edited = editor.drag(POINTS, None, dataclasses.replace(QUICK, J=5, lr=0.1))
+    assert unedited.history == [] and unedited.handles.tolist() == [[20, 20]]
+    assert np.abs(pixels(edited.image) - pixels(unedited.image)).max() > 3
+
+
+def test_keep_outside_is_exact(editor):
+    mask = mask_of((64, 64), (10, 20, 45, 50))
+    config = dataclasses.replace(QUICK, J=2, lr=0.2)
+    kept = editor.drag(POINTS, mask, config, keep_outside=True)
+    loose = editor.drag(POINTS, mask, config)
+    original = pixels(editor.image)
+    assert np.array_equal(pixels(kept.image)[~mask], original[~mask])
+    assert np.array_equal(pixels(kept.image)[mask], pixels(loose.image)[mask])
+    assert not np.array_equal(pixels(loose.image)[~mask], original[~mask])
+    assert torch.equal(kept.tensor, loose.tensor)
+    assert kept.metrics["damage_outside_mask"] == 0 < loose.metrics["damage_outside_mask"]
+    everywhere = editor.drag(POINTS, None, config, keep_outside=True)  # nothing is outside
+    assert np.array_equal(pixels(everywhere.image), pixels(editor.drag(POINTS, None, config).image))
+
+
+def test_empty_mask_changes_nothing_and_says_so_once(editor):
+    with pytest.warns(UserWarning, match="mask: empty .* nothing may change") as caught:
+        result = editor.drag(POINTS, np.zeros((64, 64)), QUICK)
+    assert len(caught) == 1
+    assert np.array_equal(pixels(result.image), pixels(editor.image))
+    assert result.metrics["damage_outside_mask"] == 0 and "truth_error_inside_mask" not in result.metrics
+
+
+def test_image_first(tiny):
+    editor = DragEditor(tiny)
+    for call in (lambda: editor.drag(POINTS), editor.invert):
+        with pytest.raises(ValueError, match=r"^image: none set; expected set_image\(image\) before this call$"):
+            call()
+
+
+def test_failed_set_image_keeps_the_former(editor, tmp_path):
+    before = editor.image
+    with pytest.raises(ValueError, match="^image: "):
+        editor.set_image(tmp_path / "none.png")
+    assert editor.image is before and editor.drag(POINTS, None, QUICK)
+
+
+@pytest.mark.parametrize(
+    "points, message",
+    [
+        ([], "^points: none given"),
+        ([[1, 2], [3, 4], [5, 6]], "^points: 3 points; expected an even number"),
+        ([[[64, 2], [3, 4]]], r"^points: handle 1 at \(64, 2\) is outside the image of 64 x 64 px"),
+        ([[[1, 2], [3, -1]]], r"^points: target 1 at \(3, -1\) is outside"),
+        ([[[5, 5], [5, 5]]], "^points: handle 1 equals its target"),
+        ([[[np.nan, 5], [5, 6]]], "^points: .*expected finite numbers"),
+        ([[[20, 20], [20.3, 20.2]]], r"^points: a handle and its target fall on the same point of the 64 x 64"),
+    ],
+)
+def test_bad_points(editor, points, message):
+    with pytest.raises(ValueError, match=message):
+        editor.drag(points, None, QUICK)
+
+
+def test_short_drag_on_a_large_image(tiny):
+    with pytest.raises(ValueError, match=r"same point of the 64 x 64 supervision grid; .*\(at least 10 px\)$"):
+        DragEditor(tiny).set_image(picture((640, 640))).drag([[[320, 320], [322, 320]]], None, QUICK)
+
+
+def test_bad_mask_and_settings(editor, tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"^mask: 64 x 32; expected the size of the image, 64 x 64 px"):
+        editor.drag(POINTS, np.ones((32, 64)), QUICK)
+    with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
+        editor.drag(POINTS, None, {"K": 3})
+    with pytest.raises(ValueError, match=r"^keep: everything; expected maps or latents$"):
+        editor.drag(POINTS, None, QUICK, keep=["everything"])
+    with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
+        DragEditor("storybook")
+    with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, a path, a dict of tensors or None$"):
+        DragEditor(tiny, lora=3)
+    with pytest.raises(ValueError, match=r"^lora: cannot read .*none.safetensors"):
+        DragEditor(tiny, lora=tmp_path / "none.safetensors")
+    with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
+        drag(tiny, np.zeros((64, 64, 3)))
+
+
+# where things are
+
+
+@pytest.mark.parametrize("size", [(64, 64), (100, 61), (512, 748)])
+def test_handles_are_reported_where_they_were_given(tiny, size):
+    """No update and no tracking: what comes back is the marker itself, up to the grid's rounding."""
+    points = np.array([[[size[0] // 3, size[1] // 2], [size[0] - 1, size[1] - 1]]], dtype=float)
+    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, dataclasses.replace(QUICK, K=0))
+    cell = size[0] / result.frame.scaled[0]
+    assert (np.abs(result.handles - points[:, 0]) <= 0.5 * cell + 1e-9).all()
+    assert result.path.shape == (1, 1, 2) and np.array_equal(result.path[0], points[:, 0])
+
+
+# the same again
+
+
+def test_same_bytes_twice_and_after_another_image(tiny):
+    def edit(editor):
+        result = editor.set_image(picture()).drag(POINTS, mask_of((64, 64), (8, 8, 56, 56)), QUICK)
+        return result.image.tobytes(), result.latent.numpy().tobytes(), result.handles.tobytes()
+
+    editor = DragEditor(tiny, LORA)
+    first = edit(editor)
+    torch.manual_seed(99)
+    assert edit(editor) == first
+    editor.set_image(picture((50, 70), seed=5)).drag([[[10, 10], [30, 60]]], None, QUICK)
+    assert edit(editor) == first
+    assert edit(DragEditor(tiny, LORA)) == first
+
+
+def test_same_bytes_without_the_cache(tiny, monkeypatch, tmp_path):
+    sample, results = Sample(picture(), POINTS), []
+    for folder in "ab":
+        monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / folder))
+        results.append(drag(tiny, sample, QUICK, lora=LORA).image.tobytes())
+    assert results[0] == results[1]
+
+
+def test_seed_is_of_the_lora(tiny):
+    sample = Sample(picture(), POINTS)
+    latents = [drag(tiny, sample, QUICK, lora=LORA, seed=s).latent for s in (0, 1)]
+    assert not torch.equal(*latents)
+    latents = [drag(tiny, sample, QUICK, lora=None, seed=s).latent for s in (0, 1)]
+    assert torch.equal(*latents)
+
+
+def test_no_gradients_and_no_traces(tiny_folder):
+    model = load_model(tiny_folder, device="cpu")
+    before = {k: v.clone() for k, v in model.unet.state_dict().items()}
+    drag(model, Sample(picture(), POINTS), QUICK, lora=LORA)
+    assert all(p.grad is None and not p.requires_grad for p in model.unet.parameters())
+    assert before.keys() == model.unet.state_dict().keys()
+    assert all(torch.equal(v, before[k]) for k, v in model.unet.state_dict().items())
+
+
+def test_inversion_is_made_once_per_setting(editor):
+    first = editor.invert(QUICK)
+    assert len(first) == QUICK.T + 1 and torch.equal(first[0], editor.z_0)
+    assert editor.invert(dataclasses.replace(QUICK, K=1, lam=3.0)) is first
+    assert editor.invert(dataclasses.replace(QUICK, inversion="source")) is not first
+    editor.set_image(picture(seed=1))
+    assert editor.invert(QUICK) is not first
+
+
+# LoRA, however it is given
+
+
+def test_ways_to_give_a_lora(tiny, tmp_path):
+    editor = DragEditor(tiny, LORA).set_image(picture())
+    want = editor.drag(POINTS, None, QUICK).latent
+    lora = fit(tiny, editor.z_0, LORA)
+    file = save_lora(lora, tmp_path / "mine.safetensors")
+    for source in (lora, file, str(file)):
+        assert torch.equal(DragEditor(tiny, source).set_image(picture()).drag(POINTS, None, QUICK).latent, want)
+    plain = DragEditor(tiny).set_image(picture()).drag(POINTS, None, QUICK).latent
+    assert not torch.equal(plain, want)
+
+
+def test_lora_of_another_model(tiny, tiny_sd):
+    other = DragEditor(tiny_sd, LORA).set_image(picture()).lora
+    with pytest.raises(ValueError, match=r"^lora: .* does not fit this model"):
+        DragEditor(tiny, other).set_image(picture()).drag(POINTS, None, QUICK)
+
+
+# precision
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_precision_of_the_backbone(tiny_folder, dtype):
+    model = load_model(tiny_folder, device="cpu", dtype=dtype)
+    result = drag(model, Sample(picture(), POINTS), QUICK, lora=LORA)
+    assert result.latent.dtype == torch.promote_types(dtype, torch.float32)
+    assert result.image.size == (64, 64) and len(result.history) == 2
+
+
+def test_overflow_is_named(tiny_folder):
+    """Also where it only shows in the decoder."""
+    model = load_model(tiny_folder, device="cpu")
+    editor = DragEditor(model).set_image(picture())
+    with torch.no_grad():
+        model.vae.decoder.layers[-1].bias.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="decoded image is not finite; dtype torch.float32"):
+        editor.drag(POINTS, None, QUICK)
+    with torch.no_grad():
+        model.unet.conv_in.bias.fill_(torch.inf)
+    editor = DragEditor(model).set_image(picture())
+    with pytest.raises(FloatingPointError, match=r"^drag: the loss is nan at t = 3 \(time step 501\), drag op"):
+        editor.drag(POINTS, None, QUICK)
+
+
+# the callback
+
+
+def test_callback_sees_every_event_and_can_stop(editor):
+    seen = []
+    result = editor.drag(POINTS, None, QUICK, callback=lambda state: seen.append(state.event))
+    assert seen == ["track", "update", "track", "denoise"] * 2 + ["denoise"]
+    stopped = editor.drag(POINTS, None, QUICK, callback=lambda state: state.event == "update")
+    assert len(stopped.history) == 1 and len(result.history) == 2
+    assert stopped.image.size == (64, 64)
+
+
+def test_progress_bars_go_to_stderr(tiny, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
+    drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA, progress=True)
+    out, err = capsys.readouterr()
+    assert out == "" and all(word in err for word in ("LoRA", "inversion", "drag"))
+    drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_drag_in_one_call_keeps_the_sample(tiny):
+    sample = Sample(picture(), POINTS, truth=picture(seed=1), name="a name")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = drag(tiny, sample, QUICK, lora=None)
+    assert result.sample is sample and result.model is tiny and result.config is QUICK
+    assert "truth_error_ratio" in result.metrics
+
+
+def test_default_settings_are_the_released_ones(tiny):
+    result = DragEditor(tiny).set_image(picture()).drag(POINTS, callback=lambda state: True)
+    assert result.config == DragConfig.released() and TINY_SD.is_dir()

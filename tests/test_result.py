@@ -1,0 +1,232 @@
+"""What an edit gives back, checked against numpy by hand, and its files read back."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from tiny import picture
+
+from gooddrag import plots
+from gooddrag.config import DragConfig
+from gooddrag.editor import DragEditor
+from gooddrag.frame import Frame
+from gooddrag.result import DragResult, Recorder
+from gooddrag.sample import Sample
+
+SIZE = (60, 45)
+POINTS = [[[20, 20], [40, 30]], [[50, 5], [50, 40]]]
+CONFIG = DragConfig(num_steps=4, K=3, B=1, J=2, stop_unmoved=None, lr=0.1)
+FILES = {"result.png", "overview.png", "trajectory.gif", "metrics.json", "original.png", "mask.png", "truth.png",
+         "points.json", "sample.json"}  # fmt: skip
+
+
+def floats(image):
+    return np.asarray(image, dtype=np.float64) / 255
+
+
+@pytest.fixture(scope="module")
+def mask():
+    mask = np.zeros(SIZE[::-1], bool)
+    mask[4:42, 10:58] = True
+    return mask
+
+
+@pytest.fixture(scope="module")
+def result(tiny, mask):
+    sample = Sample(picture(SIZE), POINTS, mask, picture(SIZE, seed=1), "name", "category", "task")
+    result = DragEditor(tiny).set_image(sample.image).drag(sample.points, mask, CONFIG, keep=("maps", "latents"))
+    result.sample = sample
+    return result
+
+
+def changed(result, **changes):
+    return dataclasses.replace(result, **changes)
+
+
+def test_history_is_one_entry_per_drag_operation(result):
+    assert [(op.k, op.t, op.timestep) for op in result.history] == [(1, 3, 501), (2, 2, 251), (3, 1, 1)]
+    for op in result.history:
+        assert len(op.losses) == len(op.drag_losses) == CONFIG.J
+        assert all(loss >= drag for loss, drag in zip(op.losses, op.drag_losses, strict=True))
+        assert len(op.maps) == 2 and op.latent.shape == op.z0_hat.shape == result.latent.shape
+        for m, distance, spread in zip(op.maps, op.distances, op.spreads, strict=True):
+            assert distance == pytest.approx(m.numpy().min())
+            assert spread == pytest.approx(m.numpy().std(ddof=1), rel=1e-5)
+    assert len({op.latent.sum().item() for op in result.history}) == 3  # copies, not one tensor
+
+
+def test_history_keeps_little_unless_asked(tiny):
+    plain = DragEditor(tiny).set_image(picture(SIZE)).drag(POINTS, None, CONFIG)
+    assert all(op.maps is None and op.latent is None and op.z0_hat is not None for op in plain.history)
+
+
+def test_path_begins_at_the_handles(result):
+    assert result.path.shape == (4, 2, 2)
+    assert np.array_equal(result.path[0], result.sample.handles)
+    assert np.array_equal(result.path[-1], result.handles) and np.array_equal(result.path[1], result.history[0].handles)
+
+
+def test_metrics_by_hand(result, mask):
+    m = result.metrics
+    assert (m["model"], m["size"], m["worked_at"]) == ("tiny", [60, 45], [60, 45])
+    assert (m["drag_operations"], m["updates"]) == (3, 6)
+    assert m["distance_asked_px"] == [22.36, 35.0]
+    left = np.sqrt(((np.array(POINTS)[:, 1] - result.handles) ** 2).sum(axis=1))
+    assert m["distance_left_px"] == pytest.approx(left, abs=0.005)
+    before, after, truth = map(floats, (result.sample.image, result.image, result.sample.truth))
+    assert m["damage_outside_mask"] == pytest.approx(np.mean((after - before)[~mask] ** 2), rel=1e-12)
+    assert m["truth_error_inside_mask"] == pytest.approx(np.mean((after - truth)[mask] ** 2), rel=1e-12)
+    assert m["truth_error_unedited"] == pytest.approx(np.mean((before - truth)[mask] ** 2), rel=1e-12)
+    assert m["truth_error_ratio"] == pytest.approx(m["truth_error_inside_mask"] / m["truth_error_unedited"])
+    json.dumps(m, allow_nan=False)
+
+
+def test_metrics_of_a_perfect_edit_and_of_none(result):
+    assert changed(result, image=result.sample.truth).metrics["truth_error_ratio"] == 0
+    assert changed(result, image=result.sample.image).metrics["truth_error_ratio"] == 1
+    assert changed(result, image=result.sample.image).metrics["damage_outside_mask"] == 0
+    same = dataclasses.replace(result.sample, truth=result.sample.image)
+    assert changed(result, sample=same).metrics["truth_error_ratio"] is None  # nothing was to be done
+
+
+def test_metrics_without_mask_and_truth(result):
+    bare = changed(result, sample=Sample(result.sample.image, POINTS)).metrics
+    assert "damage_outside_mask" not in bare and "truth_error_inside_mask" not in bare
+    whole = changed(result, sample=dataclasses.replace(result.sample, mask=None))
+    error = np.mean((floats(result.image) - floats(result.sample.truth)) ** 2)
+    assert whole.metrics["truth_error_inside_mask"] == pytest.approx(error)
+
+
+def test_frames(result):
+    frames = result.frames()
+    assert len(frames) == 1 + 3 + 1 and {f.size for f in frames} == {(256, 192)}
+    assert len(result.frames(every=2)) == 1 + 2 + 1  # operations 1 and 3
+    assert len(result.frames(every=100)) == 1 + 2 + 1  # the last one is always there
+    assert result.frames(size=60)[0].size == SIZE
+    assert len(changed(result, history=[]).frames()) == 2
+    assert len({f.tobytes() for f in frames}) == 5
+    with pytest.raises(ValueError, match="^every: 0; expected 1 or more$"):
+        result.frames(every=0)
+
+
+def test_frames_mark_handles_red_and_targets_blue(result):
+    first, last = result.frames(size=600)[0], result.frames(size=600)[-1]
+    for (hx, hy), (tx, ty) in POINTS:
+        assert first.getpixel((hx * 10, hy * 10)) == (230, 40, 40)
+        assert first.getpixel((tx * 10, ty * 10)) == (40, 90, 235)
+    x, y = result.handles[0] * 10
+    assert last.getpixel((round(x), round(y))) == (230, 40, 40)
+
+
+def test_an_operation_without_updates_has_no_picture(result):
+    history = [dataclasses.replace(result.history[0], z0_hat=None), *result.history[1:]]
+    assert len(changed(result, history=history).frames()) == 1 + 2 + 1
+
+
+def test_save_and_read_back(result, tmp_path):
+    folder = tmp_path / "new" / "edit"
+    assert result.save(str(folder), every=1) == folder
+    assert {p.name for p in folder.iterdir()} == FILES
+    assert [p.name for p in folder.parent.iterdir()] == ["edit"]
+    sample = Sample.open(folder)
+    assert np.array_equal(sample.points, result.sample.points) and np.array_equal(sample.mask, result.sample.mask)
+    assert sample.image.tobytes() == result.sample.image.tobytes()
+    assert sample.truth.tobytes() == result.sample.truth.tobytes()
+    assert (sample.name, sample.category, sample.task) == ("name", "category", "task")
+    with Image.open(folder / "result.png") as image:
+        assert image.size == SIZE and image.tobytes() == result.image.tobytes()
+    with Image.open(folder / "trajectory.gif") as gif:
+        assert gif.n_frames == 5 and gif.info["loop"] == 0 and gif.info["duration"] == 800
+        gif.seek(4)
+        assert gif.info["duration"] == 1600
+    with Image.open(folder / "overview.png") as overview:
+        assert overview.width > 3 * overview.height  # four panels
+    report = json.loads((folder / "metrics.json").read_text())
+    assert DragConfig(**report.pop("config")) == CONFIG
+    assert report.pop("handles") == result.handles.tolist()
+    assert report == result.metrics
+
+
+def test_save_over_an_earlier_edit(result, tmp_path):
+    result.save(tmp_path)
+    bare = changed(result, sample=Sample(result.sample.image, POINTS), history=[])
+    (tmp_path / "notes.txt").write_text("mine")
+    bare.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert Sample.open(tmp_path).mask is None and Sample.open(tmp_path).truth is None
+    with Image.open(tmp_path / "trajectory.gif") as gif:
+        assert gif.n_frames == 2
+
+
+def test_unwritable_folder(result, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="^folder: .* cannot be written"):
+            result.save(folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_failed_save_leaves_nothing(result, tmp_path):
+    broken = changed(result, handles=np.full((2, 2), object()))
+    with pytest.raises(TypeError):
+        broken.save(tmp_path / "edit")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recorder_refuses_what_it_does_not_know():
+    with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
+        Recorder(Frame.fit((64, 64), 4, 64), (64, 64), {"b", "a", "maps"})
+
+
+def test_repr_is_short(result):
+    assert len(repr(result)) < 5000 and "history" not in repr(result) and isinstance(result, DragResult)
+
+
+# pictures of it
+
+
+def test_overview_panels(result):
+    figure = plots.edit_overview(result)
+    assert isinstance(figure, Figure)
+    assert [ax.get_title() for ax in figure.axes] == ["before", "user edit", "after (tiny)", "truth"]
+    bare = changed(result, sample=Sample(result.sample.image, POINTS))
+    assert len(plots.edit_overview(bare).axes) == 3
+
+
+def test_user_edit_is_drawn_in_the_projects_colours(result, mask):
+    figure, axes = plots.figure(1)
+    plots.draw_user_edit(axes[0, 0], result.sample)
+    ax = axes[0, 0]
+    at = {line.get_color(): [tuple(map(float, p)) for p in line.get_xydata()] for line in ax.lines[:2]}
+    assert at == {plots.TARGET: [(40.0, 30.0)], plots.HANDLE: [(20.0, 20.0)]}
+    image, veil = (np.asarray(shown.get_array()) for shown in ax.images)
+    assert np.array_equal(image, np.asarray(result.sample.image))
+    assert np.array_equal(veil[..., 3] == 0, mask)  # dark is what may not change
+    assert not ax.axison
+    plots.draw_mask(ax, None)
+    assert len(ax.images) == 2
+
+
+def test_path_is_drawn_from_start_to_end(result):
+    _, axes = plots.figure(2, rows=2)
+    assert axes.shape == (2, 2)
+    plots.draw_path(axes[0, 1], result.path)
+    lines = axes[0, 1].lines
+    assert np.array_equal(lines[0].get_xydata(), result.path[:, 0]) and len(lines) == 4
+
+
+def test_contact_sheet():
+    images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "lime", "blue")]
+    sheet = plots.contact_sheet(images, columns=2, gap=1)
+    assert sheet.size == (11, 7)
+    assert [sheet.getpixel(p) for p in ((0, 0), (6, 0), (0, 4))] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    assert sheet.getpixel((5, 0)) == sheet.getpixel((6, 4)) == (255, 255, 255)
+
+
+def test_results_are_plain_tensors(result):
+    assert not result.latent.requires_grad and not result.tensor.requires_grad
+    assert isinstance(result.tensor, torch.Tensor) and result.tensor.shape == (1, 3, 48, 60)
