@@ -78,7 +78,7 @@ def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_o
 @app.command()
 def demo(
     output: Output = Path("gooddrag-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
     model: ModelName = "storybook",
 ) -> None:
     """Drag one page of the storybook and compare with the truth."""
