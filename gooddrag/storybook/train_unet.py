@@ -10,10 +10,11 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from gooddrag.model import SD_DDIM
 from gooddrag.storybook.pictures import Pictures, held_out
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
-from gooddrag.storybook.training_files import DDIM, content_name, load_checkpoint, save_checkpoint
+from gooddrag.storybook.training_files import content_name, load_checkpoint, save_checkpoint
 
 TRUNK, COOLED = "unet.safetensors", "unet-cooled.safetensors"
 
@@ -36,7 +37,7 @@ def train_unet(
     """
     unet, ema, progress, optimizer, generator = _begin(recipe, sitting, start, cooldown)
     path = sitting.work / (TRUNK if cooldown is None else COOLED)
-    alphas = DDIMScheduler(**DDIM).alphas_cumprod
+    alphas = DDIMScheduler(**SD_DDIM).alphas_cumprod
     with torch.no_grad():
         evals = [vae.encoder(x) for x in held_out(recipe.eval_pages, recipe.eval_photos, recipe.size)]
     pool = _Latents(recipe, vae, pictures)

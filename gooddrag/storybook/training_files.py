@@ -14,9 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gooddrag.files import atomic_dir, atomic_file
-
-DDIM = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-            set_alpha_to_one=False, steps_offset=1)  # fmt: skip
+from gooddrag.model import SD_DDIM
 
 
 def save_checkpoint(
@@ -81,7 +79,7 @@ def export(out: Path, vae: AutoencoderTiny, unet: UNet2DConditionModel | None, c
         for name, module in {"vae": vae, "unet": unet}.items():
             if module is not None:
                 copy.deepcopy(module).half().save_pretrained(folder / name)
-        DDIMScheduler(**DDIM).save_pretrained(folder / "scheduler")
+        DDIMScheduler(**SD_DDIM).save_pretrained(folder / "scheduler")
         (folder / "training.json").write_text(json.dumps(card, indent=2) + "\n")
         (folder / "README.md").write_text(_model_card(card))
 
