@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from gooddrag import storybook
 from gooddrag.files import atomic_file
+from gooddrag.storybook.edits import picture
 
 WORLD = getattr(storybook, "WORLD_VERSION", "0")
 
@@ -56,8 +57,7 @@ def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, jitter: bo
 
 def page(seed: int, size: int) -> np.ndarray:
     """Page `seed` of the book as (size, size, 3), uint8."""
-    picture = storybook.sample(seed).render(size)
-    return ((picture.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    return np.asarray(picture(storybook.sample(seed).render(size)))
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
