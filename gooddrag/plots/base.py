@@ -1,4 +1,4 @@
-"""Every picture's drawing: one function per kind of figure, the same colours everywhere."""
+"""What every figure is made of: images, points, masks, panels, sheets."""
 
 from __future__ import annotations
 
