@@ -69,8 +69,7 @@ def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_o
     if frame.scaled != frame.user:
         typer.echo("note: edited at {}x{}, the size this model works at, and scaled back to {}x{}".format(
             *frame.scaled, *frame.user), err=True)  # fmt: skip
-    result = editor.drag(sample.points, sample.mask, config, keep_outside=keep_outside)
-    result.sample = sample
+    result = editor.drag(sample, config=config, keep_outside=keep_outside)
     result.save(output)
     return result
 

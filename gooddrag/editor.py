@@ -19,6 +19,7 @@ from gooddrag.images import load_image
 from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.lora_files import load_lora
 from gooddrag.model import DiffusionModel
+from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 
@@ -35,7 +36,8 @@ class DragEditor:
         lora: how to fit the single-image LoRA, the path of a LoRA file (today's or the released format), a LoRA as
             `gooddrag.lora.fit` returns it, or None for none.
         seed: of the LoRA's fit; everything else is deterministic.
-        progress: show progress bars.
+        progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
+            image inverted (a drag has its own `callback`), which ends them by raising.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class DragEditor:
         model: DiffusionModel,
         lora: LoraConfig | str | os.PathLike | Lora | None = None,
         seed: int = 0,
-        progress: bool = False,
+        progress: Progress = False,
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
@@ -79,13 +81,12 @@ class DragEditor:
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
             with torch.no_grad(), applied(self.model.unet, self.lora):
                 steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
-                steps = tqdm(steps, desc="inversion", total=config.T, disable=not self.progress, leave=False)
-                self._trajectories[key] = [self.z_0, *steps]
+                self._trajectories[key] = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
         return self._trajectories[key]
 
     def drag(
         self,
-        points: ArrayLike,
+        points: ArrayLike | Sample,
         mask: ArrayLike | None = None,
         config: DragConfig | None = None,
         callback: Callback | None = None,
@@ -95,8 +96,9 @@ class DragEditor:
         """Algorithm 1 on the image that was set.
 
         Args:
-            points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image.
-            mask: (H, W), nonzero = editable; None = everything is editable.
+            points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
+                image: its points and its mask count, and the result carries it, with its truth and its name.
+            mask: (H, W), above 0 = editable; None = everything is editable.
             callback: called with a `State` after every update, tracking and denoising step; returning True ends
                 the dragging.
             keep_outside: put the original pixels back wherever the mask is not editable.
@@ -109,7 +111,7 @@ class DragEditor:
         config = config or DragConfig()
         if not isinstance(config, DragConfig):
             raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
-        sample = Sample(self.image, points, mask)
+        sample = self._sample(points, mask)
         points, mask = sample.points, sample.mask
         frame, latent_grid = self.frame, tuple(self.z_0.shape[-2:])
         grid = frame.grid(latent_grid, config.grid)
@@ -128,7 +130,7 @@ class DragEditor:
         # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
         keep_outside = keep_outside or (mask is not None and not mask.any())
         trajectory = self.invert(config)
-        bar = tqdm(total=config.K + config.T, desc="drag", disable=not self.progress, leave=False)
+        bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True, leave=False)
 
         def observe(state: State) -> bool:
             recorder(state)
@@ -154,6 +156,16 @@ class DragEditor:
             frame=frame,
         )
 
+    def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:
+        if not isinstance(points, Sample):
+            return Sample(self.image, points, mask)
+        if mask is not None:
+            raise ValueError("mask: given beside a Sample, which has its own; expected Sample(image, points, mask)")
+        image = points.image
+        if image.size != self.image.size or image.tobytes() != self.image.tobytes():
+            raise ValueError(f"points: {points!r} is of another image; expected set_image(sample.image) before")
+        return points
+
     def _need_image(self) -> None:
         if self.image is None:
             raise ValueError("image: none set; expected set_image(image) before this call")
@@ -178,10 +190,8 @@ def drag(
     keep: Iterable[str] = (),
     progress: bool = False,
 ) -> DragResult:
-    """One edit in one call: `DragEditor(model, lora, seed).set_image(...).drag(...)`; see there."""
+    """One edit in one call: `DragEditor(model, lora, seed).set_image(sample.image).drag(sample)`; see there."""
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
     editor = DragEditor(model, lora, seed, progress).set_image(sample.image)
-    result = editor.drag(sample.points, sample.mask, config, callback, keep_outside, keep)
-    result.sample = sample  # with its truth and its name
-    return result
+    return editor.drag(sample, None, config, callback, keep_outside, keep)

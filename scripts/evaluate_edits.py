@@ -92,8 +92,7 @@ def main() -> None:
         lora_seconds, row = time.perf_counter() - start, []
         for name, config in todo.items():
             start = time.perf_counter()
-            result = editor.drag(sample.points, sample.mask, config)
-            result.sample = sample
+            result = editor.drag(sample, config=config)
             record = {"seed": seed, "variant": name, "category": sample.category, "task": sample.task,
                       "name": sample.name, "lora_seconds": round(lora_seconds, 1),
                       "drag_seconds": round(time.perf_counter() - start, 1), **result.metrics}  # fmt: skip

@@ -313,6 +313,22 @@ def test_drag_in_one_call_keeps_the_sample(tiny):
     assert "truth_error_ratio" in result.metrics
 
 
+def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
+    sample = Sample(picture(), POINTS, mask_of((64, 64), (8, 8, 56, 56)), truth=picture(seed=1), name="a name")
+    result = editor.drag(sample, config=QUICK)
+    assert result.sample is sample and "truth_error_ratio" in result.metrics
+    assert torch.equal(result.latent, editor.drag(sample.points, sample.mask, QUICK).latent)
+    assert torch.equal(result.latent, drag(tiny, sample, QUICK, lora=None).latent)
+
+
+def test_a_sample_of_another_image_or_with_a_second_mask(editor):
+    for image in (picture(seed=1), picture((64, 70))):
+        with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
+            editor.drag(Sample(image, POINTS), config=QUICK)
+    with pytest.raises(ValueError, match=r"^mask: given beside a Sample, which has its own"):
+        editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
+
+
 def test_default_settings_are_the_released_ones(tiny):
     result = DragEditor(tiny).set_image(picture()).drag(POINTS, callback=lambda state: True)
     assert result.config == DragConfig.released() and TINY_SD.is_dir()
