@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,7 +135,8 @@ def load_model(
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
             layout (unet/, vae/, scheduler/, and tokenizer/ + text_encoder/ if it has a text encoder), a Hub id, or
-            "auto": sd15 on a GPU with 5 GiB free, else storybook; `model.why` says which and why.
+            "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else storybook; `model.why` says
+            which and why.
         device: "cpu", "cuda", ...; default: the GPU if there is one.
         dtype: torch dtype of the backbone; default float16 on a GPU for Stable Diffusion, else float32.
         vae: folder or Hub id of another VAE, for instance "stabilityai/sd-vae-ft-mse", which the released code uses.
@@ -144,7 +146,7 @@ def load_model(
     """
     why = None
     if str(name) == "auto":
-        name, why = _choose(device)
+        name, why = choose_model(device)
     device = torch.device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(str(name), str(name))
     if not Path(source).is_dir() and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
@@ -166,7 +168,10 @@ def load_model(
     return model
 
 
-def _choose(device: str | torch.device | None) -> tuple[str, str]:
+def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
+    """What "auto" stands for here: a name for `load_model`, and one line on why."""
+    if name := os.environ.get("GOODDRAG_MODEL"):
+        return name, f"{name}: $GOODDRAG_MODEL asks for it"
     if device is not None and torch.device(device).type != "cuda":
         return "storybook", f"storybook: device {device} was asked for"
     if not torch.cuda.is_available():

@@ -146,6 +146,12 @@ def test_another_vae(tiny, copy, tmp_path):
 # choosing
 
 
+@pytest.fixture
+def no_wish(monkeypatch):
+    monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
+
+
+@pytest.mark.usefixtures("no_wish")
 def test_auto_without_a_gpu(monkeypatch, tiny_folder):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(module, "STORYBOOK", tiny_folder)
@@ -155,14 +161,22 @@ def test_auto_without_a_gpu(monkeypatch, tiny_folder):
     assert load_model("auto", device="cpu").why == "storybook: device cpu was asked for"
 
 
+@pytest.mark.usefixtures("no_wish")
 @pytest.mark.parametrize("free, want", [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * 2**30), 2**34))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A100")
-    name, why = module._choose(None)
+    name, why = module.choose_model()
     assert name == want and f"{free:.1f} GiB free" in why
-    assert module._choose("cuda:0")[0] == want
+    assert module.choose_model("cuda:0")[0] == want
+
+
+def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folder):
+    monkeypatch.setenv("GOODDRAG_MODEL", str(tiny_folder))
+    model = load_model("auto", device="cpu")
+    assert model.name == str(tiny_folder) and "GOODDRAG_MODEL" in model.why
+    assert load_model("storybook", device="cpu").name == "storybook"  # what is asked for by name is what one gets
 
 
 # what cannot be loaded
