@@ -20,7 +20,7 @@ from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
 from gooddrag.storybook.train import main, train
 from gooddrag.storybook.train_autoencoder import fold, moments, train_autoencoder
-from gooddrag.storybook.train_unet import train_unet
+from gooddrag.storybook.train_unet import quicken, train_unet
 from gooddrag.storybook.training_files import save_checkpoint
 
 pytest.importorskip("skimage")
@@ -233,6 +233,16 @@ def test_default_model_fits_its_budget():
     with torch.no_grad():
         unet(torch.zeros(1, 4, 32, 32), 1, encoder_hidden_states=torch.zeros(1, 1, recipe.channels[0]))
     assert features[0].shape[1] >= 96 and features[0].shape[2:] == (32, 32)
+
+
+def test_what_is_faster_to_train_is_the_same_model():
+    torch.manual_seed(0)
+    unet = RECIPE.unet().double()
+    z, token = torch.randn(2, 4, 8, 8, dtype=torch.float64), torch.zeros(2, 1, 16, dtype=torch.float64)
+    before = unet(z, torch.tensor([10, 700]), encoder_hidden_states=token).sample
+    quicken(unet)
+    after = unet(z, torch.tensor([10, 700]), encoder_hidden_states=token).sample
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("wrong, message", [

@@ -57,14 +57,14 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
         warm = min(1, (progress["step"] + 1) / 100)
         for group in optimizer.param_groups:
             group["lr"] = recipe.ae_lr * warm * schedule(fraction, "refined_from" in progress)
-        loss = ae_loss(vae, crops(shards, pictures.photos, recipe, generator), recipe.latent_noise, generator)
+        loss = ae_loss(vae, crops(shards, pictures.photos, recipe, generator), recipe, generator)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         progress["step"] += 1
         last = sitting.over("autoencoder", progress)
-        if last or progress["step"] % (4 * recipe.eval_every) == 0:
+        if last or progress["step"] % (2 * recipe.eval_every) == 0:
             progress["held_out"] = {"db_storybook": psnr(vae, pages), "db_photos": psnr(vae, photos)}
             sitting.log("autoencoder", progress, loss=loss.item(), lr=optimizer.param_groups[0]["lr"])
         if last:
@@ -110,13 +110,14 @@ def crops(shards: list[np.ndarray], photos: int, recipe: Recipe, generator: torc
     return to_tensor(np.stack(batch))
 
 
-def ae_loss(vae: AutoencoderTiny, x: Tensor, noise: float, generator: torch.Generator) -> Tensor:
-    """L1 + L1 of the gradients, with noise on the latents, whose moments are pulled towards 0 and 1."""
-    z = vae.encoder(x)
-    y = vae.decoder(z + noise * torch.randn(z.shape, generator=generator))
+def ae_loss(vae: AutoencoderTiny, x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """L1 + L1 of the gradients + L2, with noise on the latents, whose moments are pulled towards 0 and 1."""
+    with recipe.autocast():
+        z = vae.encoder(x.to(memory_format=torch.channels_last)).float()
+        y = vae.decoder(z + recipe.latent_noise * torch.randn(z.shape, generator=generator)).float()
     mean, var = z.mean((0, 2, 3)), z.var((0, 2, 3))
     pull = (mean.square() + (var + 1e-4).log().square()).mean()
-    return (y - x).abs().mean() + _gradient_l1(x, y) + 0.002 * pull
+    return (y - x).abs().mean() + _gradient_l1(x, y) + recipe.ae_square * (y - x).square().mean() + 0.002 * pull
 
 
 def _gradient_l1(x: Tensor, y: Tensor) -> Tensor:

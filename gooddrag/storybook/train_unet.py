@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor
 
 from gooddrag.model import SD_DDIM
@@ -41,6 +42,7 @@ def train_unet(
     with torch.no_grad():
         evals = [vae.encoder(x) for x in held_out(recipe.eval_pages, recipe.eval_photos, recipe.size)]
     pool = _Latents(recipe, vae, pictures)
+    quicken(unet)
     phase = "unet" if cooldown is None else "cooldown"
     losses: list[float] = []
     for fraction in sitting.steps(phase, progress):
@@ -50,7 +52,7 @@ def train_unet(
         warm = min(1.0, (progress["step"] - progress["optimizer_from"] + 1) / recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * warm * (1.0 if cooldown is None else 0.5 + 0.5 * math.cos(math.pi * fraction))
-        loss = eps_loss(unet, pool.batch(recipe.batch, generator), alphas, recipe.min_snr, generator)
+        loss = eps_loss(unet, pool.batch(recipe.batch, generator), alphas, recipe, generator)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
@@ -146,16 +148,29 @@ def predict(unet: UNet2DConditionModel, z: Tensor, t: Tensor, eps: Tensor, alpha
     return unet(a.sqrt() * z + (1 - a).sqrt() * eps, t, encoder_hidden_states=token).sample
 
 
+def quicken(unet: UNet2DConditionModel) -> None:
+    """The same function, faster to train on a CPU: a seventh less time together."""
+    unet.set_attn_processor({k: _one_token if "attn2" in k else AttnProcessor() for k in unet.attn_processors})
+    unet.to(memory_format=torch.channels_last)
+
+
+def _one_token(attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
+    """Attention to a single token, exactly: the softmax over it is 1, whatever the query."""
+    return attn.to_out[0](attn.to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
+
+
 def eps_loss(
-    unet: UNet2DConditionModel, z: Tensor, alphas: Tensor, min_snr: float, generator: torch.Generator
+    unet: UNet2DConditionModel, z: Tensor, alphas: Tensor, recipe: Recipe, generator: torch.Generator
 ) -> Tensor:
     """Squared error of the noise, weighted with min(SNR, min_snr) / SNR; times spread over the whole schedule."""
     spread = (torch.arange(len(z)) + torch.rand(len(z), generator=generator)) / len(z)
     t = (spread * len(alphas)).long()
     eps = torch.randn(z.shape, generator=generator)
     snr = alphas[t] / (1 - alphas[t])
-    error = (predict(unet, z, t, eps, alphas) - eps).square().mean((1, 2, 3))
-    return (error * snr.clamp(max=min_snr) / snr).mean()
+    with recipe.autocast():
+        predicted = predict(unet, z, t, eps, alphas)
+    error = (predicted.float() - eps).square().mean((1, 2, 3))
+    return (error * snr.clamp(max=recipe.min_snr) / snr).mean()
 
 
 @torch.no_grad()
