@@ -22,12 +22,12 @@ from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel
+from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
@@ -36,7 +36,7 @@ ADAPTER = "gooddrag"
 
 
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
-        progress: bool = False) -> Lora:  # fmt: skip
+        progress: Progress = False) -> Lora:  # fmt: skip
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
     The whole image is seen at every step (the released code crops tall images to a square).
@@ -56,14 +56,14 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
     adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian",
                               target_modules=TARGETS)  # fmt: skip
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # peft draws A from the global generator
+        torch.default_generator.manual_seed(seed)  # peft draws A from the CPU's generator; a GPU's goes on as it was
         unet.add_adapter(adapter, adapter_name=ADAPTER)
     try:
         weights = [p for p in unet.parameters() if p.requires_grad]
         for p in weights:
             p.data = p.data.float()  # fp16 gradients cannot be unscaled
         optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
-        for _ in tqdm(range(config.steps), desc="LoRA", disable=not progress, leave=False):
+        for _ in tracked(range(config.steps), "LoRA", config.steps, progress):
             shape = (config.batch_size, *z_0.shape[1:])
             noise = torch.randn(shape, generator=generator).to(z_0)
             t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
@@ -112,7 +112,7 @@ def cache_folder() -> Path:
 
 
 def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
-               progress: bool = False) -> Lora:  # fmt: skip
+               progress: Progress = False) -> Lora:  # fmt: skip
     """`fit`, remembered on disk under a hash of the latent, the model, the settings and the seed.
 
     A cache file that cannot be read is fitted anew, with a warning; an unwritable cache folder is only a warning too.
