@@ -95,6 +95,15 @@ def test_fit_does_not_touch_the_global_generator(tiny):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_fit_does_not_seed_a_gpu(tiny, monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed calls, GPU or not
+    fit(tiny, Z_0, QUICK)
+    assert not seeded
+    torch.manual_seed(torch.initial_seed())
+    assert seeded
+
+
 def test_a_starts_gaussian_and_b_at_zero(tiny):
     state = fit(tiny, Z_0, LoraConfig(rank=8, steps=1, lr=0.0))
     a = torch.cat([v.flatten() for k, v in state.items() if "lora_A" in k])

@@ -38,9 +38,7 @@ def mask():
 @pytest.fixture(scope="module")
 def result(tiny, mask):
     sample = Sample(picture(SIZE), POINTS, mask, picture(SIZE, seed=1), "name", "category", "task")
-    result = DragEditor(tiny).set_image(sample.image).drag(sample.points, mask, CONFIG, keep=("maps", "latents"))
-    result.sample = sample
-    return result
+    return DragEditor(tiny).set_image(sample.image).drag(sample, config=CONFIG, keep=("maps", "latents"))
 
 
 def changed(result, **changes):
