@@ -20,8 +20,9 @@ _HOME = {
     "drag": "editor",
     "DragEditor": "editor",
     "DragResult": "result",
+    "storybook100": "storybook.benchmark",
 }
-_MODULES = ("storybook",)
+_MODULES = ("baselines", "metrics", "storybook")
 
 __all__ = [*_HOME, *_MODULES]
 

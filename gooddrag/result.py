@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
 from gooddrag.files import atomic_dir
 from gooddrag.frame import Frame
+from gooddrag.metrics import edit_metrics
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -119,17 +119,7 @@ class DragResult:
             "distance_asked_px": asked.round(2).tolist(),
             "distance_left_px": left.round(2).tolist(),
         }
-        inside = np.ones(self.sample.image.size[::-1], bool) if self.sample.mask is None else self.sample.mask
-        before, after = _array(self.sample.image), _array(self.image)
-        if (~inside).any():
-            metrics["damage_outside_mask"] = float(((after - before) ** 2)[~inside].mean())
-        if self.sample.truth is not None and inside.any():
-            truth = _array(self.sample.truth)
-            error, unedited = (float(((x - truth) ** 2)[inside].mean()) for x in (after, before))
-            metrics["truth_error_inside_mask"] = error
-            metrics["truth_error_unedited"] = unedited
-            metrics["truth_error_ratio"] = error / unedited if unedited else None
-        return metrics
+        return {**metrics, **edit_metrics(self.sample, self.image)}
 
     def frames(self, every: int = 1, size: int = 256) -> list[Image.Image]:
         """The way there as images of the input's aspect: the decoded guess of the result after drag operations.
@@ -176,7 +166,3 @@ class DragResult:
             report = {**self.metrics, "config": asdict(self.config), "handles": self.handles.tolist()}
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return Path(folder)
-
-
-def _array(image: Image.Image) -> np.ndarray:
-    return torch.from_numpy(np.array(image)).double().div(255).numpy()

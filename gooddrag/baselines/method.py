@@ -1,0 +1,42 @@
+"""The protocol, and the methods of the paper's tables by the names they have there."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from gooddrag.baselines.bounds import CopyPaste, Unedited, VaeRoundTrip
+from gooddrag.baselines.dragging import Dragging
+from gooddrag.config import DragConfig, LoraConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gooddrag.model import DiffusionModel
+    from gooddrag.sample import Sample
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A way to edit an image: a frozen dataclass whose fields decide the outcome, so `dataclasses.asdict(method)` is
+    its identity, together with the model, the sample and the seed.
+    """
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        """The edited image: RGB, of the size of `sample.image`. Equal arguments give equal images."""
+        ...
+
+
+DRAGDIFFUSION_LORA = LoraConfig(steps=80)
+
+METHODS: MappingProxyType[str, Method] = MappingProxyType({
+    "Unedited": Unedited(),
+    "VAE round trip": VaeRoundTrip(),
+    "Copy-paste": CopyPaste(),
+    "DragDiffusion": Dragging(DragConfig.dragdiffusion(), DRAGDIFFUSION_LORA),
+    "DragDiffusion*": Dragging(DragConfig.dragdiffusion(K=210), DRAGDIFFUSION_LORA),
+    "GoodDrag": Dragging(),
+    "GoodDrag without AlDD": Dragging(DragConfig(aldd=False)),
+    "GoodDrag without IP": Dragging(DragConfig(ip=False)),
+})  # fmt: skip
+"""Name -> method, in the order of the tables. DragDiffusion* is DragDiffusion with 210 iterations (Sec. 5.2)."""
