@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import logging
 from torch import Tensor, nn
+from transformers.utils import logging as text_logging
 
 STORYBOOK = Path(__file__).parent / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -155,7 +156,7 @@ def load_model(
     if dtype is None:
         dtype = torch.float16 if device.type == "cuda" and str(name) != "storybook" else torch.float32
 
-    unet = _part(UNet2DConditionModel, source, "unet", torch_dtype=dtype)
+    unet = _part(UNet2DConditionModel, source, "unet", dtype=dtype)
     autoencoder = _vae(str(vae), "", dtype) if vae else _vae(source, "vae", dtype)
     model = DiffusionModel(
         str(name),
@@ -164,7 +165,8 @@ def load_model(
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
     )
-    model.why = why or model.why
+    from_hub = "" if Path(source).is_dir() else "; from the Hub, as there is no such folder here"
+    model.why = why or model.why + from_hub
     return model
 
 
@@ -185,10 +187,11 @@ def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
 def _part(cls, source: str, subfolder: str, **kwargs):
     """One part of a model folder or Hub repository, every failure as one clear ValueError."""
     where = f"{source}/{subfolder}" if subfolder else source
-    if Path(source).is_dir() and not Path(where).is_dir():
+    local = Path(source).is_dir()
+    if local and not Path(where).is_dir():
         raise ValueError(f"model: {where} is missing; expected a folder in diffusers' layout with {subfolder}/")
     try:
-        with _quiet():
+        with _quiet(local):
             if not issubclass(cls, nn.Module):
                 return cls.from_pretrained(source, subfolder=subfolder or None, **kwargs)
             part, info = cls.from_pretrained(source, subfolder=subfolder or None, output_loading_info=True, **kwargs)
@@ -198,25 +201,33 @@ def _part(cls, source: str, subfolder: str, **kwargs):
     except Exception as error:
         # diffusers, transformers, safetensors and the Hub client raise a dozen types here; all mean the same to a user.
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ValueError(f"model: cannot load {where}: {reason}") from error
+        reading = "" if local else f"{source!r} is no folder here, and as a Hub id: "  # "models/mine" may mean either
+        raise ValueError(f"model: {reading}cannot load {where}: {reason}") from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """diffusers' loading notes concern its own file formats; what concerns a user is raised above."""
-    verbosity = logging.get_verbosity()
+def _quiet(local: bool) -> Iterator[None]:
+    """diffusers' loading notes concern its own file formats; what concerns a user is raised above.
+
+    transformers' bar goes with them where nothing is downloaded: it lasts a moment.
+    """
+    verbosity, bar = logging.get_verbosity(), local and text_logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    if bar:
+        text_logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        if bar:
+            text_logging.enable_progress_bar()
 
 
 def _vae(source: str, subfolder: str, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
     config = Path(source, subfolder, "config.json")
     # The class name is only looked for: whether the file is sound, from_pretrained says.
     tiny = config.is_file() and '"AutoencoderTiny"' in config.read_text(errors="replace")
-    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder, torch_dtype=dtype)
+    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder, dtype=dtype)
 
 
 def _scheduler(source: str) -> DDIMScheduler:

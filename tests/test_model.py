@@ -2,11 +2,13 @@ import json
 import shutil
 import warnings
 
+import huggingface_hub
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tiny import TINY_SD, random, save_tiny
+from transformers.utils import logging as text_logging
 
 from gooddrag import model as module
 from gooddrag.ddim import Schedule
@@ -73,10 +75,12 @@ def test_dtype_of_the_backbone(tiny_folder, dtype):
 
 
 def test_loading_says_nothing_to_a_user(tiny_folder, capfd):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        load_model(tiny_folder, device="cpu", dtype=torch.float64)
-    assert capfd.readouterr() == ("", "")
+    for folder in (tiny_folder, TINY_SD):  # without and with a text encoder
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load_model(folder, device="cpu", dtype=torch.float64)
+        assert capfd.readouterr() == ("", "")
+    assert text_logging.is_progress_bar_enabled()  # what others load is theirs
 
 
 def test_encode_is_the_scaled_mean(tiny_sd):
@@ -186,6 +190,17 @@ def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folde
 def test_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(name, "is neither 'storybook', 'sd15' or 'auto', nor a folder|is missing")
+
+
+def test_folder_that_may_have_been_meant_as_a_hub_id(monkeypatch, tmp_path, tiny_folder):
+    """A typing error in a relative path must not look like a trouble with the network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    refused("models/mine", r"^model: 'models/mine' is no folder here, and as a Hub id: cannot load models/mine/unet: ")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine").symlink_to(tiny_folder)
+    assert load_model("models/mine", device="cpu").why == "models/mine: asked for"
+    refused("models/mine", "'some/vae' is no folder here, and as a Hub id: cannot load some/vae: ", vae="some/vae")
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "scheduler"])
