@@ -140,6 +140,7 @@ def test_exported_folder_loads(straight):
     assert f"{card['held_out']['eps_mse_storybook']:.4g}" in readme and card["command"] in readme
     phases = [json.loads(line)["phase"] for line in (folder / "work" / "metrics.jsonl").read_text().splitlines()]
     assert phases == ["autoencoder", "unet", "unet", "unet"]
+    assert (out / "history.jsonl").read_bytes() == (folder / "work" / "metrics.jsonl").read_bytes()
 
 
 def test_export_alone_writes_the_same(straight, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from gooddrag.storybook.training_files import append_log
+from gooddrag.storybook.training_files import LOG, append_log
 
 
 class Sitting:
@@ -94,4 +94,4 @@ class Sitting:
     def log(self, phase: str, progress: dict, **more: float) -> None:
         """Append a line to metrics.jsonl: phase, step, samples, seconds, held-out measures, and `more`."""
         counts = {k: progress[k] for k in ("step", "samples", "seconds") if k in progress}
-        append_log(self.work / "metrics.jsonl", phase=phase, **counts, **more, **progress["held_out"])
+        append_log(self.work / LOG, phase=phase, **counts, **more, **progress["held_out"])

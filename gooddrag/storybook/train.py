@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
 from gooddrag.storybook.train_autoencoder import train_autoencoder
 from gooddrag.storybook.train_unet import COOLED, TRUNK, train_unet
-from gooddrag.storybook.training_files import export, load_checkpoint, save_checkpoint
+from gooddrag.storybook.training_files import HISTORY, LOG, export, load_checkpoint, save_checkpoint
 
 
 def train(
@@ -99,6 +100,8 @@ def _begin_with(folder: Path, work: Path, recipe: Recipe) -> tuple[UNet2DConditi
         progress = {"step": card["ae_steps"], "seconds": 3600 * card["ae_hours"], "folded": True, "done": True}
         progress["held_out"] = {k: v for k, v in card["held_out"].items() if k.startswith("db_")}
         save_checkpoint(work / "autoencoder.safetensors", {"vae": vae}, optimizer, torch.Generator(), progress)
+    if (folder / HISTORY).exists() and not (work / LOG).exists():
+        shutil.copyfile(folder / HISTORY, work / LOG)
     return unet, {"step": card["steps"], "samples": card["samples"], "seconds": 3600 * card["hours"]}
 
 
@@ -132,7 +135,7 @@ def _export(out: Path, work: Path, recipe: Recipe, command: str) -> dict:
         "held_out": ae["held_out"] | progress.get("held_out", {}),
         "command": command or "gooddrag train-storybook",
     }
-    export(out, vae, unet, card)
+    export(out, vae, unet, card, work / LOG)
     return card
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from gooddrag.files import atomic_dir, atomic_file
 from gooddrag.model import SD_DDIM
+
+LOG, HISTORY = "metrics.jsonl", "history.jsonl"  # the log while training, and the same beside the weights
 
 
 def save_checkpoint(
@@ -73,14 +76,16 @@ def content_name(module: nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-def export(out: Path, vae: AutoencoderTiny, unet: UNet2DConditionModel | None, card: dict) -> None:
-    """Write `out` in diffusers' layout: vae/, unet/, scheduler/ in half precision, training.json and a model card."""
+def export(out: Path, vae: AutoencoderTiny, unet: UNet2DConditionModel | None, card: dict, log: Path) -> None:
+    """Write `out` in diffusers' layout: vae/, unet/, scheduler/ in half precision; training.json, the log, a card."""
     with atomic_dir(out, "out") as folder:
         for name, module in {"vae": vae, "unet": unet}.items():
             if module is not None:
                 copy.deepcopy(module).half().save_pretrained(folder / name)
         DDIMScheduler(**SD_DDIM).save_pretrained(folder / "scheduler")
         (folder / "training.json").write_text(json.dumps(card, indent=2) + "\n")
+        if log.exists():
+            shutil.copyfile(log, folder / HISTORY)
         (folder / "README.md").write_text(_model_card(card))
 
 
