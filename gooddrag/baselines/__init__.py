@@ -3,5 +3,6 @@
 from gooddrag.baselines.bounds import CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.baselines.dragging import Dragging
 from gooddrag.baselines.method import METHODS, Method
+from gooddrag.baselines.sde_drag import SdeDrag
 
-__all__ = ["METHODS", "CopyPaste", "Dragging", "Method", "Unedited", "VaeRoundTrip"]
+__all__ = ["METHODS", "CopyPaste", "Dragging", "Method", "SdeDrag", "Unedited", "VaeRoundTrip"]

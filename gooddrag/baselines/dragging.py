@@ -34,9 +34,7 @@ class Dragging:
     def edit(self, model: DiffusionModel, sample: Sample, seed: int = 0,
              callback: Callback | None = None) -> DragResult:  # fmt: skip
         """The same edit with its handles and history. `callback` as in `DragEditor.drag`."""
-        result = self.prepare(model, sample, seed).drag(sample.points, sample.mask, self.config, callback)
-        result.sample = sample
-        return result
+        return self.prepare(model, sample, seed).drag(sample, config=self.config, callback=callback)
 
     def prepare(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragEditor:
         """The slow part, encoding, LoRA and inversion. Methods that follow each other on one sample share what is

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gooddrag.baselines.bounds import CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.baselines.dragging import Dragging
+from gooddrag.baselines.sde_drag import SdeDrag
 from gooddrag.config import DragConfig, LoraConfig
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ METHODS: MappingProxyType[str, Method] = MappingProxyType({
     "Copy-paste": CopyPaste(),
     "DragDiffusion": Dragging(DragConfig.dragdiffusion(), DRAGDIFFUSION_LORA),
     "DragDiffusion*": Dragging(DragConfig.dragdiffusion(K=210), DRAGDIFFUSION_LORA),
+    "SDE-Drag": SdeDrag(),
     "GoodDrag": Dragging(),
     "GoodDrag without AlDD": Dragging(DragConfig(aldd=False)),
     "GoodDrag without IP": Dragging(DragConfig(ip=False)),
