@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,10 @@ class DragEditor:
 
         Returns:
             DragResult; its image has the size of the input.
+
+        Warns:
+            UserWarning: nothing to drag: every handle counts as arrived (a pair that does beside others that do not is
+                a pair at rest); the mask is empty.
         """
         self._need_image()
         config = config or DragConfig()
@@ -122,11 +127,10 @@ class DragEditor:
             q=frame.to_grid(points[:, 1], grid),
             frozen=frame.frozen(mask, grid, latent_grid),
         )
-        if (task.p_0 == task.q).all(dim=1).any():
-            raise ValueError(
-                f"points: a handle and its target fall on the same point of the {grid[1]} x {grid[0]} "
-                f"supervision grid; expected a longer drag (at least {self.image.width / grid[1]:.0f} px)"
-            )
+        if (task.q - task.p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
+            px = shortest * self.image.width / grid[1]
+            warnings.warn(f"points: every target is less than {px:.3g} px from its handle, which counts as arrived, so "
+                          "nothing is dragged", stacklevel=2)  # fmt: skip
         # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
         keep_outside = keep_outside or (mask is not None and not mask.any())
         trajectory = self.invert(config)

@@ -143,7 +143,6 @@ def test_failed_set_image_keeps_the_former(editor, tmp_path):
         ([[[1, 2], [3, -1]]], r"^points: target 1 at \(3, -1\) is outside"),
         ([[[5, 5], [5, 5]]], "^points: handle 1 equals its target"),
         ([[[np.nan, 5], [5, 6]]], "^points: .*expected finite numbers"),
-        ([[[20, 20], [20.3, 20.2]]], r"^points: a handle and its target fall on the same point of the 64 x 64"),
     ],
 )
 def test_bad_points(editor, points, message):
@@ -151,9 +150,21 @@ def test_bad_points(editor, points, message):
         editor.drag(points, None, QUICK)
 
 
-def test_short_drag_on_a_large_image(tiny):
-    with pytest.raises(ValueError, match=r"same point of the 64 x 64 supervision grid; .*\(at least 10 px\)$"):
-        DragEditor(tiny).set_image(picture((640, 640))).drag([[[320, 320], [322, 320]]], None, QUICK)
+@pytest.mark.parametrize("size, target, px", [((64, 64), (20.3, 20), "2"), ((640, 640), (34, 20), "20")])
+def test_a_drag_too_short_for_the_grid_is_a_denoising_and_says_so(tiny, size, target, px):
+    """As in the released code, whose first stop test finds the handle at its target."""
+    editor = DragEditor(tiny).set_image(picture(size))
+    with pytest.warns(UserWarning, match=rf"^points: every target is less than {px} px from its handle") as caught:
+        result = editor.drag([[[20, 20], target]], None, QUICK)
+    assert len(caught) == 1 and result.history == [] and result.image.size == size
+
+
+def test_a_pair_at_rest_beside_one_that_moves(editor):
+    pairs = [*POINTS, [[50, 50], [50.3, 50.2]]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = editor.drag(pairs, None, QUICK)
+    assert len(result.history) == 2 and result.handles.shape == (2, 2)
 
 
 def test_bad_mask_and_settings(editor, tiny, tmp_path):
