@@ -1,4 +1,4 @@
-"""The command line: `gooddrag demo`, `gooddrag drag`, `gooddrag train-storybook`."""
+"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`."""
 
 from __future__ import annotations
 
@@ -128,6 +128,25 @@ def drag(
         result = _edit(sample, model, config, seed, output, how, keep_outside)
     typer.echo(json.dumps(result.metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
+
+
+@app.command()
+def figures(
+    numbers: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", show_default="figures")] = None,
+    notebooks: Annotated[Path | None, typer.Option(metavar="DIR", help="Where they are.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help='What "auto" means in them.', show_default=False)
+    ] = None,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute the kept results anew, too.")] = False,
+) -> None:
+    """Draw every figure again by running the notebooks, without Jupyter open."""
+    from gooddrag.figures import find_notebooks, regenerate
+
+    with _one_line_errors():
+        written = regenerate(find_notebooks(notebooks, numbers or ()), output, model, recompute)
+    for path in written:
+        typer.echo(f"{path} ({path.stat().st_size / 1e3:.0f} kB)")
 
 
 @app.command("train-storybook")
