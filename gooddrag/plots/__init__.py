@@ -14,6 +14,7 @@ from gooddrag.plots.base import (
     edit_overview,
     figure,
 )
+from gooddrag.plots.benchmark import edits_sheet, fitted, marked
 
 __all__ = [
     "ARROW",
@@ -27,5 +28,8 @@ __all__ = [
     "draw_points",
     "draw_user_edit",
     "edit_overview",
+    "edits_sheet",
     "figure",
+    "fitted",
+    "marked",
 ]

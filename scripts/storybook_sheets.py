@@ -1,0 +1,35 @@
+"""Draw the contact sheets of the storybook: one per family, and Storybook100. Needs no model.
+
+python scripts/storybook_sheets.py      writes figures/storybook_FAMILY.jpg and figures/storybook100.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gooddrag as gd
+from gooddrag import plots
+from gooddrag.files import atomic_file
+from gooddrag.storybook.edits import picture
+
+ROOT = Path(__file__).parents[1]
+PAGES, COLUMNS, SIZE = 32, 8, 128  # of a family's sheet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "figures")
+    folder = parser.parse_args().out
+    sheets = {"storybook100": (plots.edits_sheet(gd.storybook100(), 92), 70)}
+    for family in gd.storybook.FAMILIES:
+        pages = [picture(gd.storybook.sample(seed, family).render(SIZE)) for seed in range(PAGES)]
+        sheets[f"storybook_{family}"] = (plots.contact_sheet(pages, COLUMNS), 88)
+    for name, (sheet, quality) in sheets.items():
+        with atomic_file(folder / f"{name}.jpg") as temporary:
+            sheet.save(temporary, quality=quality, optimize=True)
+        print(f"{folder / name}.jpg: {(folder / name).with_suffix('.jpg').stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
