@@ -20,6 +20,8 @@ _HOME = {
     "drag": "editor",
     "DragEditor": "editor",
     "DragResult": "result",
+    "PointPicker": "picker",
+    "DragStudio": "studio",
     "storybook100": "storybook.benchmark",
 }
 _MODULES = ("baselines", "metrics", "storybook")

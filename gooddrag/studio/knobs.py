@@ -1,0 +1,70 @@
+"""The settings of a run as widgets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ipywidgets as W
+
+from gooddrag.config import DragConfig, LoraConfig
+
+PRESETS = ("released", "paper", "dragdiffusion")
+YOURS = "as given"
+FIELDS = ("K", "J", "lam", "strength")
+
+
+class Knobs:
+    """Preset, K, J, lambda, strength, LoRA, seed; everything else is the preset's.
+
+    Args:
+        config: what "as given" means, chosen first; None = the released settings.
+        lora: how the LoRA is fitted when it is on; None = off at first, and the released settings when it is on.
+    """
+
+    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int):
+        self._given, self._first = config, (lora is not None, seed)
+        self._lora = lora or LoraConfig()
+        number = dict(layout=W.Layout(width="120px"), style={"description_width": "58px"})
+        names = [YOURS, *PRESETS] if config else PRESETS
+        self.preset = W.Dropdown(options=names, description="preset", layout=W.Layout(width="190px"),
+                                 style={"description_width": "48px"})  # fmt: skip
+        self.K = W.BoundedIntText(min=0, max=10_000, description="K", tooltip="drag operations", **number)
+        self.J = W.BoundedIntText(min=1, max=1000, description="J", tooltip="updates per operation", **number)
+        self.lam = W.BoundedFloatText(
+            min=0, max=1e6, step=0.05, description="λ", tooltip="weight of the mask", **number
+        )
+        self.strength = W.BoundedFloatText(min=0.05, max=1, step=0.05, description="strength",
+                                           tooltip="how far the image is inverted", **number)  # fmt: skip
+        self.lora = W.Checkbox(description="LoRA", indent=False, layout=W.Layout(width="70px", margin="2px 0 0 14px"))
+        self.seed = W.BoundedIntText(min=0, max=2**31 - 1, description="seed", tooltip="of the LoRA's fit", **number)
+        self.preset.observe(lambda _: self._fill(), "value")
+        self.widget = W.HBox([self.preset, self.K, self.J, self.lam, self.strength, self.lora, self.seed],
+                             layout=W.Layout(flex_flow="row wrap"))  # fmt: skip
+        self.reset()
+
+    @property
+    def config(self) -> DragConfig:
+        """The settings as they stand.
+
+        Raises:
+            ValueError: they do not go together.
+        """
+        return replace(self._base, **{name: getattr(self, name).value for name in FIELDS})
+
+    @property
+    def lora_config(self) -> LoraConfig | None:
+        return self._lora if self.lora.value else None
+
+    def reset(self) -> None:
+        """As at the beginning."""
+        self.preset.value = self.preset.options[0]
+        self._fill()
+        self.lora.value, self.seed.value = self._first
+
+    @property
+    def _base(self) -> DragConfig:
+        return self._given if self.preset.value == YOURS else DragConfig.preset(self.preset.value)
+
+    def _fill(self) -> None:
+        for name in FIELDS:
+            getattr(self, name).value = getattr(self._base, name)
