@@ -43,10 +43,10 @@ def kept(
         ValueError: the file is there and is not a file of this kind.
     """
     path = Path(path)
-    if (record := _read(path)) is not None and record["model"] != model.label:
+    if (record := read(path)) is not None and record["model"] != model.label:
         path = path.with_name(f"{path.stem}-{model.label}{path.suffix}")
-        record = _read(path)
-    settings = json.loads(json.dumps(settings))  # as they come back from the file
+        record = read(path)
+    settings = plain(settings)
     if record is not None and record["settings"] == settings and not recompute:
         if record["weights"] != model.fingerprint:
             warnings.warn(f"{path.name} was made with other weights ({record['weights']}); recompute it", stacklevel=2)
@@ -59,14 +59,39 @@ def kept(
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         "seconds": round(time.perf_counter() - start, 1),
         "settings": settings,
-        "data": json.loads(json.dumps(data)),
+        "data": plain(data),
     }
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def latest(path: str | Path, model: DiffusionModel) -> dict[str, Any]:
+    """What is kept, without computing: this model's own file if there is one, else the one that ships.
+
+    Raises:
+        ValueError: there is no such file, or it is not a file of this kind.
+    """
+    path = Path(path)
+    record = read(path.with_name(f"{path.stem}-{model.label}{path.suffix}")) or read(path)
+    if record is None:
+        raise ValueError(f"path: {path.name} is not there; compute it first (GOODDRAG_RECOMPUTE=1)")
+    if record["model"] == model.label and record["weights"] != model.fingerprint:
+        warnings.warn(f"{path.name} was made with other weights ({record['weights']}); recompute it", stacklevel=2)
+    return record
+
+
+def plain(data: Any) -> Any:
+    """Data as they come back from a file."""
+    return json.loads(json.dumps(data))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A file of kept results as it is; None if there is none.
+
+    Raises:
+        ValueError: it is not a file of this kind.
+    """
     if not path.exists():
         return None
     try:

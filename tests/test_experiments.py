@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import gooddrag as gd
-from gooddrag.experiments import kept, paired
+from gooddrag.experiments import kept, latest, paired
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,26 @@ def test_another_model_keeps_its_own_file(tmp_path, model):
     assert json.loads((tmp_path / "figure-storybook.json").read_text())["data"] == 3
 
 
+def test_latest_reads_and_computes_nothing(tmp_path, model):
+    file = tmp_path / "figure.json"
+    with pytest.raises(ValueError, match="figure.json is not there"):
+        latest(file, model)
+    record = kept(file, model, {}, lambda: 1)
+    assert latest(file, model) == record
+    file.write_text(json.dumps(record | {"model": "other", "data": 2}))
+    assert latest(file, model)["data"] == 2  # what ships, for want of this model's own
+    kept(file, model, {}, lambda: 3)
+    assert latest(file, model)["data"] == 3
+
+
 def test_other_weights_are_warned_about(tmp_path, model):
     file = tmp_path / "figure.json"
     record = kept(file, model, {}, lambda: 1)
     file.write_text(json.dumps(record | {"weights": "0"}))
     with pytest.warns(UserWarning, match="other weights"):
         assert kept(file, model, {}, lambda: 2)["data"] == 1
+    with pytest.warns(UserWarning, match="other weights"):
+        assert latest(file, model)["data"] == 1
 
 
 def test_a_failed_computation_leaves_no_file(tmp_path, model):

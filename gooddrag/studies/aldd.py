@@ -1,0 +1,184 @@
+"""Alternating against dragging all at once (Sec. 3.3; Fig. 1, 3, 12): U-Net calls, the latent's walk, the ruler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gooddrag import ddim
+from gooddrag.algorithm import State
+from gooddrag.config import DragConfig
+from gooddrag.ddim import Schedule
+from gooddrag.editor import DragEditor
+from gooddrag.lora import applied
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+from gooddrag.studies.study import NO_STOP, Records, Study, dragged
+
+LEVEL, DRAWS = 20, 8  # of the ruler: noise level on the grid of 50, and fresh noises
+FEWER = 10  # drag operations of Fig. 12's second row: one portion of B
+WAYS = {
+    "alternating": NO_STOP,
+    "at once": {**NO_STOP, "aldd": False},
+    "at once, fewer": {**NO_STOP, "aldd": False, "K": FEWER},
+}
+ALTERNATING, AT_ONCE, FEWER_AT_ONCE = WAYS
+CONDITIONS = {  # where the difference between the two could be larger or smaller
+    "early stops": {},
+    "double step": {**NO_STOP, "lr": 0.04},
+    "noisier start": {**NO_STOP, "strength": 0.9},
+    "small portions": {**NO_STOP, "B": 2},
+}
+
+
+@dataclass
+class Calls:
+    """What went through the U-Net: calls, latents in their batches, and backward passes through it."""
+
+    calls: int = 0
+    latents: int = 0
+    backwards: int = 0
+
+
+@contextmanager
+def counted(model: DiffusionModel) -> Iterator[Calls]:
+    """Count, inside this context, what the U-Net is asked for."""
+    calls = Calls()
+
+    def backward(grad: Tensor) -> None:
+        calls.backwards += 1
+
+    def forward(module, args, output) -> None:
+        calls.calls += 1
+        calls.latents += args[0].shape[0]
+        if output.sample.requires_grad:
+            output.sample.register_hook(backward)
+
+    hook = model.unet.register_forward_hook(forward)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+@dataclass
+class Step:
+    """One box of Fig. 3: `kind` "drag" (an operation g) or "denoise" (f), the level t after it, and the latent."""
+
+    kind: str
+    t: int
+    k: int
+    z: Tensor = field(repr=False)
+
+
+class Walk(list):
+    """An observer that keeps a `Step` for every drag operation and every denoising step, in the order computed."""
+
+    def __call__(self, state: State) -> None:
+        if state.event == "denoise" or (state.event == "track" and state.counted):
+            kind = "denoise" if state.event == "denoise" else "drag"
+            self.append(Step(kind, state.t, state.k, state.z.clone()))
+
+
+@torch.no_grad()
+def pointed_to(editor: DragEditor, walk: list[Step], config: DragConfig) -> tuple[Tensor, Tensor]:
+    """The clean latents that each step's z_t, and the unedited z_t^0 at the same level, point to (Eq. 1 solved).
+
+    Returns:
+        Two tensors (n, C, h, w): of the walk, and of the unedited image.
+    """
+    model, trajectory = editor.model, editor.invert(config)
+    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    pairs = []
+    with applied(model.unet, editor.lora):
+        for step in walk:
+            z = torch.cat([step.z, trajectory[step.t]])
+            if step.t:  # a latent at level 0 is what it points to
+                z = ddim.predict_z0(z, model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t))
+            pairs.append(z)
+    edited, unedited = torch.stack(pairs, dim=1)
+    return edited, unedited
+
+
+@torch.no_grad()
+def off_manifold(model: DiffusionModel, z_0: Tensor, level: int = LEVEL, draws: int = DRAWS, seed: int = 0) -> Tensor:
+    """How badly the model predicts fresh noise on each clean latent: mean |eps_theta(z_t) - eps|^2 (its training loss).
+
+    The model was trained to make this small on images of its world and nowhere else, so it grows with the distance
+    from them. The same noises serve every latent, so that two of them can be compared.
+
+    Args:
+        z_0: (n, C, h, w).
+        level: noise level on the grid of 50 steps: 20 is time step 381, where shapes count and grain does not.
+
+    Returns:
+        (n,) float32 on the CPU, per latent value; 0 is perfect prediction, 1 is predicting no noise at all.
+    """
+    schedule = Schedule(model.alphas_cumprod, 50, model.steps_offset)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((draws, *z_0.shape[1:]), generator=generator).to(z_0)
+    t, alpha = schedule.timestep(level), schedule.alpha(level)
+    errors = [(model.eps(ddim.add_noise(z, noise, alpha), t) - noise).square().mean() for z in z_0.split(1)]
+    return torch.stack(errors).float().cpu()
+
+
+def flat_map(edited: list[Tensor], unedited: list[Tensor], page: Tensor, truth: Tensor) -> list[np.ndarray]:
+    """The walks on one common plane (Fig. 1).
+
+    What is drawn is the change, each estimate minus the unedited one at the same level. Its first axis is the
+    direction from the page to its true edit, with the page at 0 and the truth at 1. The second one is the direction
+    in which the walks stray most beside it (the first principal component of the rest), in the same unit.
+
+    Args:
+        edited, unedited: one (n, C, h, w) per walk, as from `pointed_to`.
+        page, truth: (1, C, h, w) clean latents.
+
+    Returns:
+        One (n, 2) per walk.
+    """
+    wanted = (truth - page).flatten().double()
+    unit = wanted.norm()
+    changes = [(a - b).flatten(1).double() for a, b in zip(edited, unedited, strict=True)]
+    along = [change @ wanted / unit**2 for change in changes]
+    rests = [change - x[:, None] * wanted for change, x in zip(changes, along, strict=True)]
+    aside = torch.pca_lowrank(torch.cat(rests), q=1, center=False, niter=8)[2][:, 0] if sum(map(len, rests)) else wanted
+    if float(torch.cat(rests)[-1] @ aside) < 0:  # a principal direction has no sign of its own
+        aside = -aside
+    return [torch.stack([x, rest @ aside / unit], dim=1).cpu().numpy() for x, rest in zip(along, rests, strict=True)]
+
+
+def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+    """Each way's record, with the result's distance on the ruler and the calls that the U-Net got."""
+    page = off_manifold(editor.model, editor.z_0)
+    records = []
+    for way, config in configs.items():
+        editor.invert(config)  # belongs to the image, not to the way
+        with counted(editor.model) as calls:
+            record, result = next(dragged(editor, sample, {way: config}))
+        ratio = float(off_manifold(editor.model, result.latent) / page)
+        records.append({**record, "off_manifold": ratio, **vars(calls)})
+    return records
+
+
+def measure_conditions(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+    """Each way's record under each condition."""
+    return [record for record, _ in dragged(editor, sample, configs)]
+
+
+def _both(changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {ALTERNATING: changes, AT_ONCE: {**changes, "aldd": False}}
+
+
+STUDY = Study("aldd", WAYS, measure)
+CONDITIONS_STUDY = Study(
+    "aldd_conditions",
+    {f"{way}, {name}": changes for name, both in CONDITIONS.items() for way, changes in _both(both).items()},
+    measure_conditions,
+    n=12,
+)

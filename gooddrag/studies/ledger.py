@@ -1,0 +1,37 @@
+"""The claims ledger, notebooks/claims.json: the rows that kept results decide, filled from their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gooddrag.experiments import read
+from gooddrag.files import atomic_file
+from gooddrag.studies.verdicts import RULES
+
+
+def fill(ledger: str | Path, results: str | Path) -> list[str]:
+    """Write verdict, figures and file of every claim that has a rule and a file of kept results.
+
+    A claim without a file stays as it is. A claim whose file holds too few edits for a verdict is "untested".
+
+    Returns:
+        One line per claim that was filled.
+    """
+    ledger, results = Path(ledger), Path(results)
+    book = json.loads(ledger.read_text(encoding="utf-8"))
+    lines = []
+    for claim in book["claims"]:
+        if claim["id"] not in RULES or not (file := results / f"{RULES[claim['id']][0]}.json").is_file():
+            continue
+        record = read(file)
+        verdict = RULES[claim["id"]][1](record["data"])
+        tested = verdict.verdict != "untested"
+        claim |= {"where": f"{results.name}/{file.name}" if tested else "", "model": record["model"] if tested else "",
+                  "ours": verdict.ours, "verdict": verdict.verdict, "why": verdict.why}  # fmt: skip
+        lines.append(f"{claim['id']}: {verdict}")
+    rows = ",\n".join(f"    {json.dumps(claim, ensure_ascii=False)}" for claim in book["claims"])
+    text = f'{{\n  "about": {json.dumps(book["about"], ensure_ascii=False)},\n  "claims": [\n{rows}\n  ]\n}}\n'
+    with atomic_file(ledger) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return lines

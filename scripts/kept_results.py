@@ -1,0 +1,45 @@
+"""Compute the kept results of notebooks 04 to 06 anew, and fill the claims ledger from all kept results.
+
+    python scripts/kept_results.py                  everything, about half an hour on two idle cores
+    python scripts/kept_results.py aldd ip          some of the studies
+    python scripts/kept_results.py --claims         only the ledger, notebooks/claims.json, from the files that are there
+
+The single-image LoRAs are cached, so that the studies share them. Each study writes results/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gooddrag as gd
+from gooddrag.studies import aldd, identity, ip, ledger
+
+ROOT = Path(__file__).parents[1]
+STUDIES = {
+    study.name: study for study in (aldd.STUDY, aldd.CONDITIONS_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"some of {', '.join(STUDIES)}; default: all")
+    parser.add_argument("--claims", action="store_true", help="compute nothing")
+    parser.add_argument("--edits", type=int, help="how many edits; default: each study's own number")
+    parser.add_argument("--model", default="storybook")
+    parser.add_argument("--out", type=Path, default=ROOT / "results")
+    options = parser.parse_args()
+    if unknown := set(options.studies) - set(STUDIES):
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(STUDIES)}")
+
+    if not options.claims:
+        model = gd.load_model(options.model)
+        for name in options.studies or STUDIES:
+            record = STUDIES[name].results(model, options.out, recompute=True, n=options.edits, progress=True)
+            print(f"{name}: {record['seconds']:.0f} s")
+    for line in ledger.fill(ROOT / "notebooks" / "claims.json", options.out):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
