@@ -37,6 +37,14 @@ def test_badge_and_setup_cell_agree_with_pyproject(script, path):
     assert before == after, "run scripts/stamp_notebooks.py"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_solution_is_folded_and_asserts(path):
+    cells = nbformat.read(path, as_version=4).cells
+    for cell in cells:
+        if cell.source.startswith("# @title Solution"):  # it runs with the others, so it cannot rot
+            assert "assert" in cell.source and cell.metadata.jupyter.source_hidden
+
+
 def test_stamp_adds_and_replaces(script):
     made = small(("markdown", "Knobs"), ("code", "x = 1"))
     once = script.text(script.stamp(made, "09_x.ipynb", URL))
