@@ -146,4 +146,5 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     centre = (share + z**2 / (2 * a.size)) / (1 + z**2 / a.size)
     half = z / (1 + z**2 / a.size) * np.sqrt(share * (1 - share) / a.size + z**2 / (4 * a.size**2))
     p = float(stats.wilcoxon(difference).pvalue) if ties < a.size else 1.0
-    return Paired(a.size, wins, share, centre - half, centre + half, float(np.median(difference)), p)
+    low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))  # rounding aside, as they are
+    return Paired(a.size, wins, share, float(low), float(high), float(np.median(difference)), p)

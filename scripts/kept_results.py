@@ -2,7 +2,7 @@
 
     python scripts/kept_results.py                  everything, about half an hour on two idle cores
     python scripts/kept_results.py aldd ip          some of the studies
-    python scripts/kept_results.py --claims         only the ledger, notebooks/claims.json, from the files that are there
+    python scripts/kept_results.py --claims         only the ledger (notebooks/claims.json)
 
 The single-image LoRAs are cached, so that the studies share them. Each study writes results/NAME.json.
 """

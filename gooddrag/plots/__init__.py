@@ -1,5 +1,7 @@
 """Every figure's drawing: one function per kind of figure, one module per topic, the same colours everywhere."""
 
+from gooddrag.plots.ablation import errors, knob, looks_at
+from gooddrag.plots.aldd import change_maps, duel, image_grid, manifold_walks, ruler, schedules
 from gooddrag.plots.base import (
     ARROW,
     HANDLE,
@@ -14,7 +16,17 @@ from gooddrag.plots.base import (
     edit_overview,
     figure,
 )
-from gooddrag.plots.benchmark import edits_sheet, fitted, marked
+from gooddrag.plots.benchmark import (
+    composition,
+    dai_curves,
+    edits_sheet,
+    fitted,
+    grouped_means,
+    marked,
+    picked_samples,
+    results_sheet,
+    study_ranks,
+)
 from gooddrag.plots.features import (
     draw_distance_map,
     draw_heat,
@@ -31,17 +43,18 @@ from gooddrag.plots.inversion import (
     reconstruction_curves,
     signal_and_noise,
 )
-from gooddrag.plots.noise import (
-    damage_by_level,
-    noise_experiment,
-)
+from gooddrag.plots.ip import drift_curves, drift_strips, heatmaps, intermediate
+from gooddrag.plots.noise import damage_by_level, noise_experiment
 
 __all__ = [
     "ARROW",
     "HANDLE",
     "STYLE",
     "TARGET",
+    "change_maps",
+    "composition",
     "contact_sheet",
+    "dai_curves",
     "damage_by_level",
     "draw_distance_map",
     "draw_heat",
@@ -51,19 +64,35 @@ __all__ = [
     "draw_points",
     "draw_square",
     "draw_user_edit",
+    "drift_curves",
+    "drift_strips",
+    "duel",
     "edit_overview",
     "edits_sheet",
+    "errors",
     "feature_grid",
     "figure",
     "fitted",
+    "grouped_means",
     "handle_story",
+    "heatmaps",
+    "image_grid",
+    "intermediate",
+    "knob",
     "latent_channels",
+    "looks_at",
+    "manifold_walks",
     "marked",
     "matching_errors",
     "motion_step",
     "noise_experiment",
     "paired_dots",
+    "picked_samples",
     "picture_rows",
     "reconstruction_curves",
+    "results_sheet",
+    "ruler",
+    "schedules",
     "signal_and_noise",
+    "study_ranks",
 ]

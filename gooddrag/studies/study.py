@@ -136,7 +136,10 @@ def versus(records: Records, first: str, second: str, key: str = "truth", sign: 
     return experiments.paired(a, b)
 
 
-def clearest(records: Records, first: str, second: str, key: str = "truth") -> int:
-    """The edit on which the first way is furthest ahead of the second: what a figure shows, and says that it shows."""
-    gap = np.array(column(records, first, key)) - np.array(column(records, second, key))
-    return int(gap.argmin())
+def clearest(records: Records, first: str, second: str, *keys: str) -> int:
+    """The edit on which the first way is furthest ahead of the second, as a ratio over all these numbers (lower is
+    better): what a figure shows, and says that it shows.
+    """
+    keys = keys or ("truth",)
+    ratios = [np.log(np.divide(column(records, first, key), column(records, second, key))) for key in keys]
+    return int(np.sum(ratios, axis=0).argmin())
