@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gooddrag.experiments import Paired
+from gooddrag.experiments import Paired, paired
 from gooddrag.studies import aldd, ip
 from gooddrag.studies.study import ENOUGH, Records, column, versus
 
@@ -93,6 +93,17 @@ def fig14b(records: Records) -> Verdict:
     return judge([smaller, much], len(with_ip))
 
 
+def fig4(records: Records) -> Verdict:
+    """Noise of sigma 0.1 in ten samples, as printed; a page's vote is the mean over its draws."""
+
+    def pages(way: str, key: str) -> list[float]:
+        return [-float(np.mean(r[key])) for r in records if (r["way"], r["sigma"], r["n"]) == (way, 0.1, 10)]
+
+    parts = [Part.of(f"higher {key.upper()} when spread", paired(pages("spread", key), pages("at once", key)))
+             for key in ("psnr", "ssim")]  # fmt: skip
+    return judge(parts, len(pages("spread", "psnr")))
+
+
 def overhead(records: Records) -> Verdict:
     """The same latents and gradients through the U-Net, exactly, on every edit."""
     totals = [
@@ -106,6 +117,7 @@ def overhead(records: Records) -> Verdict:
 
 RULES: dict[str, tuple[str, Callable[[Records], Verdict]]] = {  # claim -> name of its study, its rule
     "fig1": (aldd.STUDY.name, fig1),
+    "fig4": ("fig04_noise", fig4),  # written by notebook 02
     "fig12": (aldd.STUDY.name, fig12),
     "overhead": (aldd.STUDY.name, overhead),
     "fig5": (ip.STUDY.name, fig5),
