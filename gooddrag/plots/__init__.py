@@ -27,6 +27,7 @@ from gooddrag.plots.benchmark import (
     results_sheet,
     study_ranks,
 )
+from gooddrag.plots.differences import difference_effects
 from gooddrag.plots.features import (
     draw_distance_map,
     draw_heat,
@@ -56,6 +57,7 @@ __all__ = [
     "contact_sheet",
     "dai_curves",
     "damage_by_level",
+    "difference_effects",
     "draw_distance_map",
     "draw_heat",
     "draw_image",
