@@ -46,6 +46,7 @@ class PickerCanvas:
         scale = min(self.longest / max(image.size), GROW)
         self.size = tuple(max(1, round(n * scale)) for n in image.size)
         self.scale = np.array(self.size) / image.size
+        self.gestures.reach = REACH / float(self.scale.min())
         self.widget.width, self.widget.height = self.size
         self._picture.format = "png" if enlarged(image, self.size) else "jpeg"
         self._picture.value = display_bytes(image, self.size)
@@ -58,11 +59,6 @@ class PickerCanvas:
     def to_canvas(self, points: np.ndarray) -> np.ndarray:
         """The other way round, (..., 2)."""
         return (np.asarray(points, float) + 0.5) * self.scale
-
-    @property
-    def reach(self) -> float:
-        """REACH in pixels of the image."""
-        return REACH / float(self.scale.min())
 
     def paint(self, everything: bool = False) -> None:
         """Bring the layers up to date: one message to the browser."""
@@ -84,41 +80,37 @@ class PickerCanvas:
         self._shown_mask, self._shown_arrows = mask, arrows
 
     def _listen(self) -> None:
-        g, w = self.gestures, self.widget
-
-        def at(gesture: Callable) -> Callable:
-            return lambda x, y: self.act(lambda: gesture(*self.to_image(x, y)))
-
-        def leave(x: float, y: float) -> None:
-            def finish():
-                g.release(*self.to_image(x, y))  # outside: the state clamps it to the border
-                g.pointer = None
-
-            self.act(finish)
-
-        def touch(gesture: Callable) -> Callable:
-            def handler(touches: list[tuple[float, float]]) -> None:
-                if len(touches) == 1:
-                    self.act(lambda: gesture(*self.to_image(*touches[0])))
-                else:  # two fingers: not ours
-                    self.act(g.cancel)
-
-            return handler
-
-        def lift(_touches) -> None:
-            if g.pointer is not None:  # the touches that remain say nothing about where the finger was
-                self.act(lambda: g.release(*g.pointer))
-
-        w.on_mouse_down(at(g.press))
-        w.on_mouse_move(at(g.pull))
-        w.on_mouse_up(at(g.release))
-        w.on_mouse_out(leave)
-        w.on_touch_start(touch(g.press))
-        w.on_touch_move(touch(g.pull))
-        w.on_touch_end(lift)
-        w.on_touch_cancel(lambda _touches: self.act(g.cancel))
-        w.on_key_down(lambda key, shift, ctrl, meta: self.act(lambda: g.key(key, shift, ctrl or meta)))
+        w = self.widget
+        w.on_mouse_down(lambda x, y: self._point("press", x, y))
+        w.on_mouse_move(lambda x, y: self._point("pull", x, y))
+        w.on_mouse_up(lambda x, y: self._point("release", x, y))
+        w.on_mouse_out(lambda x, y: self.act(lambda: self._leave(x, y)))
+        w.on_touch_start(lambda touches: self._touch("press", touches))
+        w.on_touch_move(lambda touches: self._touch("pull", touches))
+        w.on_touch_end(lambda _: self.act(self._lift))
+        w.on_touch_cancel(lambda _: self.act(lambda: self.gestures.cancel()))
+        w.on_key_down(lambda key, shift, ctrl, meta: self.act(lambda: self.gestures.key(key, shift, ctrl or meta)))
         w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
+
+    def _point(self, gesture: str, x: float, y: float) -> None:
+        self.act(lambda: getattr(self.gestures, gesture)(*self.to_image(x, y)))
+
+    def _touch(self, gesture: str, touches: list[tuple[float, float]]) -> None:
+        if len(touches) == 1:
+            self._point(gesture, *touches[0])
+        else:  # two fingers: not ours
+            self.act(self.gestures.cancel)
+
+    def _leave(self, x: float, y: float) -> None:
+        """A pull out of the canvas ends at its border: the release outside would never arrive."""
+        try:
+            self.gestures.release(*self.to_image(x, y))
+        finally:
+            self.gestures.pointer = None
+
+    def _lift(self) -> None:
+        if self.gestures.pointer is not None:  # the event itself does not say where the finger was
+            self.gestures.release(*self.gestures.pointer)
 
     def _paint_arrows(self, layer: Canvas) -> None:
         layer.clear()

@@ -86,6 +86,7 @@ class NumbersPanel:
             points = self.picker.state.points.copy()
             points[number] = np.array([field.value for field in self.rows[number]]).reshape(2, 2)
             self.picker.act(lambda: self.picker.state.set_points(points))
+            self._fill_table(self.picker.state.points)  # where it was refused, the field shows what is
 
     def _add(self) -> None:
         """A pair somewhere free near the middle, to be moved by its numbers."""

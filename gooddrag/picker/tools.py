@@ -52,7 +52,7 @@ class Toolbar:
             style={"button_width": "88px"},
         )
         self.size = W.FloatLogSlider(
-            base=2, description="brush", readout_format=".0f", step=0.1, layout=W.Layout(width="230px"),
+            base=2, description="brush", readout_format=".0f", step=0.1, layout=W.Layout(width="215px"),
             style={"description_width": "40px"},
         )  # fmt: skip
         self._sizes, self._showing = None, False
@@ -76,7 +76,7 @@ class Toolbar:
         self.numbers.observe(lambda change: picker.act(lambda: picker._numbers.open(change["new"])), "value")
         wrap = W.Layout(flex_flow="row wrap")
         actions = [self.undo, self.redo, self.delete, self.clear, self.whole, self.around, self.numbers]
-        self.widget = W.VBox([W.HBox([self.modes, self.size], layout=wrap), W.HBox(actions, layout=wrap)])
+        self.widget = W.VBox([self.modes, W.HBox(actions, layout=wrap)])
 
     def show(self) -> None:
         """Bring it in step with the state."""
@@ -105,9 +105,9 @@ class Toolbar:
 class SidePanel:
     """How many pairs, where they are, what the mask is."""
 
-    def __init__(self):
+    def __init__(self, brush: W.Widget):
         self.list = W.HTML()
-        self.widget = W.VBox([self.list, W.HTML(LEGEND)], layout=W.Layout(margin="0 0 0 12px", width="220px"))
+        self.widget = W.VBox([self.list, W.HTML(LEGEND), brush], layout=W.Layout(margin="0 0 0 12px", width="220px"))
 
     def show(self, state: PickerState) -> None:
         """Bring it in step with the state."""

@@ -60,13 +60,14 @@ class PointPicker(W.VBox):
         self._take(image, points, mask)
         self.canvas = PickerCanvas(self.image, self.gestures, longest, self.act)
         self._tools = tools.Toolbar(self)
-        self._side = tools.SidePanel()
+        self._side = tools.SidePanel(self._tools.size)
         self._numbers = NumbersPanel(self)
         self._says = W.HTML()
         row = W.HBox([self.canvas.widget, self._side.widget], layout=W.Layout(flex_flow="row wrap"))
         super().__init__([self._tools.widget, row, self._says, self._numbers.widget])
         self.add_class("gooddrag-picker")
-        self._refresh(everything=True)
+        self._follow()
+        self.canvas.paint(everything=True)
 
     open = _Open()
 
@@ -96,7 +97,9 @@ class PointPicker(W.VBox):
         self._take(image, points, mask)
         self.canvas.gestures = self.gestures
         self.canvas.show(self.image)
-        self._refresh(everything=True)
+        self.message = ""
+        self._follow()
+        self.canvas.paint(everything=True)
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -116,17 +119,14 @@ class PointPicker(W.VBox):
         Jupyter swallows errors of callbacks, so the widget is the one place where they can be seen.
         """
         self.message = ""
-        self._shielded(change)
-        self._shielded(self._refresh)
+        for action in (change, self.canvas.paint, self._follow):
+            try:
+                action()
+            except ValueError as error:
+                self.message = str(error)
+            except Exception as error:  # not meant to happen, or raised by an observer of the traits
+                self.message = f"{type(error).__name__}: {error}"
         self._says.value = tools.says(self.message, self.state.notes())
-
-    def _shielded(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except ValueError as error:
-            self.message = str(error)
-        except Exception as error:  # not meant to happen, or raised by an observer of the traits
-            self.message = f"{type(error).__name__}: {error}"
 
     def _take(self, image: ImageSource | Sample, points: ArrayLike | None, mask: ArrayLike | None) -> None:
         origin = image if isinstance(image, Sample) else None
@@ -138,21 +138,21 @@ class PointPicker(W.VBox):
         state = PickerState(image.size, points, mask)
         old = getattr(self, "gestures", None)
         self.image, self.state, self._origin, self._original = image, state, origin, state.now
+        self._seen = None
         self.gestures = Gestures(state, reach=1.0, radius=max(2.0, 0.06 * min(image.size)))
         self.gestures.mode = old.mode if old else "points"
 
-    def _refresh(self, everything: bool = False) -> None:
-        self.gestures.reach = self.canvas.reach
-        self.canvas.paint(everything)
-        if everything or self.state.now is not self._seen:
+    def _follow(self) -> None:
+        """Everything around the canvas, and the traits, follow the state."""
+        self._tools.show()
+        if self.state.now is not self._seen:
             self._seen = self.state.now
-            if self.gestures.selected is not None and self.gestures.selected >= len(self.state.points):
-                self.gestures.selected = None
+            selected = self.gestures.selected
+            self.gestures.selected = selected if selected is not None and selected < len(self.state.points) else None
             self._side.show(self.state)
             self._numbers.show()
             self._says.value = tools.says(self.message, self.state.notes())
             self._tell()
-        self._tools.show()
 
     def _tell(self) -> None:
         """The traits follow the state; whoever observes them is called."""
@@ -176,4 +176,5 @@ class PointPicker(W.VBox):
     def _assigned(self, change: dict) -> None:
         if not self._syncing:
             getattr(self.state, f"set_{change['name']}")(change["new"])
-            self._refresh()
+            self.canvas.paint()
+            self._follow()

@@ -24,19 +24,16 @@ class Knobs:
     def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int):
         self._given, self._first = config, (lora is not None, seed)
         self._lora = lora or LoraConfig()
-        number = dict(layout=W.Layout(width="120px"), style={"description_width": "58px"})
         names = [YOURS, *PRESETS] if config else PRESETS
-        self.preset = W.Dropdown(options=names, description="preset", layout=W.Layout(width="190px"),
-                                 style={"description_width": "48px"})  # fmt: skip
-        self.K = W.BoundedIntText(min=0, max=10_000, description="K", tooltip="drag operations", **number)
-        self.J = W.BoundedIntText(min=1, max=1000, description="J", tooltip="updates per operation", **number)
-        self.lam = W.BoundedFloatText(
-            min=0, max=1e6, step=0.05, description="λ", tooltip="weight of the mask", **number
-        )
+        self.preset = W.Dropdown(options=names, description="preset", **_wide(190, 48))
+        self.K = W.BoundedIntText(min=0, max=10_000, description="K", tooltip="drag operations", **_wide(90, 22))
+        self.J = W.BoundedIntText(min=1, max=1000, description="J", tooltip="updates per operation", **_wide(80, 22))
+        self.lam = W.BoundedFloatText(min=0, max=1e6, step=0.05, description="λ", tooltip="mask term", **_wide(90, 22))
         self.strength = W.BoundedFloatText(min=0.05, max=1, step=0.05, description="strength",
-                                           tooltip="how far the image is inverted", **number)  # fmt: skip
+                                           tooltip="how far the image is inverted", **_wide(130, 60))  # fmt: skip
         self.lora = W.Checkbox(description="LoRA", indent=False, layout=W.Layout(width="70px", margin="2px 0 0 14px"))
-        self.seed = W.BoundedIntText(min=0, max=2**31 - 1, description="seed", tooltip="of the LoRA's fit", **number)
+        self.seed = W.BoundedIntText(min=0, max=2**31 - 1, description="seed", tooltip="of the LoRA's fit",
+                                     **_wide(110, 38))  # fmt: skip
         self.preset.observe(lambda _: self._fill(), "value")
         self.widget = W.HBox([self.preset, self.K, self.J, self.lam, self.strength, self.lora, self.seed],
                              layout=W.Layout(flex_flow="row wrap"))  # fmt: skip
@@ -68,3 +65,7 @@ class Knobs:
     def _fill(self) -> None:
         for name in FIELDS:
             getattr(self, name).value = getattr(self._base, name)
+
+
+def _wide(width: int, description: int) -> dict:
+    return dict(layout=W.Layout(width=f"{width}px"), style={"description_width": f"{description}px"})

@@ -11,8 +11,6 @@ from PIL import Image
 from gooddrag.studio import view
 from gooddrag.studio.runs import Run, Step
 
-BEFORE = "before"
-
 
 class Outcome:
     """Shows a preview while a run goes on, then the run beside what it began with, or beside another run."""
@@ -20,17 +18,17 @@ class Outcome:
     def __init__(self, longest: int):
         self.longest = longest
         self.runs: list[Run] = []
-        self.picture = W.Image(format="jpeg", layout=W.Layout(width="auto", max_width="100%"))
+        self.picture = W.Image(format="jpeg", layout=W.Layout(max_width="100%"))
         self.caption = W.HTML()
         self.slider = W.FloatSlider(0.5, min=0, max=1, step=0.01, readout=False, layout=W.Layout(width=f"{longest}px"))
         self.path = W.Checkbox(True, description="handles' path", indent=False, layout=W.Layout(width="120px"))
         choice = dict(layout=W.Layout(width="130px"), style={"description_width": "36px"})
-        self.left = W.Dropdown(description="left", options=[BEFORE], **choice)
-        self.right = W.Dropdown(description="right", options=[("-", None)], **choice)
+        self.left = W.Dropdown(description="left", options=[("before", None)], **choice)
+        self.right = W.Dropdown(description="right", options=[("none", None)], **choice)
         for control in (self.slider, self.path, self.left, self.right):
             control.observe(lambda _: self.show(), "value")
         row = W.HBox([self.left, self.right, self.path], layout=W.Layout(flex_flow="row wrap"))
-        self.widget = W.VBox([self.caption, self.picture, self.slider, row], layout=W.Layout(width=f"{longest + 16}px"))
+        self.widget = W.VBox([row, self.caption, self.picture, self.slider], layout=W.Layout(width=f"{longest + 16}px"))
         self.history = W.HTML()
 
     @property
@@ -49,8 +47,8 @@ class Outcome:
         self.runs.append(run)
         numbers = [(f"run {r.number}", r.number) for r in self.runs]
         left = self.left.value
-        self.left.options = [BEFORE, *numbers]
-        self.right.options = [("-", None), *numbers]
+        self.left.options = [("before", None), *numbers]
+        self.right.options = [("none", None), *numbers]
         self.left.value = left
         self.right.value = run.number
         self.history.value = history(self.runs)
@@ -73,11 +71,12 @@ class Outcome:
         after = view.shown(result.image, size)
         if self.path.value:
             after = view.with_path(after, result.path, result.sample.targets, result.image.size)
-        before = result.sample.image if other == BEFORE else self.runs[other - 1].result.image
-        name = "before" if other == BEFORE else f"run {other}"
+        before = self.runs[other - 1].result.image if other else result.sample.image
+        name = f"run {other}" if other else "before"
         self._put(view.wiped(view.shown(before, size), after, self.slider.value), f"{name} | run {run.number}")
 
     def _put(self, image: Image.Image, caption: str) -> None:
+        self.picture.layout.width = f"{image.width}px"
         self.picture.value = view.jpeg(image)
         self.caption.value = f'<span style="font-size:13px">{escape(caption)}</span>'
 
