@@ -43,7 +43,7 @@ def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: floa
 
 
 def looks_at(images: Mapping[str, tuple[Image.Image, tuple[float, float] | None, np.ndarray | None]]) -> Figure:
-    """Where a place looks: title -> picture, the place (x, y) or None, its attention (h, w) over the picture or None."""
+    """Where a place looks: title -> picture, place (x, y) or None, attention (h, w) over the picture or None."""
     fig, axes = figure(len(images), 1, 2.4)
     for ax, (title, (image, place, attention)) in zip(axes[0], images.items(), strict=True):
         if attention is None:

@@ -77,17 +77,20 @@ class Step:
     z: Tensor = field(repr=False)
 
 
-class Walk(list):
+@dataclass
+class Walk:
     """An observer that keeps a `Step` for every drag operation and every denoising step, in the order computed."""
+
+    steps: list[Step] = field(default_factory=list)
 
     def __call__(self, state: State) -> None:
         if state.event == "denoise" or (state.event == "track" and state.counted):
             kind = "denoise" if state.event == "denoise" else "drag"
-            self.append(Step(kind, state.t, state.k, state.z.clone()))
+            self.steps.append(Step(kind, state.t, state.k, state.z.clone()))
 
 
 @torch.no_grad()
-def pointed_to(editor: DragEditor, walk: list[Step], config: DragConfig) -> tuple[Tensor, Tensor]:
+def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tensor, Tensor]:
     """The clean latents that each step's z_t, and the unedited z_t^0 at the same level, point to (Eq. 1 solved).
 
     Returns:
@@ -97,7 +100,7 @@ def pointed_to(editor: DragEditor, walk: list[Step], config: DragConfig) -> tupl
     schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
     pairs = []
     with applied(model.unet, editor.lora):
-        for step in walk:
+        for step in walk.steps:
             z = torch.cat([step.z, trajectory[step.t]])
             if step.t:  # a latent at level 0 is what it points to
                 z = ddim.predict_z0(z, model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t))
@@ -158,9 +161,10 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) 
     page = off_manifold(editor.model, editor.z_0)
     records = []
     for way, config in configs.items():
-        editor.invert(config)  # belongs to the image, not to the way
+        fresh = DragEditor(editor.model, editor.lora).set_image(sample.image)  # shares nothing with an earlier way
+        fresh.invert(config)  # belongs to the image, not to the way
         with counted(editor.model) as calls:
-            record, result = next(dragged(editor, sample, {way: config}))
+            record, result = next(dragged(fresh, sample, {way: config}))
         ratio = float(off_manifold(editor.model, result.latent) / page)
         records.append({**record, "off_manifold": ratio, **vars(calls)})
     return records

@@ -42,7 +42,7 @@ class Verdict:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.verdict}: {self.ours}" + (f" [{self.why}]" if self.why else "")
+        return ": ".join(filter(None, (self.verdict, self.ours))) + (f" [{self.why}]" if self.why else "")
 
 
 def judge(parts: list[Part], n: int) -> Verdict:

@@ -1,0 +1,263 @@
+"""The paper's comparisons over many edits: what they count and measure, their verdicts, the ledger."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import picture, random
+
+import gooddrag as gd
+from gooddrag import ddim
+from gooddrag.lora import fit
+from gooddrag.sample import Sample
+from gooddrag.studies import aldd, identity, ip, ledger, study, verdicts
+from gooddrag.studies.study import NO_STOP, Study
+
+SMALL = gd.DragConfig(num_steps=10, strength=0.5, K=4, B=2, J=2, r2=4, **NO_STOP)  # T = 5
+POINTS = [[(20, 20), (34, 30)]]
+MASK = np.zeros((64, 64), bool)
+MASK[10:45, 10:50] = True
+
+
+@pytest.fixture(scope="module")
+def page():
+    return Sample(picture(), POINTS, MASK, truth=picture(seed=1), name="page", category="animal", task="relocation")
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_folder, page):
+    model = gd.load_model(tiny_folder, device="cpu")
+    return gd.DragEditor(model, gd.LoraConfig(rank=2, steps=2)).set_image(page.image)
+
+
+# which edits
+
+
+@given(st.integers(1, 100))
+def test_fewer_edits_are_the_first_of_more(n):
+    keys = study.spread(n)
+    assert len(set(keys)) == n and keys == study.spread(100)[:n]
+
+
+def test_sixteen_edits_are_of_every_category_but_in_proportion():
+    categories = [category for category, _, _ in study.spread(16)]
+    assert set(categories) == {"animal", "painting", "landscape", "plant", "portrait", "object"}
+    assert 7 <= categories.count("animal") <= 11  # 58 of 100
+
+
+@pytest.mark.parametrize("n", [0, 101])
+def test_too_few_or_too_many_edits(n):
+    with pytest.raises(ValueError, match=f"n: {n}"):
+        study.spread(n)
+
+
+# alternation
+
+
+@pytest.mark.parametrize("aldd_on", [True, False])
+def test_the_work_is_the_same_in_either_order(editor, page, aldd_on):
+    config = replace(SMALL, aldd=aldd_on)
+    fresh = gd.DragEditor(editor.model, editor.lora).set_image(page.image)
+    fresh.invert(config)
+    walk = aldd.Walk()
+    with aldd.counted(editor.model) as calls:
+        fresh.drag(page, config=config, callback=walk)
+    assert calls.latents == config.K * config.J + 2 * config.T
+    assert calls.backwards == config.K * config.J
+    kinds = "".join(step.kind[1] for step in walk.steps)  # r: drag, e: denoise
+    assert kinds == ("rrerreeee" if aldd_on else "rrrreeeee")
+    assert walk.steps[-1].t == 0
+
+
+def test_nothing_is_counted_after_the_context(editor):
+    with aldd.counted(editor.model) as calls, torch.no_grad():
+        editor.model.eps(editor.z_0.expand(3, -1, -1, -1), 1)
+    editor.model.eps(editor.z_0, 1)
+    assert calls == aldd.Calls(calls=1, latents=3, backwards=0)
+
+
+def test_the_ruler_is_the_training_loss_at_one_level(editor):
+    z = torch.cat([editor.z_0, editor.z_0 + 1])
+    schedule = ddim.Schedule(editor.model.alphas_cumprod, 50, editor.model.steps_offset)
+    noise = torch.randn((3, *z.shape[1:]), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        for value, z_0 in zip(aldd.off_manifold(editor.model, z, level=7, draws=3, seed=5), z, strict=True):
+            alpha = editor.model.alphas_cumprod[1 + 6 * 20]
+            losses = [
+                (editor.model.eps((alpha**0.5 * z_0 + (1 - alpha) ** 0.5 * n)[None], schedule.timestep(7))[0] - n) ** 2
+                for n in noise
+            ]
+            assert float(value) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+
+
+def test_estimates_end_in_the_latents_themselves(editor, page):
+    walk = aldd.Walk()
+    result = editor.drag(page, config=SMALL, callback=walk)
+    edited, unedited = aldd.pointed_to(editor, walk, SMALL)
+    assert len(edited) == len(unedited) == SMALL.K + SMALL.T
+    assert torch.equal(edited[-1:], result.latent) and torch.equal(unedited[-1:], editor.z_0)
+
+
+def test_the_map_has_the_page_at_0_and_the_truth_at_1():
+    page, truth, other = (random(1, 4, 8, 8, seed=i) for i in range(3))
+    wanted = truth - page
+    beside = other - (other.flatten() @ wanted.flatten()) / wanted.square().sum() * wanted  # at right angles
+    beside = beside * (wanted.norm() / beside.norm())
+    unedited = random(3, 4, 8, 8, seed=7)
+    first = unedited + torch.cat([0 * wanted, 0.5 * wanted, wanted])
+    second = unedited + torch.cat([0 * wanted, beside, wanted + 2 * beside])
+    a, b = aldd.flat_map([first, second], [unedited, unedited], page, truth)
+    np.testing.assert_allclose(a, [[0, 0], [0.5, 0], [1, 0]], atol=1e-9)
+    np.testing.assert_allclose(b, [[0, 0], [0, 1], [1, 2]], atol=1e-9)
+
+
+# information preservation and identity
+
+
+def test_curves_are_the_means_over_handles(editor, page):
+    result = editor.drag(page, config=SMALL, keep=["maps"])
+    curves = ip.curves(result)
+    expected = [np.mean([float(m.min()) for m in op.maps]) for op in result.history]
+    np.testing.assert_allclose(curves["distance"], expected, atol=1e-4)
+    assert len(curves["spread"]) == SMALL.K and ip.guess(result, 1).size == page.image.size
+
+
+def test_a_crop_has_the_point_in_its_middle():
+    image = picture()
+    crop = ip.around(image, np.array([20.2, 30.7]), 3)
+    assert crop.size == (7, 7) and crop.getpixel((3, 3)) == image.getpixel((20, 31))
+    assert ip.around(image, np.array([0, 0]), 3).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_denoising_from_where_dragging_ended_is_the_edit(editor, page):
+    end = identity.DragEnd()
+    result = editor.drag(page, config=SMALL, callback=end)
+    again = identity.finished(editor, SMALL, end.t, end.z, end.source, SMALL.masactrl_start)
+    torch.testing.assert_close(again, result.latent, atol=1e-4, rtol=1e-4)
+    plain = editor.drag(page, config=replace(SMALL, masactrl=False)).latent
+    torch.testing.assert_close(
+        identity.finished(editor, SMALL, end.t, end.z, end.source, 16), plain, atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_the_predicted_size_is_the_fit_ones(editor, rank):
+    lora = fit(editor.model, editor.z_0, gd.LoraConfig(rank=rank, steps=1))
+    assert identity.lora_size(editor.model, rank) == sum(value.numel() for value in lora.values())
+
+
+# a study
+
+
+@pytest.fixture(scope="module")
+def computed(editor, page):
+    ways = {name: {**changes, "num_steps": 10, "strength": 0.5, "K": min(changes.get("K", 4), 4), "B": 2, "r2": 4}
+            for name, changes in {**aldd.WAYS, **ip.WAYS}.items()}  # fmt: skip
+    lora = gd.LoraConfig(rank=2, steps=2)
+    first = Study("first", {k: v for k, v in ways.items() if k in aldd.WAYS}, aldd.measure, lora=lora)
+    second = Study("second", {k: v for k, v in ways.items() if k in ip.WAYS}, ip.measure, lora=lora)
+    return {s.name: s.compute(editor.model, [page, page]) for s in (first, second)}
+
+
+def test_one_record_per_edit_and_way(computed):
+    assert [(r["edit"], r["way"]) for r in computed["first"]] == [(i, way) for i in (0, 1) for way in aldd.WAYS]
+    for record in computed["first"] + computed["second"]:
+        assert {"name", "task", "truth", "damage", "dai", "way_gone", "seconds"} <= set(record)
+        json.dumps(record)
+
+
+def test_every_rule_reads_what_the_studies_write(computed):
+    for claim, (name, rule) in verdicts.RULES.items():
+        if name not in (aldd.STUDY.name, ip.STUDY.name):
+            continue
+        records = computed["first" if name == aldd.STUDY.name else "second"]
+        assert rule(records).verdict == "untested", claim  # two edits are too few
+        many = [{**record, "edit": 2 * i + record["edit"]} for i in range(8) for record in records]
+        assert rule(many).verdict in ("reproduced", "partly", "not reproduced") and rule(many).ours
+
+
+def test_masactrl_and_lora_measures(editor, page, monkeypatch):
+    records = identity.measure_masactrl(editor, page, {"released": SMALL}, starts=(0, 16))
+    assert [r["way"] for r in records] == ["from layer 0", identity.PLAIN] and records[0]["dai"] != records[1]["dai"]
+    monkeypatch.setattr(identity, "FITS", {"none": gd.LoraConfig(steps=0), "one": gd.LoraConfig(rank=1, steps=1)})
+    records = identity.measure_lora(editor, page, {"released": SMALL})
+    assert [r["way"] for r in records] == ["none", "one"] and all(r["reconstruction"] > 0 for r in records)
+
+
+def test_results_are_read_and_computed_only_when_asked(editor, tmp_path):
+    calls = []
+    small = Study("small", {"a": {}}, lambda *_: calls.append(1) or [{"way": "a"}], n=1, lora=gd.LoraConfig(steps=0))
+    with pytest.raises(ValueError, match="small.json is not there"):
+        small.results(editor.model, tmp_path)
+    made = small.results(editor.model, tmp_path, recompute=True)
+    assert small.results(editor.model, tmp_path) == made and len(calls) == 1
+    with pytest.warns(UserWarning, match="other settings"):
+        replace(small, ways={"a": {"J": 1}}).results(editor.model, tmp_path)
+
+
+def test_ways_are_compared_edit_by_edit():
+    records = [{"way": way, "truth": x} for i in range(4) for way, x in (("a", i), ("b", [9, 2, 1, 4][i]))]
+    pair = study.versus(records, "a", "b")
+    assert (pair.n, pair.wins) == (4, 3)
+    assert study.versus(records, "a", "b", sign=-1).wins == 1
+    positive = [{**r, "truth": r["truth"] + 1} for r in records]
+    assert study.clearest(positive, "a", "b") == 0
+    with pytest.raises(ValueError, match="way: 'c'; expected one of a, b"):
+        study.column(records, "c", "truth")
+
+
+# verdicts and the ledger
+
+
+def records_of(better, n=12, way=ip.THREE, other=ip.WITHOUT, key="late_distance"):
+    """n edits of which the first way wins so many, twice as good."""
+    return [{"way": w, key: x} for i in range(n) for w, x in ((way, 1.0 if i < better else 4.0), (other, 2.0))]
+
+
+@pytest.mark.parametrize(
+    "wins, verdict", [(12, "reproduced"), (10, "reproduced"), (8, "partly"), (6, "not reproduced")]
+)
+def test_the_rule_is_the_interval(wins, verdict):
+    said = verdicts.fig5(records_of(wins))
+    assert said.verdict == verdict and f"{wins} of 12" in said.ours
+    assert bool(said.why) == (verdict != "reproduced")
+
+
+def test_eleven_edits_are_too_few():
+    assert verdicts.fig5(records_of(11, n=11)).verdict == "untested"
+
+
+def test_much_smaller_is_not_just_smaller():
+    assert verdicts.fig14b(records_of(12)).verdict == "reproduced"
+    hardly = [{**r, "late_distance": 1.9} if r["way"] == ip.THREE else r for r in records_of(12)]
+    assert verdicts.fig14b(hardly).verdict == "partly"
+
+
+def test_overhead_is_exact():
+    same = [{"way": way, "latents": 286, "backwards": 210} for _ in range(12) for way in aldd.WAYS]
+    assert verdicts.overhead(same).verdict == "reproduced" and "286" in verdicts.overhead(same).ours
+    assert verdicts.overhead([{**same[0], "latents": 287}, *same[1:]]).verdict == "not reproduced"
+
+
+def test_ledger_is_filled_from_files(tmp_path):
+    row = {"id": "fig5", "source": "Fig. 5", "claim": "c", "paper": "p", "where": "", "model": "", "ours": "",
+           "verdict": "untested", "why": "w"}  # fmt: skip
+    book = tmp_path / "claims.json"
+    book.write_text(json.dumps({"about": "a", "claims": [row, {**row, "id": "table1"}]}))
+    results = tmp_path / "results"
+    results.mkdir()
+    assert ledger.fill(book, results) == []
+    record = {"model": "storybook", "weights": "0", "settings": {}, "data": records_of(12)}
+    (results / "ip.json").write_text(json.dumps(record))
+    assert [line.split(":")[0] for line in ledger.fill(book, results)] == ["fig5"]
+    first, second = json.loads(book.read_text())["claims"]
+    assert first["verdict"] == "reproduced" and first["where"] == "results/ip.json" and first["model"] == "storybook"
+    assert second == {**row, "id": "table1"}
+    (results / "ip.json").write_text(json.dumps(record | {"data": records_of(3, n=3)}))
+    ledger.fill(book, results)
+    first, _ = json.loads(book.read_text())["claims"]
+    assert first["verdict"] == "untested" and first["why"] and not first["where"]
