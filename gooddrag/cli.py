@@ -1,4 +1,4 @@
-"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`."""
+"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`, and `bench` and `score`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gooddrag.cli_benchmark import register
 
 app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
                   add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
@@ -175,6 +177,8 @@ def train_storybook(
                      start=start, export_only=export_only, seed=seed, threads=threads, command=command)  # fmt: skip
     typer.echo(json.dumps(card["held_out"], indent=2))
 
+
+register(app, _one_line_errors)
 
 if __name__ == "__main__":
     app()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
-from gooddrag.plots.base import ARROW, HANDLE, TARGET, contact_sheet
+from gooddrag.plots.base import ARROW, HANDLE, TARGET, contact_sheet, figure
 from gooddrag.sample import Sample
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def marked(sample: Sample, size: int = 128) -> Image.Image:
@@ -51,3 +58,132 @@ def edits_sheet(samples: Sequence[Sample], size: int = 96, columns: int = 10) ->
     """Edits as pairs: what the user marked, and the true result (or the picture itself where none is known)."""
     pairs = [image for s in samples for image in (marked(s, size), fitted(s.truth or s.image, size))]
     return contact_sheet(pairs, 2 * columns)
+
+
+def picked_samples(names: Sequence[str], count: int = 12) -> list[str]:
+    """Some of many by a rule and not by taste: every eighth of a hundred, from the fifth on; all of a few."""
+    step = max(1, len(names) // count)
+    return list(names[step // 2 :: step])[:count] if len(names) > count else list(names)
+
+
+def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: int = 128, seed: int = 0) -> Image.Image:
+    """Rows of samples: what the user marked, each method's result, and the truth. A failed or missing edit is a grey
+    square.
+
+    Args:
+        folder: of the results; table: `benchmark.load(folder)`. count: rows, picked by `picked_samples`.
+    """
+    from gooddrag.benchmark.folder import Folder, slug
+    from gooddrag.benchmark.table import images
+
+    methods = list(table["method"].unique())
+    chosen = picked_samples(list(table["sample"].unique()), count)
+    samples = {name: Folder(folder).sample(slug(name)) for name in chosen}
+    truth = all(s.truth for s in samples.values())
+    panels = []
+    for name, sample in samples.items():
+        found, empty = images(folder, name, seed), _labelled("no result", size, size, "#c8c8c8")
+        results = [fitted(Image.open(found[m]), size) if m in found else empty for m in methods]
+        panels += [marked(sample, size), *results, *([fitted(sample.truth, size)] if truth else [])]
+    titles = ["user edit", *methods, *(["truth"] if truth else [])]
+    columns = len(titles)
+    heads, rows = [_labelled(title, size, size // 5) for title in titles], panels
+    top, sheet = contact_sheet(heads, columns), contact_sheet(rows, columns)
+    whole = Image.new("RGB", (sheet.width, top.height + sheet.height), "white")
+    whole.paste(top, (0, 0))
+    whole.paste(sheet, (0, top.height))
+    return whole
+
+
+def _labelled(text: str, width: int, height: int, colour: str = "white") -> Image.Image:
+    """A small text in the middle of a box."""
+    box = Image.new("RGB", (width, height), colour)
+    font = ImageFont.load_default(max(8, width // 11))
+    ImageDraw.Draw(box).text((width / 2, height / 2), text, fill="black", font=font, anchor="mm")
+    return box
+
+
+def composition(counts: dict[str, dict[str, int]], title: str = "") -> Figure:
+    """Fig. 7: how many samples of each category and each task, for one or more data sets side by side.
+
+    Args:
+        counts: {"category": {"animal": 58, ...}, "task": {...}}; or the same with (name, count) of several data sets:
+            one horizontal bar per name.
+    """
+    fig, axes = figure(len(counts), 1, size=3.4, aspect=0.62)
+    for ax, (kind, found) in zip(axes[0], counts.items(), strict=True):
+        names, values = list(found), list(found.values())
+        bars = ax.barh(names, values, color="#4f7cac", height=0.7)
+        ax.bar_label(bars, padding=3)
+        ax.invert_yaxis()
+        ax.set(title=f"{title} {kind}".strip(), xlabel="samples", xlim=(0, max(values) * 1.18))
+    return fig
+
+
+def dai_curves(table: DataFrame, published: dict[str, Sequence[float]] | None = None) -> Figure:
+    """Table 1 as a picture: mean DAI over the patch radius with bootstrap intervals; beside it, what was published.
+
+    Args:
+        table: of `benchmark.load` or `read`. published: {method: DAI at radius 1, 5, 10, 20}.
+    """
+    from gooddrag.benchmark.table import mean
+    from gooddrag.metrics import GAMMAS
+
+    fig, axes = figure(2 if published else 1, 1, size=3.6, aspect=0.8)
+    methods = list(table["method"].unique())
+    for method in methods:
+        found = [mean(table, method, f"dai_{g}") for g in GAMMAS]
+        if None in found:
+            continue  # it has failed or missing edits, and the table says so
+        y = np.array([[i.value, i.value - i.low, i.high - i.value] for i in found]).T
+        axes[0, 0].errorbar(range(len(GAMMAS)), y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.2, label=method,
+                            color=f"C{methods.index(method) % 10}")  # fmt: skip
+    for method, values in (published or {}).items():
+        colour = f"C{methods.index(method) % 10}" if method in methods else "grey"
+        axes[0, 1].plot(range(len(GAMMAS)), values, marker="o", ms=3, lw=1.2, label=method, color=colour)
+    for ax, title in zip(axes[0], ("measured here", "published (Table 1)"), strict=False):
+        ax.set(title=title, xlabel="patch radius, px", ylabel="DAI", ylim=(0, 1.08 * ax.get_ylim()[1]))
+        ax.set_xticks(range(len(GAMMAS)), GAMMAS)
+        ax.legend(fontsize="x-small")
+    return fig
+
+
+def grouped_means(table: DataFrame, column: str, by: str, label: str = "") -> Figure:
+    """A column's mean per method and category or task, as a coloured grid with the numbers in it; grey: incomplete."""
+    from gooddrag.benchmark.table import summary
+
+    grid = summary(table, [column], by)[column].unstack(by)
+    grid = grid.loc[list(table["method"].unique())]
+    width = 2.6 + 0.8 * len(grid.columns)
+    fig, axes = figure(1, 1, size=width, aspect=(0.7 + 0.3 * len(grid)) / width)
+    ax, values = axes[0, 0], np.ma.masked_invalid(grid.to_numpy())
+    colours = matplotlib.colormaps["YlOrBr"].with_extremes(bad="#cccccc")
+    ax.imshow(values, cmap=colours, aspect="auto")
+    half = (values.max() + values.min()) / 2
+    for (row, col), value in np.ndenumerate(values):
+        shown = "-" if np.ma.is_masked(value) else f"{value:.3g}"
+        ax.text(col, row, shown, ha="center", va="center", fontsize="small",
+                color="white" if shown != "-" and value > half else "black")  # fmt: skip
+    ax.set_xticks(range(len(grid.columns)), grid.columns)
+    ax.set_yticks(range(len(grid)), grid.index)
+    ax.set_title(f"{label or column}, mean by {by}")
+    ax.tick_params(length=0)
+    ax.grid(False)
+    return fig
+
+
+def study_ranks(ranks: DataFrame) -> Figure:
+    """Fig. 11: mean rank and its standard deviation of each method, one panel per question; 1 is the best.
+
+    Args:
+        ranks: columns question, method, rank.
+    """
+    questions = list(ranks["question"].unique())
+    fig, axes = figure(len(questions), 1, size=3.2, aspect=0.75)
+    for ax, question in zip(axes[0], questions, strict=True):
+        stats = ranks[ranks["question"] == question].groupby("method", sort=False)["rank"].agg(["mean", "std"])
+        bars = ax.bar(stats.index, stats["mean"], yerr=stats["std"].fillna(0), color="#4f7cac", capsize=4, width=0.6)
+        ax.bar_label(bars, fmt="%.2f", label_type="center", color="white")
+        ax.set(title=question, ylabel="rank (1 = best)", ylim=(0, None))
+        ax.tick_params(axis="x", labelrotation=20)
+    return fig

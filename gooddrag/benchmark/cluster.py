@@ -1,0 +1,106 @@
+"""The same jobs on a Dask cluster: processes here, or any cluster by its address."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from gooddrag.baselines import Method
+from gooddrag.benchmark.folder import Folder
+from gooddrag.benchmark.job import BUSY_SECONDS, Job, record_death, run_on_worker
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster
+
+    from gooddrag.benchmark.runner import Progress
+
+DEATHS = 20  # workers that may die on one job before it counts as deadly
+CONNECT = "20s"  # patience with the scheduler
+DIED = f"KilledWorker: {DEATHS + 1} workers died on this edit (out of memory?)"
+
+
+def run_on_cluster(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method], model: tuple, workers: int,
+                   scheduler: str | None, retry_failed: bool, progress: Progress) -> None:  # fmt: skip
+    """Run jobs on workers, which write their results themselves. A worker that dies is replaced and its job given to
+    another, which finds what the first had finished.
+
+    Args:
+        methods: slug -> method. model: arguments of `job.worker_model`.
+
+    Raises:
+        ValueError: no cluster at the address.
+    """
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    with _client(workers, scheduler) as client:
+        while jobs:
+            futures = {client.submit(run_on_worker, str(folder.path.absolute()), job, methods, model, retry_failed,
+                                     key=f"{job.sample}-seed-{job.seed}-{time.time_ns()}", pure=False): job
+                       for job in jobs}  # fmt: skip
+            again: list[Job] = []
+            try:
+                for future in as_completed(futures):
+                    try:
+                        told = future.result()
+                    except KilledWorker:
+                        record_death(folder, futures[future], methods, DIED)
+                        told = None
+                    if told is None:  # or another process has it in hand
+                        again.append(futures[future])
+                    for method, seconds in (told or {}).items():
+                        progress.told(method, seconds)
+            finally:
+                client.cancel(list(futures))
+            if jobs := again:
+                time.sleep(BUSY_SECONDS)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
+    import dask
+    from distributed import Client
+
+    quiet = {"distributed.scheduler.allowed-failures": DEATHS, "distributed.admin.tick.limit": "1h",
+             "distributed.scheduler.work-stealing": True, "distributed.comm.timeouts.connect": CONNECT}  # fmt: skip
+    with dask.config.set(quiet):
+        if scheduler is None:
+            with local_cluster(workers) as cluster, Client(cluster) as client:
+                yield client
+            return
+        try:
+            client = Client(scheduler, timeout=CONNECT)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ValueError(f"scheduler: nothing at {scheduler!r} ({error}); expected a Dask scheduler's address like "
+                             "tcp://host:8786") from error  # fmt: skip
+        with client:
+            yield client
+
+
+def local_cluster(workers: int) -> SpecCluster:
+    """Processes on this machine, on its loopback interface only, each with a GPU of its own, or its share of cores."""
+    import logging
+
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    spec = {}
+    for i in range(workers):
+        env = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))}
+        if gpus := torch.cuda.device_count():
+            env["CUDA_VISIBLE_DEVICES"] = _visible(i % gpus)
+        options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "dashboard": False, "memory_limit": 0,
+                   "silence_logs": logging.ERROR}  # fmt: skip
+        spec[i] = {"cls": Nanny, "options": options}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.ERROR)
+
+
+def _visible(index: int) -> str:
+    """The i-th GPU that this process may use, by the name that it has for the driver."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return names.split(",")[index] if names else str(index)

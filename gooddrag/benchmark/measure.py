@@ -1,0 +1,119 @@
+"""What a method costs on one sample: seconds of each phase, calls of the U-Net, memory at its peak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from gooddrag.baselines import Method
+from gooddrag.config import LoraConfig
+from gooddrag.frame import Frame
+from gooddrag.lora import fit_cached
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+TRACKED = ("drag_operations", "updates", "distance_asked_px", "distance_left_px")
+
+
+@dataclass
+class Meter:
+    """Phases of one task: `with meter.phase("edit"): ...`.
+
+    Attributes:
+        seconds, calls, images: of each phase: time, U-Net calls, and images in their batches.
+    """
+
+    model: DiffusionModel
+    seconds: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        seen = [0, 0]
+
+        def count(_module, args: tuple, kwargs: dict) -> None:
+            seen[0] += 1
+            seen[1] += len(args[0] if args else kwargs["sample"])
+
+        hook = self.model.unet.register_forward_pre_hook(count, with_kwargs=True)
+        self._wait()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._wait()
+            hook.remove()
+            self.seconds[name] = time.perf_counter() - start
+            self.calls[name], self.images[name] = seen
+
+    def _wait(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+
+    def cost(self) -> dict[str, float | int | None]:
+        """Plain numbers. A preparation without any U-Net call was somebody else's: its seconds are None, not 0."""
+        own = {name: round(s, 3) if name == "edit" or self.calls[name] else None for name, s in self.seconds.items()}
+        return {"lora_seconds": own.get("lora"), "prepare_seconds": own.get("prepare"), "edit_seconds": own["edit"],
+                "unet_calls": self.calls["edit"], "unet_images": self.images["edit"],
+                "peak_memory_mib": peak_memory(self.model.device)}  # fmt: skip
+
+
+def measured(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> tuple[Image.Image, dict, dict]:
+    """One edit with its cost in three phases: fitting the LoRA, what else belongs to the image (encoding, inversion),
+    and the edit. The first two are shared by methods that follow each other on a sample.
+
+    Returns:
+        The image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates, and the
+        distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
+    """
+    meter = Meter(model)
+    reset_peak_memory(model.device)
+    if isinstance(lora := getattr(method, "lora", None), LoraConfig):
+        with meter.phase("lora"):
+            frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
+            fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
+    if hasattr(method, "prepare"):
+        with meter.phase("prepare"):
+            method.prepare(model, sample, seed)
+    told: dict[str, Any] = {}
+    with meter.phase("edit"):
+        if hasattr(method, "edit"):
+            result = method.edit(model, sample, seed)
+            image, told = result.image, {name: result.metrics[name] for name in TRACKED}
+        else:
+            image = method(model, sample, seed)
+    if not isinstance(image, Image.Image) or image.mode != "RGB" or image.size != sample.image.size:
+        raise ValueError(f"method: returned {image!r}; expected a PIL RGB image of {sample.image.size} px")
+    return image, meter.cost(), told
+
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        try:
+            CLEAR.write_text("5")  # Linux: the peak of the resident set counts from here
+        except OSError:
+            pass
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """MiB: what PyTorch held on the GPU at its peak, or the process in memory. None where nobody tells."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        peak = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+    return round(int(peak.split()[1]) / 1024, 1)

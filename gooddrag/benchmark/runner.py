@@ -1,0 +1,134 @@
+"""`run`: methods x samples x seeds, one folder each, resumable at any moment, here or on a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
+
+from gooddrag.baselines import METHODS, Method
+from gooddrag.benchmark.folder import Folder, slug
+from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_job, unfinished
+from gooddrag.model import DiffusionModel, load_model
+from gooddrag.sample import Sample
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def run(
+    path: str | Path,
+    samples: Sequence[Sample],
+    methods: Mapping[str, Method] = METHODS,
+    seeds: Sequence[int] = (0,),
+    model: str | DiffusionModel = "auto",
+    vae: str | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+    progress: bool = True,
+) -> DataFrame:
+    """Run what is not there yet, and give the table of what is.
+
+    Whatever stops it, an interrupt, a crash, a power cut, the same call goes on after the last finished edit. Two
+    processes may run on one folder at a time; they share the work. An error of a method is kept as its result, with
+    its traceback, and shows in the table.
+
+    Args:
+        path: the results folder; new, or one of an earlier run with the same model (see `benchmark.folder`).
+        samples: with distinct names. methods: name -> method. seeds: each gives every method another go.
+        model: a loaded model or a name for `load_model`; workers need a name. vae: as for `load_model`.
+        workers: 0: in this process. N: a Dask cluster of N processes here, each with a GPU or a share of the cores.
+        scheduler: address of a Dask cluster that is up; its workers must see `path` under the same name.
+        retry_failed: run failed tasks again.
+        progress: show a bar, with an estimate once every method has run.
+
+    Returns:
+        `load(path)`: one row per planned task.
+
+    Raises:
+        ValueError: bad arguments, or the folder belongs to other weights, samples or settings. KeyboardInterrupt: the
+            user stopped it; what was finished stays.
+    """
+    if workers < 0:
+        raise ValueError(f"workers: {workers}; expected 0 or more")
+    if workers and scheduler:
+        raise ValueError("workers, scheduler: both given; expected one of them")
+    if (workers or scheduler) and isinstance(model, DiffusionModel):
+        raise ValueError("model: a loaded one cannot be sent to workers; expected its name")
+    from gooddrag.benchmark.table import load  # pandas, before any work is done
+
+    loaded = model if isinstance(model, DiffusionModel) else load_model(model, vae=vae)
+    samples, folder = list(samples), Folder(path)
+    folder.prepare(loaded, samples, methods, seeds)
+    by_slug = {slug(name): method for name, method in methods.items()}
+    jobs = [Job(slug(s.name), seed, tuple(by_slug)) for s in samples for seed in seeds]
+    with progress_bar(folder, jobs, retry_failed, max(1, workers), progress) as bar:
+        todo = [job for job in jobs if job not in bar.finished]
+        if not todo:
+            pass
+        elif workers or scheduler:
+            from gooddrag.benchmark.cluster import run_on_cluster
+
+            name = (loaded.name, vae, None, None)
+            del loaded  # the workers have their own
+            run_on_cluster(folder, todo, by_slug, name, workers, scheduler, retry_failed, bar)
+        else:
+            while todo:  # what another process has in hand comes round again
+                todo = [job for job in todo if not run_job(folder, job, by_slug, loaded, retry_failed, bar.told)]
+                if todo:
+                    time.sleep(BUSY_SECONDS)
+    return load(path)
+
+
+class Progress:
+    """A bar over tasks whose estimate knows that methods differ: an unedited image takes no time, a drag minutes."""
+
+    def __init__(self, bar: tqdm, left: dict[str, int], finished: set[Job], processes: int):
+        self.bar, self.left, self.finished, self.processes = bar, left, finished, processes
+        self.seconds: dict[str, list[float]] = {method: [] for method in left}
+        self.open = sum(left.values())
+
+    def told(self, method: str, seconds: float | None) -> None:
+        """A method is finished on one more sample; seconds of None: another process did it."""
+        if seconds is not None:
+            self.seconds[method].append(seconds)
+        if self.left[method]:  # a job that a killed worker had half done tells its first half again
+            self.left[method] -= 1
+            self.bar.update()
+        self.bar.set_postfix_str(self.estimate, refresh=False)
+
+    @property
+    def estimate(self) -> str:
+        """ "12 min left"; nothing while a method that is still to come has never been timed."""
+        if any(n and not self.seconds[m] for m, n in self.left.items()):
+            return "time left unknown until each method has run once"
+        mean = {m: sum(s) / len(s) for m, s in self.seconds.items() if s}
+        seconds = sum(n * mean[m] for m, n in self.left.items() if n) / self.processes
+        return f"{duration(seconds)} left" if any(self.left.values()) else ""
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def progress_bar(folder: Folder, jobs: Sequence[Job], retry_failed: bool, processes: int,
+                 show: bool) -> Iterator[Progress]:  # fmt: skip
+    """The bar of a run, with what was there before already counted."""
+    todo = {job: unfinished(folder, job, retry_failed) for job in jobs}
+    left = {method: 0 for job in jobs for method in job.methods}
+    for methods in todo.values():
+        for method in methods:
+            left[method] += 1
+    total = sum(len(job.methods) for job in jobs)
+    bar = tqdm(total=total, initial=total - sum(left.values()), desc="bench", unit="edit", disable=not show,
+               bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} edits in {elapsed}{postfix}")  # fmt: skip
+    with bar:
+        yield Progress(bar, left, {job for job, methods in todo.items() if not methods}, processes)

@@ -1,0 +1,153 @@
+"""The command line of the benchmark: `gooddrag bench`, `gooddrag score`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Table = Annotated[Path | None, typer.Option(metavar="CSV", help="Where else to write the table.", show_default=False)]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(metavar="JPG", help="Where to draw twelve samples with all results.", show_default=False),
+]
+ModelOf = Annotated[
+    str | None, typer.Option(metavar="NAME|PATH", help="Default: what the folder calls it.", show_default=False)
+]
+Vae = Annotated[str | None, typer.Option(metavar="PATH", help="Another VAE for the model.", show_default=False)]
+SHOWN = ["dai_1", "dai_20", "md", "truth_error_inside_mask", "damage_outside_mask"]
+
+
+def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextManager]) -> None:
+    """Add the commands to an app."""
+
+    @app.command()
+    def bench(
+        data: Annotated[
+            str,
+            typer.Argument(
+                help="storybook100, drag100, dragbench, sde_dragbench, or a folder of samples.", show_default=False
+            ),
+        ],
+        output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
+        methods: Annotated[
+            str | None, typer.Option(help='"GoodDrag,SDE-Drag"; default: all of the tables.', show_default=False)
+        ] = None,
+        only: Annotated[
+            str | None, typer.Option(help='Places in the data set, "0-9,42"; default: all.', show_default=False)
+        ] = None,
+        seeds: Annotated[str, typer.Option(help='"0,1,2": every method once with each.')] = "0",
+        model: Annotated[str, typer.Option(metavar="NAME|PATH")] = "auto",
+        vae: Vae = None,
+        workers: Annotated[
+            int, typer.Option(min=0, help="Dask processes here: one per GPU, or sharing the cores.")
+        ] = 0,
+        scheduler: Annotated[
+            str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster that is up.", show_default=False)
+        ] = None,
+        retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed edits again.")] = False,
+        table: Table = None,
+        sheet: Sheet = None,
+    ) -> None:
+        """Run methods on a data set and score them; the same command goes on where it was stopped."""
+        from gooddrag.benchmark import run
+
+        with one_line_errors():
+            picked = numbers(only, "only") if only else None
+            arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
+                             retry_failed=retry_failed)  # fmt: skip
+            chosen, samples = find_methods(methods), find_samples(data, picked)
+            try:
+                results = run(output, samples, chosen, **arguments)
+            except KeyboardInterrupt:
+                typer.echo("gooddrag: interrupted; what was finished is there, the same command goes on", err=True)
+                raise typer.Exit(130) from None
+            report(output, results, table, sheet)
+
+    @app.command()
+    def score(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="What bench wrote.", show_default=False)],
+        model: ModelOf = None,
+        vae: Vae = None,
+        keep: Annotated[bool, typer.Option("--keep", help="Keep the scores that are there; only write.")] = False,
+        table: Table = None,
+        sheet: Sheet = None,
+    ) -> None:
+        """Compute the scores of finished edits again, from their images, and write the table."""
+        from gooddrag.benchmark import load
+        from gooddrag.benchmark import score as rescore
+
+        with one_line_errors():
+            load(folder)  # or the error that says that this is no such folder
+            if not keep:
+                typer.echo(f"scored: {rescore(folder, model, vae, progress=True)}", err=True)
+            report(folder, load(folder), table, sheet)
+
+
+def report(folder: Path, results, table: Path | None, sheet: Path | None) -> None:
+    """Write DIR/table.csv, the copies asked for, and a few lines to read."""
+    from gooddrag import benchmark, plots
+    from gooddrag.files import atomic_file
+
+    for file in filter(None, (folder / "table.csv", table)):
+        benchmark.save(results, file)
+    if sheet:
+        with atomic_file(sheet, "sheet") as temporary:
+            plots.results_sheet(folder, results).save(temporary, quality=80, optimize=True)
+    typer.echo(benchmark.summary(results, SHOWN).to_string(float_format="{:.4f}".format))
+    failed = results[results["state"] == "failed"]
+    for row in failed.head(10).itertuples():
+        typer.echo(f"failed: {row.method} on {row.sample} (seed {row.seed}): {row.error}", err=True)
+    if (open_ := int((results["state"] == "missing").sum())) or len(failed):
+        typer.echo(f"not finished: {open_} missing, {len(failed)} failed; means need every edit", err=True)
+    written = [str(f) for f in (folder / "table.csv", table, sheet) if f]
+    typer.echo(f"written: {', '.join(written)}", err=True)
+
+
+def find_methods(names: str | None) -> dict:
+    """Methods by their names in the tables, case aside; all of them for None."""
+    from gooddrag.baselines import METHODS
+
+    if names is None:
+        return dict(METHODS)
+    known = {name.lower(): name for name in METHODS}
+    asked = [name.strip().lower() for name in names.split(",")]
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(f"methods: {', '.join(unknown)}; expected some of {', '.join(METHODS)}")
+    return {known[name]: METHODS[known[name]] for name in asked}
+
+
+def find_samples(data: str, places: list[int] | None = None) -> list:
+    """The samples of a data set by its name or folder, or those at some places of it."""
+    import gooddrag as gd
+
+    if data == "storybook100":
+        samples = gd.storybook100()
+    else:
+        folder = Path(data)
+        found = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        if not found:
+            raise ValueError(f"data: {data!r} is neither 'storybook100' nor a folder of samples")
+        samples = [gd.Sample.open(p) for p in found]
+    if places is None:
+        return samples
+    if max(places) >= len(samples):
+        raise ValueError(f"only: {max(places)}; expected places from 0 to {len(samples) - 1}")
+    return [samples[i] for i in places]
+
+
+def numbers(text: str, argument: str) -> list[int]:
+    """ "0-2,7" -> [0, 1, 2, 7]."""
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            found += range(int(first), int(last or first) + 1)
+    except ValueError:
+        found = []
+    if not found:
+        raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges like "0-9,42"')
+    return found
