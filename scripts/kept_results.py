@@ -1,4 +1,4 @@
-"""Compute the kept results of notebooks 04 to 06 anew, and fill the claims ledger from all kept results.
+"""Compute the kept results of notebooks 04 to 06 and 12 anew, and fill the claims ledger from all kept results.
 
     python scripts/kept_results.py                  everything, about half an hour on two idle cores
     python scripts/kept_results.py aldd ip          some of the studies
@@ -13,12 +13,15 @@ import argparse
 from pathlib import Path
 
 import gooddrag as gd
-from gooddrag.studies import aldd, identity, ip, ledger
+from gooddrag.studies import aldd, differences, identity, ip, ledger
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {
-    study.name: study for study in (aldd.STUDY, aldd.CONDITIONS_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL)
-}
+    study.name: study
+    for study in (
+        aldd.STUDY, aldd.CONDITIONS_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY,
+    )
+}  # fmt: skip
 
 
 def main() -> None:
