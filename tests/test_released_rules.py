@@ -234,3 +234,33 @@ def test_mask_is_resampled_as_the_released_code_does(size):
     want = 1 - F.interpolate(half, latent, mode="nearest")
     assert torch.equal(frame.frozen(mask, frame.grid(latent, "latent4"), latent), want)
     assert 0 < want.mean() < 1
+
+
+def test_a_lora_of_the_released_format_on_a_wide_picture(model, tmp_path):
+    """A .bin of attention-processor layers, float32: every projection is W + up @ down, its scale 1."""
+    name, (size, points, _) = "attn{}.processor.to_{}_lora.{}.weight", CASES["a wide picture, odd coordinates"]
+    generator, state = torch.Generator().manual_seed(0), {}
+    plain = load_model(TINY_SD, device="cpu", dtype=torch.float64)
+    for block, layer in ((b, module) for b, module in plain.unet.named_modules() if b.endswith("transformer_blocks.0")):
+        for i in (1, 2):
+            attention = getattr(layer, f"attn{i}")
+            for part, linear in zip(
+                ("q", "k", "v", "out"),
+                (attention.to_q, attention.to_k, attention.to_v, attention.to_out[0]),
+                strict=True,
+            ):
+                down, up = (torch.randn(shape, generator=generator) * 0.2
+                            for shape in ((2, linear.in_features), (linear.out_features, 2)))  # fmt: skip
+                state[f"{block}." + name.format(i, part, "down")] = down
+                state[f"{block}." + name.format(i, part, "up")] = up
+                linear.weight.data += up.double() @ down.double()
+    torch.save(state, tmp_path / "pytorch_lora_weights.bin")
+    assert len(state) == 16 * 2 * 4 * 2  # blocks, attentions, projections, matrices
+
+    image, mask = picture(size, seed=3), blobs(size, seed=1)
+    result = DragEditor(model, lora=tmp_path).set_image(image).drag(points, mask, CONFIG)
+    want = Plain(plain, image, points, mask, CONFIG)
+    torch.testing.assert_close(result.latent, want.z, rtol=0, atol=1e-8)
+    assert result.handles.tolist() == (2 * want.p.flip(1)).tolist()
+    without = DragEditor(model).set_image(image).drag(points, mask, CONFIG).latent
+    assert (without - want.z).abs().max() > 0.01
