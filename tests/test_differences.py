@@ -97,6 +97,13 @@ def test_verdicts_by_rule(values, size, leaning):
     assert effect.verdict.startswith(size) and ("won" in effect.verdict) == bool(leaning)
 
 
+def test_few_edits_have_no_direction_and_luck_is_counted():
+    few = differences.effects(records(3, **{"lam = 0.2": (5.0, 0.5, 0.5)}))
+    assert few[0].leaning == "" and few[0].verdict.endswith("too few edits for a direction")
+    assert differences.by_luck(few) == 0
+    assert differences.by_luck(differences.effects(records(6))) == 2 * 12 * 2 / 2**6  # all of 6, either way
+
+
 def test_tables_and_figure_are_whole():
     data = records(**{"lam = 0.2": (5.0, 0.5, 1.0)})
     found = differences.effects(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,12 +18,13 @@ from PIL import Image
 
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
-from gooddrag.experiments import Paired
+from gooddrag.experiments import Paired, paired
 from gooddrag.metrics.pixels import pair
 from gooddrag.sample import Sample
 from gooddrag.studies.study import Records, Study, column, dragged, versus
 
 RELEASED, PRINTED, CHANCE = "released", "all of the text", "another seed"
+FEWEST = 4  # edits that can agree at all: of 3, the 95 % interval of the share of wins holds one half even at 3 to 0
 NOTHING, LITTLE = "changes nothing here", "no more than chance"
 # Row of the ledger (notebooks/differences.json) -> the fields that switch it from the released code to the text.
 FIELDS = {
@@ -126,7 +128,8 @@ class Effect:
             direction(self.truth, f"nearer to the truth ({_of(self.truth)})", f"further from it ({_of(self.truth)})"),
             direction(self.damage, f"less damage ({_of(self.damage)})", f"more damage ({_of(self.damage)})"),
         ]
-        return f"{self.size}: {', '.join(filter(None, said)) or 'neither better nor worse'}"
+        silent = "too few edits for a direction" if self.truth.n < FEWEST else "the edits do not agree"
+        return f"{self.size}: {', '.join(filter(None, said)) or silent}"
 
 
 def _of(pair: Paired) -> str:
@@ -147,6 +150,13 @@ def effects(records: Records) -> list[Effect]:
         numbers = medians(records, way)
         found.append(Effect(way, SWITCHES.get(way), numbers.pop("apart"), chance, *pairs, numbers))
     return found
+
+
+def by_luck(found: list[Effect]) -> float:
+    """How many of the directions in a table of effects would be there if every edit were tossed by a coin."""
+    n = found[0].truth.n
+    decided = [wins for wins in range(n + 1) if direction(paired([0] * n, [1] * wins + [-1] * (n - wins)), "x", "x")]
+    return 2 * len(found) * sum(math.comb(n, wins) for wins in decided) / 2**n
 
 
 def medians(records: Records, way: str) -> dict[str, float]:
