@@ -37,9 +37,9 @@ class Recipe:
     # U-Net
     channels: tuple[int, ...] = (64, 128, 256)  # (*) the last level is nearly free, and sees the whole picture
     layers_per_block: int = 1  # (*)
-    batch: int = 32
+    batch: int = 16  # early on, steps count more than samples: 32 needed as many steps
     lr: float = 6e-4
-    warmup: int = 300  # steps
+    warmup: int = 200  # steps
     weight_decay: float = 0.01
     min_snr: float = 5.0  # Hang et al. 2023
     ema_power: float = 16.0  # the average's lag is 1 / (power + 2) of the training so far (Karras et al. 2024)
