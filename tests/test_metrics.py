@@ -2,9 +2,14 @@
 
 import dataclasses
 import itertools
+import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +19,8 @@ from tiny import picture
 
 import gooddrag as gd
 from gooddrag import metrics
+from gooddrag.frame import Frame
+from gooddrag.metrics import learned
 from gooddrag.metrics.pixels import floats
 from gooddrag.sample import Sample
 
@@ -254,3 +261,99 @@ def test_ratio_interval_is_paired():
 def test_the_papers_ratio():
     ratios = np.divide(TABLE_1["GoodDrag"], TABLE_1["DragDiffusion"])
     assert ratios.round(2).tolist() == [0.47, 0.47, 0.49, 0.54]
+
+
+# MD: the model's own features
+
+
+def test_match_finds_content_where_it_went():
+    model, page = gd.load_model("storybook", device="cpu"), gd.storybook.edit(101)
+    assert np.array_equal(metrics.match(model, page.image, page.handles, page.image, noises=1), page.handles)
+    moved = Image.fromarray(np.roll(np.asarray(page.image), 16, axis=1))
+    found = metrics.match(model, page.image, page.handles, moved, noises=4)
+    assert np.abs(found - page.handles - [16, 0]).max() <= 4  # half a cell of the features
+
+
+def test_match_is_the_argmin_over_the_resized_features(tiny):
+    """Against interpolate and cosine_similarity on the whole map, for an image that needs padding."""
+    a, b, points = picture((61, 45)), picture((61, 45), seed=1), np.array([[20.0, 20], [60, 44], [0, 0]])
+    frame = Frame.fit((61, 45), 4, 64)
+    A, B = (
+        F.interpolate(metrics.features(tiny, frame.to_tensor(x), noises=2), frame.padded[::-1], mode="bilinear")
+        for x in (a, b)
+    )
+    found = metrics.match(tiny, a, points, b, noises=2)
+    for (x, y), at in zip(points.astype(int), found, strict=True):
+        likeness = F.cosine_similarity(A[:, :, y, x][:, :, None, None], B)[0, :45, :61]
+        assert divmod(int(likeness.argmax()), 61) == (at[1], at[0])
+
+
+def test_mean_distance(tiny, sample):
+    found = metrics.match(tiny, sample.image, sample.handles, sample.truth)
+    expected = np.sqrt(((found - sample.targets) ** 2).sum(axis=1)).mean()
+    assert metrics.mean_distance(tiny, sample, sample.truth) == pytest.approx(expected)
+    moved = np.linalg.norm(sample.handles - sample.targets, axis=1).mean()
+    assert metrics.mean_distance(tiny, sample, sample.image) == pytest.approx(moved)  # nothing moved: the whole drag
+    assert metrics.mean_distance(tiny, sample, sample.truth, reference="truth") == 0  # nothing is left to do
+
+
+def test_mean_distance_on_a_model_of_stable_diffusions_shape(tiny_sd):
+    image = picture((64, 64))
+    sample = Sample(image, [[[20, 20], [40, 20]]])
+    assert metrics.mean_distance(tiny_sd, sample, image, noises=1) == 20
+    assert metrics.features(tiny_sd, Frame.fit((64, 64), 8, 512).to_tensor(image)).shape[-2:] == (4, 4)
+
+
+def test_features_are_averaged_over_seeded_noise(tiny):
+    x = Frame.fit((64, 64), 4, 64).to_tensor(picture((64, 64)))
+    two = metrics.features(tiny, x, noises=2)
+    assert torch.equal(two, metrics.features(tiny, x, noises=2))
+    assert not torch.equal(two, metrics.features(tiny, x, noises=2, seed=1))
+    assert two.shape == (1, 16, 8, 8) and not torch.equal(two, metrics.features(tiny, x, noises=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(reference="handle"), "reference: 'handle'; expected 'original' or 'truth'"),
+        (dict(timestep=1000), "timestep: 1000; expected 0 to 999"),
+        (dict(noises=0), "noises: 0; expected 1 or more"),
+        (dict(block=-4), "feature_block: -4"),
+        (dict(image=picture((64, 45))), "image: 64 x 45 px; expected the size of its reference, 60 x 45 px"),
+    ],
+)
+def test_mean_distance_refuses(tiny, sample, changes, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        metrics.mean_distance(tiny, **{"sample": sample, "image": sample.image, **changes})
+    with pytest.raises(ValueError, match="has none; expected 'original'"):
+        metrics.mean_distance(tiny, Sample(sample.image, POINTS), sample.image, reference="truth")
+
+
+# trained networks, optional
+
+
+def test_learned_metrics_say_what_they_need(sample):
+    if find_spec("pyiqa") is None:
+        with pytest.raises(ImportError, match=r'^quality needs pyiqa: pip install "gooddrag\[iqa\]"$'):
+            metrics.quality(sample.image, "MUSIQ")
+    if find_spec("torchvision") is None:
+        with pytest.raises(ImportError, match="^image_fidelity needs torchmetrics and torchvision"):
+            metrics.image_fidelity(sample.image, sample.truth)
+
+
+def test_quality_asks_pyiqa(sample, monkeypatch):
+    asked = []
+
+    def create_metric(name, device):
+        asked.append((name, str(device)))
+        return lambda x: x.mean() * 100
+
+    stand_in = SimpleNamespace(list_models=lambda: ["tres", "musiq", "topiq_nr", "niqe"], create_metric=create_metric)
+    monkeypatch.setitem(sys.modules, "pyiqa", stand_in)  # the real one downloads weights
+    learned._iqa.cache_clear()
+    for name in ("TReS", "MUSIQ", "TOPIQ", "niqe"):
+        assert metrics.quality(sample.image, name) == pytest.approx(100 * floats(sample.image).mean(), rel=1e-5)
+    assert asked == [(name, "cpu") for name in ("tres", "musiq", "topiq_nr", "niqe")]
+    with pytest.raises(ValueError, match="^name: 'best'; expected TReS, MUSIQ, TOPIQ or another"):
+        metrics.quality(sample.image, "best")
+    learned._iqa.cache_clear()
