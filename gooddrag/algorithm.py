@@ -17,8 +17,11 @@ from torch import Tensor
 from gooddrag import motion
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, predict_z0, step
-from gooddrag.masactrl import mutual_self_attention
+from gooddrag.masactrl import borrowed_attention
 from gooddrag.model import DiffusionModel
+from gooddrag.passes import Backward, Forward, Passes, alone
+from gooddrag.phases import phase
+from gooddrag.source import Reference, SourcePath
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,6 @@ class Task:
     p_0: Tensor
     q: Tensor
     frozen: Tensor
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it."""
-
-    z: Tensor
-    F: Tensor
-    z_prev: Tensor
 
 
 @dataclass(frozen=True)
@@ -83,18 +77,6 @@ class State:
 Callback = Callable[[State], bool | None]
 
 
-def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
-    """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
-
-    Runs the same forward pass as an update does, gradient included: in `drag` the two must differ by exactly nothing
-    while nothing has been dragged, since the mask term's gradient is the sign of their difference.
-    """
-    with torch.enable_grad():
-        eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)
-    eps, F = eps.detach(), F.detach()
-    return Reference(z_0t, F, step(z_0t, eps, schedule.alpha(t), schedule.alpha(t - 1)))
-
-
 class _Drag:
     """The state of Algorithm 1's loop: the latent, the handles, the optimiser and the counters."""
 
@@ -106,6 +88,7 @@ class _Drag:
         self.p = task.p_0.clone()
         self.f_0: Tensor | None = None
         self.optimiser: torch.optim.Adam | None = None
+        self.eps: Tensor | None = None  # of self.z as it is, where the last forward pass saw just that
         self.k = self.updates = self.unmoved = 0
         self.stopped = False
 
@@ -132,8 +115,11 @@ class _Drag:
         at_targets = near is not None and bool(((self.task.q - self.p).norm(dim=1) < near).all())
         return at_targets or (still is not None and self.unmoved >= still)
 
-    def operations(self, n: int, ref: Reference) -> None:
-        """n drag operations g of J updates each (Eq. 9) at the current level t."""
+    def operations(self, n: int, ref: Reference) -> Passes:
+        """n drag operations g of J updates each (Eq. 9) at the current level t.
+
+        A generator that asks for U-Net passes: `alone` makes them for one edit, `batching` for several at once.
+        """
         c, schedule, size = self.config, self.schedule, self.task.size
         alpha, alpha_prev = schedule.alpha(self.t), schedule.alpha(self.t - 1)
         if self.f_0 is None or c.tracking_reference == "current":
@@ -147,13 +133,13 @@ class _Drag:
             z = old
 
         for u in range(n * c.J):
-            eps, F = self.model.eps_and_features(z, schedule.timestep(self.t), c.feature_block)
+            eps, F = yield Forward(z)
             if u == 0 and c.track_at_start:
                 self.track(F, counted=False)
             if u > 0 and u % c.J == 0 and c.tracking == "updated":
                 self.track(F)
             if self.stopped or self.arrived:
-                self.stopped = True
+                self.stopped, self.eps = True, eps.detach()
                 break
             drag_loss = motion.drag_loss(F, ref.F, size, self.p, self.task.p_0, self.task.q, c.r1, c.beta, c.ip,
                                          c.capped_step, c.skip_distance, c.drag_scale)  # fmt: skip
@@ -165,7 +151,7 @@ class _Drag:
                     f"{schedule.timestep(self.t)}), drag operation {self.k}, update {u}; half precision overflows so: "
                     "try dtype=torch.float32"
                 )
-            (grad,) = torch.autograd.grad(loss, z)
+            grad = yield Backward(loss, z)
             z_before = z.detach().clone() if self.callback else None
             z.grad = grad
             self.optimiser.step()
@@ -178,17 +164,21 @@ class _Drag:
                 self.track(F)
         else:
             if c.tracking == "updated" and n:  # line 11 once more, on the latent that line 13 denoises
-                self.track(self.model.eps_and_features(self.z, schedule.timestep(self.t), c.feature_block)[1])
+                eps, F = yield Forward(self.z)
+                self.eps = eps.detach()  # denoising starts from the same latent
+                self.track(F)
 
     @torch.no_grad()
-    def denoise(self, source: Tensor | None) -> Tensor | None:
-        """Eq. 2 on the edited latent, with the unedited one in the same batch if it is given."""
-        batch = self.z if source is None else torch.cat([source, self.z])
-        eps = self.model.eps(batch, self.schedule.timestep(self.t))
-        batch = step(batch, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
+    def denoise(self, eps: Tensor) -> None:
+        """Eq. 2 on the edited latent."""
+        self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
         self.t -= 1
-        self.z = batch[-1:]
-        return None if source is None else batch[:1]
+        self.eps = None
+
+    @torch.no_grad()
+    def predicted(self) -> Tensor:
+        """eps at the latent as it is, from a pass that has been made if there is one."""
+        return self.model.eps(self.z, self.schedule.timestep(self.t)) if self.eps is None else self.eps
 
 
 def drag_latent(
@@ -197,12 +187,14 @@ def drag_latent(
     task: Task,
     config: DragConfig,
     callback: Callback | None = None,
+    source: SourcePath | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Algorithm 1, lines 3-16: from the inverted latent to the edited clean one.
 
     Args:
         trajectory: z_0, z_1, ..., z_T of the inversion, each (1, C, h, w).
         task: handles, targets and mask on the grid.
+        source: the unedited latent's passes from an earlier drag that started from the same z_T.
 
     Returns:
         The edited z_0 (1, C, h, w), and the final handles (l, 2), (y, x) on the grid.
@@ -213,28 +205,28 @@ def drag_latent(
     schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
     if len(trajectory) != config.T + 1:
         raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {config.T + 1}")
-    device = trajectory[-1].device
-    task = replace(task, p_0=task.p_0.to(device), q=task.q.to(device), frozen=task.frozen.to(trajectory[-1]))
-    run = _Drag(model, trajectory[-1], task, config, schedule, callback)
+    z_T = trajectory[-1]
+    if source is None:
+        source = SourcePath(model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
+    task = replace(task, p_0=task.p_0.to(z_T.device), q=task.q.to(z_T.device), frozen=task.frozen.to(z_T))
+    run = _Drag(model, z_T, task, config, schedule, callback)
 
-    source = trajectory[-1]
     for n in config.schedule:
-        ref = reference_step(model, schedule, source, run.t, config.feature_block)
+        ref = source.reference(run.t)
         if config.reference == "inverted":
             ref = replace(ref, z_prev=trajectory[run.t - 1])
-        run.operations(n, ref)
-        run.denoise(None)  # without MasaCtrl, as between drags: it starts one step later (released)
-        source = ref.z_prev
-        run.observe("denoise", source=source)
+        with phase("drag"):
+            alone(run.operations(n, ref), model, schedule.timestep(run.t), config.feature_block)
+        with phase("denoise"):  # without MasaCtrl, as between drags: it starts one step later (released)
+            run.denoise(run.predicted())
+        run.observe("denoise", source=ref.z_prev)
         if run.stopped:
             break
 
-    sharing = config.masactrl and run.t > 0
-    with mutual_self_attention(model.unet, config.masactrl_start) if sharing else nullcontext():
-        while run.t > 0:
-            if sharing:
-                source = run.denoise(source)
-            else:
-                run.denoise(None)
-            run.observe("denoise", source=source if sharing else None)
+    while run.t > 0:
+        states = source.shared(run.t) if config.masactrl else None
+        sharing = borrowed_attention(model.unet, states, config.masactrl_start) if states else nullcontext()
+        with phase("denoise"), sharing:
+            run.denoise(run.predicted())
+        run.observe("denoise", source=source.latents[run.t] if config.masactrl else None)
     return run.z, run.p

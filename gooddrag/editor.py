@@ -20,9 +20,11 @@ from gooddrag.images import load_image
 from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.lora_files import load_lora
 from gooddrag.model import DiffusionModel
+from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
+from gooddrag.source import SourcePath
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -65,12 +67,14 @@ class DragEditor:
         """
         image = load_image(image)
         frame = Frame.fit(image.size, self.model.vae_scale, self.model.native_size)
-        z_0 = self.model.encode(frame.to_tensor(image))
+        with phase("encode"):
+            z_0 = self.model.encode(frame.to_tensor(image))
         lora = self._lora_source
         if isinstance(lora, LoraConfig):
             lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
         self._trajectories: dict[tuple, list[Tensor]] = {}
+        self._sources: dict[tuple, SourcePath] = {}
         return self
 
     def invert(self, config: DragConfig | None = None) -> list[Tensor]:
@@ -80,7 +84,7 @@ class DragEditor:
         key = (config.num_steps, config.T, config.inversion)
         if key not in self._trajectories:
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
-            with torch.no_grad(), applied(self.model.unet, self.lora):
+            with phase("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
                 steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
                 self._trajectories[key] = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
         return self._trajectories[key]
@@ -143,8 +147,9 @@ class DragEditor:
             return bool(callback and callback(state))
 
         with bar, applied(self.model.unet, self.lora):
-            latent, handles = drag_latent(self.model, trajectory, task, config, observe)
-        tensor = (self.model.decode(latent) / 2 + 0.5).clamp(0, 1)
+            latent, handles = drag_latent(self.model, trajectory, task, config, observe, self._source(config))
+        with phase("decode"):
+            tensor = (self.model.decode(latent) / 2 + 0.5).clamp(0, 1)
         if not torch.isfinite(tensor).all():
             raise FloatingPointError(f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too "
                                      "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
@@ -159,6 +164,15 @@ class DragEditor:
             model=self.model,
             frame=frame,
         )
+
+    def _source(self, config: DragConfig) -> SourcePath:
+        """The unedited latent's passes, shared by all drags of the image that start from the same z_T."""
+        key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
+        if key not in self._sources:
+            schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
+            z_T = self.invert(config)[-1]
+            self._sources[key] = SourcePath(self.model, schedule, z_T, config.T, *key[-2:])
+        return self._sources[key]
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:
         if not isinstance(points, Sample):

@@ -7,7 +7,7 @@ take keys and values from the source for both rows, so the source is unchanged a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from diffusers import UNet2DConditionModel
@@ -45,15 +45,63 @@ def late_blocks(unet: UNet2DConditionModel, start: int = 10) -> list[BasicTransf
     return blocks[math.ceil(start * len(blocks) / SD_BLOCKS) :]
 
 
+class RecordedSelfAttention(AttnProcessor2_0):
+    """Plain self-attention that keeps what it sees: of the source latent, in a pass of its own."""
+
+    def __init__(self, states: list[Tensor]):
+        super().__init__()
+        self.states = states
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **kwargs):
+        self.states.append(hidden_states.detach())
+        return super().__call__(attn, hidden_states, encoder_hidden_states, **kwargs)
+
+
+class BorrowedSelfAttention(AttnProcessor2_0):
+    """Self-attention whose keys and values come from a source's recorded state, (1 or B, N, C)."""
+
+    def __init__(self, state: Tensor):
+        super().__init__()
+        self.state = state
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **kwargs):
+        source = self.state.to(hidden_states.dtype).expand(len(hidden_states), -1, -1)
+        return super().__call__(attn, hidden_states, source, **kwargs)
+
+
 @contextmanager
-def mutual_self_attention(unet: UNet2DConditionModel, start: int = 10) -> Iterator[None]:
-    """Inside this context a batch of [source, edit] shares the source's keys and values from the start-th layer on."""
+def _processors(unet: UNet2DConditionModel, start: int, made: Callable[[int], AttnProcessor2_0]) -> Iterator[None]:
+    """Other processors for the late self-attentions, the i-th from `made(i)`; afterwards the former ones."""
     layers = [block.attn1 for block in late_blocks(unet, start)]
     before = [layer.processor for layer in layers]
-    for layer in layers:
-        layer.set_processor(MutualSelfAttention())
     try:
+        for i, layer in enumerate(layers):
+            layer.set_processor(made(i))
         yield
     finally:
         for layer, processor in zip(layers, before, strict=True):
             layer.set_processor(processor)
+
+
+@contextmanager
+def recorded_states(unet: UNet2DConditionModel, start: int = 10) -> Iterator[list[Tensor]]:
+    """Inside this context every pass appends what the late self-attentions see, in order of execution."""
+    states: list[Tensor] = []
+    with _processors(unet, start, lambda i: RecordedSelfAttention(states)):
+        yield states
+
+
+@contextmanager
+def borrowed_attention(unet: UNet2DConditionModel, states: list[Tensor], start: int = 10) -> Iterator[None]:
+    """Inside this context the late self-attentions read keys and values from recorded states: Latent-MasaCtrl's edited
+    branch alone, the same as its row of `mutual_self_attention`.
+    """
+    with _processors(unet, start, lambda i: BorrowedSelfAttention(states[i])):
+        yield
+
+
+@contextmanager
+def mutual_self_attention(unet: UNet2DConditionModel, start: int = 10) -> Iterator[None]:
+    """Inside this context a batch of [source, edit] shares the source's keys and values from the start-th layer on."""
+    with _processors(unet, start, lambda i: MutualSelfAttention()):
+        yield

@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import picture
 
-from gooddrag.algorithm import Task, drag_latent, reference_step
+from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, denoise, invert, step
 from gooddrag.frame import Frame
-from gooddrag.masactrl import MutualSelfAttention
+from gooddrag.masactrl import BorrowedSelfAttention
+from gooddrag.source import reference_step
 
 SIZE = (64, 64)
 QUICK = dict(num_steps=6, strength=0.75, K=4, B=2, J=2, r2=3, stop_unmoved=None)  # T = 4: two dragged time steps
@@ -52,7 +53,7 @@ class Watch:
 
 
 class Calls:
-    """Counts what goes through the U-Net: forward passes, and latents in them (a pass of [source, edit] has two)."""
+    """Counts what goes through the U-Net: forward passes, latents in them, and whether they borrow from the source."""
 
     def __init__(self, unet):
         self.unet, self.forwards, self.latents, self.sharing = unet, 0, 0, []
@@ -64,7 +65,7 @@ class Calls:
     def seen(self, unet, args):
         self.forwards += 1
         self.latents += len(args[0])
-        self.sharing.append(any(isinstance(p, MutualSelfAttention) for p in unet.attn_processors.values()))
+        self.sharing.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
 
     def __exit__(self, *_):
         self.hook.remove()
@@ -185,26 +186,25 @@ def test_alternating_costs_no_more(tiny, masactrl, tracking):
     """Same K and J: as many latents go through the U-Net whether dragging alternates with denoising or not.
 
     A drag operation is J passes with gradient either way. Alternating asks for the unedited latent's features at each
-    of S = 2 dragged time steps instead of one; with MasaCtrl those are passes that denoising would have made for the
-    source row anyway, so that the sum is the very same. Algorithm 1's tracking on the updated latent needs one extra
-    pass per dragged time step.
+    of S = 2 dragged time steps instead of one; with MasaCtrl those are passes that denoising needs of the source
+    anyway, so that the sum is the very same. Algorithm 1's tracking on the updated latent shares its pass with the
+    denoising step that follows.
     """
     ways = {aldd: run(tiny, quick(aldd=aldd, masactrl=masactrl, tracking=tracking)).calls for aldd in (True, False)}
     K, J, T = 4, 2, 4
     for aldd, calls in ways.items():
         S = 2 if aldd else 1
-        extra = S if tracking == "updated" else 0
-        assert calls.forwards == K * J + extra + S + T
-        assert calls.latents == K * J + extra + (2 * T if masactrl else S + T)
-    if masactrl and tracking == "stale":
+        assert calls.forwards == calls.latents == K * J + (2 * T if masactrl else S + T)
+    if masactrl:
         assert ways[True].latents == ways[False].latents
 
 
 def test_masactrl_starts_once_dragging_has_ended(tiny):
     sharing = run(tiny, quick()).calls.sharing
-    assert sharing == [False] * 12 + [True, True]  # 2 x (reference, 4 updates, denoising), then the remaining 2 levels
+    # 2 x (reference, 4 updates, denoising), then the remaining 2 levels: the source, the edit that borrows from it
+    assert sharing == [False] * 12 + [False, True] * 2
     assert not any(run(tiny, quick(masactrl=False)).calls.sharing)
-    assert run(tiny, quick(stop_distance=1e4)).calls.sharing == [False] * 3 + [True] * 3
+    assert run(tiny, quick(stop_distance=1e4)).calls.sharing == [False] * 2 + [False, True] * 3
 
 
 # early stops
@@ -214,7 +214,8 @@ def test_stop_near_the_targets(tiny):
     """One forward pass more than updates: the one that found the handles where they should be."""
     near = run(tiny, quick(stop_distance=1e4))
     assert events(near) == "sdddd" and near.states[-1].updates == 0
-    assert near.calls.forwards == 1 + 1 + 1 + 3  # reference, one of no update, denoising alone, then with the source
+    # reference, one of no update, which serves the first denoising, then the source and the edit at three levels
+    assert near.calls.forwards == 1 + 1 + 2 * 3
     never = run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21)))
     assert never.states[-1].k == 4
 
@@ -225,7 +226,8 @@ def test_stop_when_nothing_moves(tiny):
     watch = run(tiny, still)
     assert [s.k for s in watch.of("track") if s.counted] == [1, 2, 3, 4, 5]
     assert watch.states[-1].updates == 10 and watch.states[-1].t == 0
-    assert watch.calls.forwards == 2 + (10 + 1) + 4  # 2 references, 10 updates and 1 more, 4 denoisings
+    # 2 references, 10 updates and 1 more, which serves the denoising that follows, 1 + 2 of the edit, 2 of the source
+    assert watch.calls.forwards == 2 + (10 + 1) + 3 + 2
     assert torch.equal(watch.p, FAR.p_0)
     assert run(tiny, replace(still, J=1, stop_unmoved=None)).states[-1].k == 8
 

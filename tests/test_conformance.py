@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gooddrag.algorithm import Task, drag_latent, reference_step
+from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, step
 from gooddrag.editor import DragEditor
@@ -16,6 +16,7 @@ from gooddrag.lora_files import load_lora, save_lora
 from gooddrag.model import load_model
 from gooddrag.motion import drag_loss, features_at, mask_loss, resized
 from gooddrag.sample import Sample
+from gooddrag.source import reference_step
 
 DATA = Path(__file__).parent / "data" / "conformance"
 TOLERANCE = 1e-8  # what agreement means in float64; today's agreement is 1e-12

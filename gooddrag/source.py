@@ -1,0 +1,88 @@
+"""The unedited latent's own way down, z_T^0 to z_0^0: what an edit compares itself with and borrows from.
+
+It depends on the image and not on the points, so every pass is made once and kept: for the next drag of the same image,
+or for another method on it.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gooddrag.ddim import Schedule, step
+from gooddrag.masactrl import recorded_states
+from gooddrag.model import DiffusionModel
+from gooddrag.phases import phase
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it."""
+
+    z: Tensor
+    F: Tensor
+    z_prev: Tensor
+
+
+def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
+    """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
+
+    Runs the same forward pass as an update does, gradient included: in `drag` the two must differ by exactly nothing
+    while nothing has been dragged, since the mask term's gradient is the sign of their difference.
+    """
+    with torch.enable_grad():
+        eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)
+    eps, F = eps.detach(), F.detach()
+    return Reference(z_0t, F, step(z_0t, eps, schedule.alpha(t), schedule.alpha(t - 1)))
+
+
+class SourcePath:
+    """The passes of the unedited latent, each made when it is first asked for.
+
+    Args:
+        z_T: (1, C, h, w), where the inversion ended.
+        T: its level.
+        block: up block that gives the features.
+        start: transformer block from which Latent-MasaCtrl shares (see `masactrl.late_blocks`).
+        store: device on which features and attention states are kept between drags; None: where they are made.
+    """
+
+    def __init__(self, model: DiffusionModel, schedule: Schedule, z_T: Tensor, T: int, block: int = -2,
+                 start: int = 10, store: torch.device | str | None = None):  # fmt: skip
+        self.model, self.schedule, self.block, self.start, self.store = model, schedule, block, start, store
+        self.latents = {T: z_T}
+        self._features: dict[int, Tensor] = {}
+        self._states: dict[int, list[Tensor]] = {}
+
+    def reference(self, t: int) -> Reference:
+        """z_t^0, its features and z_{t-1}^0."""
+        if t not in self._features:
+            self._pass(t, sharing=False)
+        z = self.latents[t]
+        return Reference(z, self._features[t].to(z.device), self.latents[t - 1])
+
+    def shared(self, t: int) -> list[Tensor]:
+        """What the late self-attentions see of z_t^0, (1, N, C) each, in order of execution."""
+        if t not in self._states:
+            self._pass(t, sharing=True)
+        return [state.to(self.latents[t].device) for state in self._states[t]]
+
+    def _pass(self, t: int, sharing: bool) -> None:
+        """One forward pass at level t, and before it those above that nobody has asked for yet."""
+        if t not in self.latents:
+            self._pass(t + 1, sharing)
+        recorder = recorded_states(self.model.unet, self.start) if sharing else nullcontext()
+        with phase("reference"), recorder as states:
+            ref = reference_step(self.model, self.schedule, self.latents[t], t, self.block)
+        # A level that is passed again, for the other half of what it knows, must not move the path.
+        self.latents.setdefault(t - 1, ref.z_prev)
+        if sharing:
+            self._states[t] = [self._put(s) for s in states]
+        else:
+            self._features[t] = self._put(ref.F)
+
+    def _put(self, x: Tensor) -> Tensor:
+        return x if self.store is None else x.to(self.store)

@@ -1,0 +1,101 @@
+"""The unedited latent's passes: made once per image, shared by its drags, and the same however they are asked for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import picture
+
+from gooddrag.config import DragConfig
+from gooddrag.ddim import Schedule
+from gooddrag.editor import DragEditor
+from gooddrag.masactrl import borrowed_attention, mutual_self_attention
+from gooddrag.phases import watched
+from gooddrag.source import SourcePath
+
+QUICK = DragConfig(num_steps=6, K=4, B=2, J=1, stop_unmoved=None)  # T = 4, two of them dragged
+POINTS = [[[20, 20], [40, 35]]]
+
+
+class Forwards:
+    """Counts the U-Net's forward passes."""
+
+    def __init__(self, unet):
+        self.unet, self.n = unet, 0
+
+    def __enter__(self):
+        self.hook = self.unet.register_forward_hook(lambda *_: setattr(self, "n", self.n + 1))
+        return self
+
+    def __exit__(self, *_):
+        self.hook.remove()
+
+
+def test_a_second_drag_asks_nothing_of_the_source_again(tiny):
+    editor = DragEditor(tiny).set_image(picture())
+    editor.invert(QUICK)
+    with Forwards(tiny.unet) as first:
+        one = editor.drag(POINTS, None, QUICK)
+    with Forwards(tiny.unet) as second:
+        two = editor.drag(POINTS, None, QUICK)
+    assert first.n - second.n == QUICK.T  # a pass of the source at every level
+    assert torch.equal(one.latent, two.latent)
+    with Forwards(tiny.unet) as another:  # other points, other settings, the same z_T
+        editor.drag([[[30, 30], [10, 12]]], None, replace(QUICK, lam=1.0, ip=False))
+    assert another.n == second.n
+    editor.set_image(picture(seed=1))
+    with Forwards(tiny.unet) as fresh:
+        editor.drag(POINTS, None, QUICK)
+    assert fresh.n == first.n + QUICK.T  # and the inversion
+
+
+def test_the_path_does_not_depend_on_who_asked_first(tiny):
+    editor = DragEditor(tiny).set_image(picture())
+    schedule = Schedule(tiny.alphas_cumprod, QUICK.num_steps)
+    z_T = editor.invert(QUICK)[-1]
+
+    def path(*calls):
+        source = SourcePath(tiny, schedule, z_T, QUICK.T)
+        for name, t in calls:
+            getattr(source, name)(t)
+        return source
+
+    a = path(("reference", 4), ("reference", 3), ("shared", 2), ("shared", 1))
+    b = path(("shared", 4), ("shared", 3), ("reference", 3), ("shared", 2), ("reference", 4), ("shared", 1))
+    c = path(("shared", 1))
+    assert sorted(a.latents) == [0, 1, 2, 3, 4]
+    for t in range(5):
+        assert torch.equal(a.latents[t], b.latents[t]) and torch.equal(a.latents[t], c.latents[t])
+    assert torch.equal(a.reference(3).F, b.reference(3).F)
+    assert all(torch.equal(x, y) for x, y in zip(a.shared(1), c.shared(1), strict=True))
+
+
+@pytest.mark.parametrize("start", [0, 10, 16])
+def test_borrowing_is_the_edits_row_of_mutual_self_attention(tiny64, start):
+    schedule = Schedule(tiny64.alphas_cumprod, 6)
+    source, edit = (torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(s)).double() for s in (0, 1))
+    path = SourcePath(tiny64, schedule, source, 4, start=start)
+    with torch.no_grad():
+        with mutual_self_attention(tiny64.unet, start):
+            want = tiny64.eps(torch.cat([source, edit]), schedule.timestep(4))[1:]
+        with borrowed_attention(tiny64.unet, path.shared(4), start):
+            got = tiny64.eps(edit, schedule.timestep(4))
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+    assert not torch.equal(tiny64.eps(edit, schedule.timestep(4)), got) or start == 16
+
+
+def test_phases_are_told_in_order_and_closed(tiny):
+    told = []
+
+    class Watcher:
+        def enter(self, name):
+            told.append(name)
+
+        def leave(self, name):
+            told.append(f"/{name}")
+
+    with watched(Watcher()):
+        DragEditor(tiny).set_image(picture()).drag(POINTS, None, replace(QUICK, K=2))
+    assert told[:4] == ["encode", "/encode", "inversion", "/inversion"]
+    assert told[4:10] == ["reference", "/reference", "drag", "/drag", "denoise", "/denoise"] and told[-1] == "/decode"
+    assert [t for t in told if not t.startswith("/")] == [t[1:] for t in told if t.startswith("/")]
