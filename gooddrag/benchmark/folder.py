@@ -191,6 +191,11 @@ class Folder:
             (temporary / "metrics.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return record
 
+    def rewrite(self, sample: str, seed: int, method: str, record: dict[str, Any]) -> None:
+        """Another record for the image that is there; with the lock held."""
+        with atomic_file(self.place(sample, seed, method) / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
 
 def read_json(file: Path) -> dict | None:
     """A file's content; None if there is none, or nothing that this package writes."""

@@ -64,22 +64,23 @@ def run_job(folder: Folder, job: Job, methods: Mapping[str, Method], model: Diff
         with lock:
             folder.clean(job.sample, job.seed)
             todo = unfinished(folder, job, retry_failed)  # again: another process may just have finished
-            sample = folder.sample(job.sample) if todo else None
+            sample, known = folder.sample(job.sample) if todo else None, {}
             for method in job.methods:
                 start = time.perf_counter()
                 if method in todo:
-                    _task(folder, job, method, methods[method], sample, model)
+                    _task(folder, job, method, methods[method], sample, model, known)
                 tell(method, time.perf_counter() - start if method in todo else None)
     return True
 
 
-def _task(folder: Folder, job: Job, name: str, method: Method, sample: Sample, model: DiffusionModel) -> dict:
+def _task(folder: Folder, job: Job, name: str, method: Method, sample: Sample, model: DiffusionModel,
+          known: dict) -> dict:  # fmt: skip
     """One edit, its scores and its record; an error of the method is a result too."""
     record, image = _blank(folder, job, name, method, sample) | {"machine": machine(model)}, None
     try:
         image, record["cost"], record["tracked"] = measured(model, method, sample, job.seed)
         start = time.perf_counter()
-        record["scores"] = scores(model, sample, image, round_trip(folder, job.sample, sample, model))
+        record["scores"] = scores(model, sample, image, round_trip(folder, job.sample, sample, model), known)
         record["cost"]["score_seconds"] = round(time.perf_counter() - start, 3)
         record["state"] = "done"
     except Exception as error:  # whatever a method does wrong belongs in the table, and the next one shall run

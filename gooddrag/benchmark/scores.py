@@ -11,29 +11,30 @@ from gooddrag import metrics
 from gooddrag.benchmark.folder import Folder, model_identity
 from gooddrag.files import atomic_file
 from gooddrag.images import load_image
-from gooddrag.metrics.matching import mean_distance
 from gooddrag.model import DiffusionModel, load_model
 from gooddrag.sample import Sample
 
 
-def scores(model: DiffusionModel, sample: Sample, image: Image.Image, round_trip: Image.Image) -> dict[str, float]:
+def scores(model: DiffusionModel, sample: Sample, image: Image.Image, round_trip: Image.Image,
+           known: dict | None = None) -> dict[str, float]:  # fmt: skip
     """The metrics of an edited image; what needs a truth is there for samples that have one.
 
     Args:
         round_trip: `vae_round_trip(model, sample.image)`, Eq. 10's phi(z_0), the same for every method.
+        known: features of images, shared by calls on one sample (see `metrics.mean_distance`).
 
     Returns:
         dai_1, dai_5, ...: Eq. 10 at Table 1's radii, as printed; dai_released_1, ...: as the released code has it.
         md, md_truth: px; where the model's features find the handle of the original, and the target of the truth.
         ssim_truth, psnr_truth, and what `metrics.edit_metrics` gives.
     """
-    found = {}
+    found, known = {}, {} if known is None else known
     for gamma in metrics.GAMMAS:
         found[f"dai_{gamma}"] = metrics.dai(round_trip, image, sample.points, gamma)
         found[f"dai_released_{gamma}"] = metrics.dai(sample.image, image, sample.points, gamma, "released")
-    found["md"] = mean_distance(model, sample, image)
+    found["md"] = metrics.mean_distance(model, sample, image, known=known)
     if sample.truth is not None:
-        found["md_truth"] = mean_distance(model, sample, image, "truth")
+        found["md_truth"] = metrics.mean_distance(model, sample, image, "truth", known=known)
         found["ssim_truth"] = metrics.ssim(sample.truth, image)
         psnr = metrics.psnr(sample.truth, image)
         found["psnr_truth"] = min(psnr, 100.0)  # JSON has no infinity; 8 bits cannot tell more than 48 dB a pixel apart
@@ -70,15 +71,16 @@ def score(path: str | Path, model: str | DiffusionModel | None = None, vae: str 
     if model_identity(model) != identity:
         raise ValueError(f"model: {model.label} with weights {model.fingerprint}; expected this folder's "
                          f"{identity['model']} with weights {identity['weights']} and its VAE and dtype")  # fmt: skip
-    count, last = 0, (None, None, None)
+    count, last = 0, None
     for name, seed, method in tqdm(folder.planned(), desc="score", unit="result", disable=not progress, leave=False):
-        if name != last[0]:
-            sample = folder.sample(name)
-            last = name, sample, round_trip(folder, name, sample, model)
+        if name != last:
+            sample, known, last = folder.sample(name), {}, name
+            phi = round_trip(folder, name, sample, model)
         with folder.lock(name, seed):
             record = folder.result(name, seed, method)
             if record is not None and record["state"] == "done":
                 image = load_image(folder.place(name, seed, method) / "image.png")
-                folder.store(name, seed, method, record | {"scores": scores(model, last[1], image, last[2])}, image)
+                record["scores"] = scores(model, sample, image, phi, known)
+                folder.rewrite(name, seed, method, record)
                 count += 1
     return count

@@ -19,7 +19,8 @@ ROWS = 32  # of the image compared at a time: Stable Diffusion's features at 512
 
 
 def mean_distance(model: DiffusionModel, sample: Sample, image: Image.Image, reference: str = "original",
-                  timestep: int = 261, block: int = -3, noises: int = 8, seed: int = 0) -> float:  # fmt: skip
+                  timestep: int = 261, block: int = -3, noises: int = 8, seed: int = 0,
+                  known: dict[bytes, Tensor] | None = None) -> float:  # fmt: skip
     """MD: mean distance between the targets and where the edited image matches the handles best. Lower is better.
 
     DragDiffusion's protocol (t = 261, up block 1 of 4, 8 noise samples, best match over the whole image) on whatever
@@ -31,6 +32,8 @@ def mean_distance(model: DiffusionModel, sample: Sample, image: Image.Image, ref
         reference: what is looked for: the handle in the "original" image, or the target in the "truth", which has the
             same content turned, scaled or shaded as it should be.
         timestep, block, noises, seed: see `features`.
+        known: features by image bytes, filled and read here: give the same dict to calls that share images, one model
+            and equal settings.
 
     Returns:
         Pixels of the image as given.
@@ -43,12 +46,13 @@ def mean_distance(model: DiffusionModel, sample: Sample, image: Image.Image, ref
     shown, at = (sample.image, sample.handles) if reference == "original" else (sample.truth, sample.targets)
     if shown is None:
         raise ValueError(f"reference: 'truth', but {sample!r} has none; expected 'original'")
-    found = match(model, shown, at, image, timestep, block, noises, seed)
+    found = match(model, shown, at, image, timestep, block, noises, seed, known)
     return float(np.linalg.norm(found - sample.targets, axis=1).mean())
 
 
 def match(model: DiffusionModel, source: Image.Image, points: np.ndarray, image: Image.Image, timestep: int = 261,
-          block: int = -3, noises: int = 8, seed: int = 0) -> np.ndarray:  # fmt: skip
+          block: int = -3, noises: int = 8, seed: int = 0,
+          known: dict[bytes, Tensor] | None = None) -> np.ndarray:  # fmt: skip
     """Where in `image` the features are most like (cosine) those of `source` at the points.
 
     Args:
@@ -63,7 +67,11 @@ def match(model: DiffusionModel, source: Image.Image, points: np.ndarray, image:
         )
     frame = Frame.fit(source.size, model.vae_scale, model.native_size)
     size = frame.padded[1], frame.padded[0]
-    A, B = (features(model, frame.to_tensor(x), timestep, block, noises, seed) for x in (source, image))
+    known = {} if known is None else known
+    for x in (source, image):
+        if x.tobytes() not in known:
+            known[x.tobytes()] = features(model, frame.to_tensor(x), timestep, block, noises, seed)
+    A, B = known[source.tobytes()], known[image.tobytes()]
     # on the grid of pixels one cell is one pixel, and padding has no matches
     rows, cols = (torch.arange(n, device=B.device) for n in frame.scaled[::-1])
     wanted = F.normalize(features_at(A, size, frame.to_grid(points, size).to(A.device)), dim=1)  # (l, C)
