@@ -12,7 +12,7 @@ from gooddrag.plots.base import HANDLE, draw_image, figure
 from gooddrag.plots.features import draw_heat
 
 
-def knob(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "", log: bool = True) -> Figure:
+def knob(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "") -> Figure:
     """Numbers over the settings of one knob: a thin line per edit, the median as a thick one.
 
     Args:
@@ -24,21 +24,23 @@ def knob(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "", 
         x = np.arange(len(values))
         ax.plot(x, values, color="#b9c6da", lw=0.8)
         ax.plot(x, np.median(values, axis=1), "o-", color="#1f5fbf", lw=2, ms=5)
-        ax.set(title=title, xticks=x, xlabel=xlabel, yscale="log" if log and values.min() > 0 else "linear")
+        wide = values.min() > 0 and values.max() > 4 * values.min()
+        ax.set(title=title, xticks=x, xlabel=xlabel, yscale="log" if wide else "linear")
         ax.set_xticklabels(list(settings), rotation=30, ha="right")
     return fig
 
 
-def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: float = 0.3) -> Figure:
+def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: float = 0.1) -> Figure:
     """Pictures, and below each how far it is from the original (mean over the colours, images in [0, 1])."""
     fig, axes = figure(len(images), 2, 2.2)
+    fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
     before = np.asarray(original, float) / 255
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         draw_image(column[0], image, title)
         shown = column[1].imshow(np.abs(np.asarray(image, float) / 255 - before).mean(axis=2), cmap="magma",
                                  vmin=0, vmax=limit)  # fmt: skip
         column[1].set_axis_off()
-    fig.colorbar(shown, ax=axes[1, :].tolist(), label="difference", shrink=0.85)
+    fig.colorbar(shown, ax=axes.ravel().tolist(), label="difference", shrink=0.5, anchor=(0, 0))
     return fig
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from gooddrag.plots.base import HANDLE, TARGET, draw_image, draw_points, draw_user_edit, figure
@@ -64,6 +65,7 @@ def change_maps(sample: Sample, images: Mapping[str, Image.Image], limit: float 
     The outline is the mask: what lies outside it was not to change.
     """
     fig, axes = figure(len(images), 2, 2.2)
+    fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
     before = np.asarray(sample.image, float) / 255
     for column, (title, image) in zip(axes.T, images.items(), strict=True):
         draw_image(column[0], image, title)
@@ -73,7 +75,7 @@ def change_maps(sample: Sample, images: Mapping[str, Image.Image], limit: float 
         if sample.mask is not None:
             column[1].contour(sample.mask, [0.5], colors="white", linewidths=0.9)
     draw_points(axes[0, 0], sample.points)
-    fig.colorbar(shown, ax=axes[1, :].tolist(), label="change", shrink=0.85)
+    fig.colorbar(shown, ax=axes.ravel().tolist(), label="change", shrink=0.5, anchor=(0, 0))
     return fig
 
 
@@ -130,8 +132,13 @@ def _dots(ax: Axes, first: np.ndarray, second: np.ndarray, log: bool) -> None:
         ax.plot([a, b], [row, row], "-", lw=1.6, color="#3a9b4b" if good else "#c9c9c9", zorder=1)
     ax.plot(second[order], rows, "o", color=ONCE, ms=5)
     ax.plot(first[order], rows, "o", color=ALTERNATE, ms=5)
-    ax.set(yticks=[], xscale="log" if log else "linear")
+    ax.set(yticks=[])
     ax.grid(axis="y", visible=False)
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def duel(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], first: str, second: str,
@@ -144,7 +151,8 @@ def duel(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], first: s
     fig, axes = figure(len(panels), 1, size=3.1, aspect=0.85)
     for ax, (title, (a, b)) in zip(axes[0], panels.items(), strict=True):
         a, b = np.asarray(a, float), np.asarray(b, float)
-        _dots(ax, a, b, log and min(a.min(), b.min()) > 0)
+        low, high = min(a.min(), b.min()), max(a.max(), b.max())
+        _dots(ax, a, b, log and 0 < 3 * low < high)
         ax.set(title=title)
     axes[0, 0].set_ylabel("edits")
     axes[0, 0].plot([], [], "o", color=ALTERNATE, label=first)

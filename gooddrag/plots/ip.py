@@ -42,6 +42,7 @@ def heatmaps(maps: Mapping[str, Sequence[Tensor]], operations: Sequence[int], si
     All maps share one scale. Dark is near to the original feature; the cross is the minimum, the handle's next place.
     """
     fig, axes = figure(len(operations), len(maps), size)
+    fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
     values = [m for row in maps.values() for m in row]
     low, high = min(float(m.min()) for m in values), max(float(m.max()) for m in values)
     for line, (name, row) in zip(axes, maps.items(), strict=True):
@@ -57,6 +58,7 @@ def heatmaps(maps: Mapping[str, Sequence[Tensor]], operations: Sequence[int], si
 
 
 def drift_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "feature distance",
+                 title: str = "this edit", xlabel: str = "drag operation k",
                  many: Mapping[str, Sequence[Sequence[float]]] | None = None) -> Figure:  # fmt: skip
     """Fig. 14b: a number of each way over drag operations, on one edit and, if given, the median over many.
 
@@ -67,12 +69,12 @@ def drift_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "feature d
     fig, axes = figure(2 if many else 1, 1, size=3.7 if many else 4.6, aspect=0.66)
     for colour, (name, curve) in zip((WITHOUT, WITH), curves.items(), strict=True):
         axes[0, 0].plot(range(1, len(curve) + 1), curve, color=colour, lw=1.8, label=name)
-    axes[0, 0].set(title="this edit", xlabel="drag operation k", ylabel=ylabel, ylim=(0, None))
+    axes[0, 0].set(title=title, xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     axes[0, 0].legend()
     for colour, (_, edits) in zip((WITHOUT, WITH), (many or {}).items(), strict=False):
         low, middle, high = np.percentile(np.asarray(edits, float), [25, 50, 75], axis=0)
         k = np.arange(1, len(middle) + 1)
         axes[0, 1].fill_between(k, low, high, color=colour, alpha=0.18, lw=0)
         axes[0, 1].plot(k, middle, color=colour, lw=1.8)
-        axes[0, 1].set(title=f"{len(edits)} edits: median, quartiles", xlabel="drag operation k", ylim=(0, None))
+        axes[0, 1].set(title=f"{len(edits)} edits: median, quartiles", xlabel=xlabel, ylim=(0, None))
     return fig
