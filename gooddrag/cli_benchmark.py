@@ -33,6 +33,9 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             ),
         ],
         output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
+        source: Annotated[
+            Path | None, typer.Option(metavar="PATH", help="Folder or zip of a published set.", show_default=False)
+        ] = None,
         methods: Annotated[
             str | None, typer.Option(help='"GoodDrag,SDE-Drag"; default: all of the tables.', show_default=False)
         ] = None,
@@ -59,7 +62,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             picked = numbers(only, "only") if only else None
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
                              retry_failed=retry_failed)  # fmt: skip
-            chosen, samples = find_methods(methods), find_samples(data, picked)
+            chosen, samples = find_methods(methods), find_samples(data, source, picked)
             try:
                 results = run(output, samples, chosen, **arguments)
             except KeyboardInterrupt:
@@ -120,20 +123,26 @@ def find_methods(names: str | None) -> dict:
     return {known[name]: METHODS[known[name]] for name in asked}
 
 
-def find_samples(data: str, places: list[int] | None = None) -> list:
+def find_samples(data: str, source: Path | None = None, places: list[int] | None = None) -> list:
     """The samples of a data set by its name or folder, or those at some places of it."""
     import gooddrag as gd
+    from gooddrag import datasets
 
+    published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
     if data == "storybook100":
         samples = gd.storybook100()
+    elif data in published:
+        if source is None and data != "drag100":  # which alone can be downloaded
+            raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
+        samples = published[data](source)
+    elif Path(data).exists():
+        samples = datasets.folder(data)
     else:
-        folder = Path(data)
-        found = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-        if not found:
-            raise ValueError(f"data: {data!r} is neither 'storybook100' nor a folder of samples")
-        samples = [gd.Sample.open(p) for p in found]
+        raise ValueError(
+            f"data: {data!r}; expected storybook100, {', '.join(published)}, or a folder or zip of samples"
+        )
     if places is None:
-        return samples
+        return list(samples)
     if max(places) >= len(samples):
         raise ValueError(f"only: {max(places)}; expected places from 0 to {len(samples) - 1}")
     return [samples[i] for i in places]
