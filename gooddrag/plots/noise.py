@@ -37,6 +37,7 @@ def draw_gain(ax: Axes, gains: Mapping[float, np.ndarray]) -> None:
         ax.text(sigma, top * 1.08, f"{(values > 0).mean():.0%}", ha="center", fontsize=8)
     ax.set(xscale="log", xlabel=r"$\sigma$ of each sample", ylabel="gain by spreading, dB")
     ax.set_ylim(top=top * 1.2)
+    ax.set_xlim(x[0] / 1.3, x[-1] * 1.3)
     ax.set_xticks(x, [f"{sigma:g}" for sigma in x])
     ax.minorticks_off()
 
@@ -49,6 +50,7 @@ def draw_reach(ax: Axes, psnr: Mapping[int, np.ndarray], clean: float) -> None:
     ax.plot(x, middle, "o-", ms=4, color="C1")
     ax.axhline(clean, color="0.4", lw=1, ls="--")
     ax.text(x[0], clean, "no noise", color="0.4", va="bottom", fontsize=8)
+    ax.margins(y=0.12)
     ax.set(xscale="log", xlabel="time steps that share the noise", ylabel="PSNR in dB")
     ax.set_xticks(x, [str(n) for n in x])
     ax.minorticks_off()
