@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"some of {', '.join(STUDIES)}; default: all")
     parser.add_argument("--claims", action="store_true", help="compute nothing")
-    parser.add_argument("--edits", type=int, help="how many edits; default: each study's own number")
+    parser.add_argument("--edits", type=int, help="a trial on so many edits, without the ledger")
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     options = parser.parse_args()
@@ -40,6 +40,8 @@ def main() -> None:
         for name in options.studies or STUDIES:
             record = STUDIES[name].results(model, options.out, recompute=True, n=options.edits, progress=True)
             print(f"{name}: {record['seconds']:.0f} s")
+        if options.edits or options.model != "storybook":
+            return  # a trial: the ledger stays as it is
     for line in ledger.fill(ROOT / "notebooks" / "claims.json", options.out):
         print(line)
 
