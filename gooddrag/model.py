@@ -81,8 +81,9 @@ class DiffusionModel:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the architecture and of a sample of every weight: part of a cached LoRA's name."""
-        digest = hashlib.sha256(json.dumps(dict(self.unet.config), sort_keys=True, default=str).encode())
+        """A hash of the architecture and of a sample of every weight; the same wherever the files are kept."""
+        config = {k: v for k, v in self.unet.config.items() if k[0] != "_"}  # _name_or_path, _diffusers_version
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, weight in self.unet.state_dict().items():
             flat = weight.detach().flatten()
             picked = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()

@@ -132,6 +132,10 @@ def test_gradients_reach_the_latent_only(tiny):
     assert all(p.grad is None for p in tiny.unet.parameters())
 
 
+def test_fingerprint_is_of_the_weights_and_not_of_their_place(tiny, copy):
+    assert load_model(copy, device="cpu").fingerprint == tiny.fingerprint
+
+
 def test_fingerprint_tells_weights_apart(tiny, tiny64, tiny_folder, tmp_path):
     assert tiny.fingerprint == load_model(tiny_folder, device="cpu").fingerprint
     assert tiny.fingerprint != load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint
