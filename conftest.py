@@ -5,11 +5,12 @@ import tempfile
 
 import hypothesis
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores; before tests/conftest.py imports torch
+
 
 def pytest_configure(config):
     hypothesis.settings.register_profile("gooddrag", deadline=None, derandomize="CI" in os.environ)
     hypothesis.settings.load_profile("gooddrag")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
     os.environ.setdefault("GOODDRAG_MODEL", "storybook")  # what "auto" means in the notebooks, with or without a GPU
     if not hasattr(config, "workerinput"):  # once; workers and kernels inherit the environment
         scratch = tempfile.TemporaryDirectory(prefix="gooddrag-tests-")
