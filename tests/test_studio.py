@@ -1,6 +1,7 @@
 """The studio: runs in a thread, the stop button, what is shown and kept. Real models at tiny sizes."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -172,6 +173,16 @@ def test_history_compares_two_runs(studio):
     assert studio._outcome.picture.value == view.jpeg(view.shown(second.result.image, (128, 128)))
 
 
+def test_the_outside_of_the_mask_can_be_kept_exactly(studio):
+    studio.picker.mask = np.pad(np.ones((20, 30), bool), ((20, 24), (15, 19)))
+    plain = np.array(finished(studio).result.image)
+    studio.knobs.keep.value = True
+    kept = np.array(finished(studio).result.image)
+    outside, original = ~studio.picker.mask, np.array(studio.picker.image)
+    assert (kept[outside] == original[outside]).all() and (kept[~outside] == plain[~outside]).all()
+    assert (plain[outside] != original[outside]).any() and "outside kept" in repr(studio.runs[1])
+
+
 def test_buttons_show_their_errors(studio):
     studio.save_button.click()
     assert "result: none is shown" in studio.message and "result: none" in studio._says.value
@@ -253,6 +264,15 @@ def test_stop_button_and_preview(studio):
 def test_without_an_image_it_shows_a_storybook_page(tiny):
     studio = gd.DragStudio(tiny, lora=None)
     assert len(studio.picker.points) and studio.knobs.lora_config is None and studio.config == gd.DragConfig()
+
+
+def test_a_run_that_had_nothing_to_drag_says_so(studio):
+    studio.picker.points = [[[20, 30], [21, 30]]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the editor's own, which stays in the thread
+        studio.run_button.click()
+        assert studio.wait(120)
+    assert studio.message.startswith("Nothing was dragged")
 
 
 def test_presets_fill_the_knobs(studio):

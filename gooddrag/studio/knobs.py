@@ -14,7 +14,7 @@ FIELDS = ("K", "J", "lam", "strength")
 
 
 class Knobs:
-    """Preset, K, J, lambda, strength, LoRA, seed; everything else is the preset's.
+    """Preset, K, J, lambda, strength, LoRA, seed, pixels outside the mask; everything else is the preset's.
 
     Args:
         config: what "as given" means, chosen first; None = the released settings.
@@ -34,8 +34,10 @@ class Knobs:
         self.lora = W.Checkbox(description="LoRA", indent=False, layout=W.Layout(width="70px", margin="2px 0 0 14px"))
         self.seed = W.BoundedIntText(min=0, max=2**31 - 1, description="seed", tooltip="of the LoRA's fit",
                                      **_wide(110, 38))  # fmt: skip
+        self.keep = W.Checkbox(description="keep the outside", tooltip="Put the pixels outside the mask back exactly",
+                               indent=False, layout=W.Layout(width="150px", margin="2px 0 0 14px"))  # fmt: skip
         self.preset.observe(lambda _: self._fill(), "value")
-        self.widget = W.HBox([self.preset, self.K, self.J, self.lam, self.strength, self.lora, self.seed],
+        self.widget = W.HBox([self.preset, self.K, self.J, self.lam, self.strength, self.lora, self.seed, self.keep],
                              layout=W.Layout(flex_flow="row wrap"))  # fmt: skip
         self.reset()
 
@@ -57,6 +59,7 @@ class Knobs:
         self.preset.value = self.preset.options[0]
         self._fill()
         self.lora.value, self.seed.value = self._first
+        self.keep.value = False
 
     @property
     def _base(self) -> DragConfig:

@@ -25,17 +25,19 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Everything that decides a run. lora = None: without one."""
+    """Everything that decides a run. lora = None: without one; keep_outside: as for `DragEditor.drag`."""
 
     sample: Sample
     config: DragConfig
     lora: LoraConfig | None
     seed: int = 0
+    keep_outside: bool = False
 
     def __str__(self) -> str:
         c = self.config
         lora = f"LoRA of {self.lora.steps} steps, seed {self.seed}" if self.lora else "no LoRA"
-        return f"K {c.K}, J {c.J}, λ {c.lam:g}, strength {c.strength:g}, {lora}"
+        keep = ", outside kept" * self.keep_outside
+        return f"K {c.K}, J {c.J}, λ {c.lam:g}, strength {c.strength:g}, {lora}{keep}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,7 @@ class Runner:
         start = time.perf_counter()
         editor = self._editor(order)
         watch = _Watch(self, editor, order.config)
-        result = editor.drag(order.sample, None, order.config, watch)
+        result = editor.drag(order.sample, None, order.config, watch, order.keep_outside)
         return Run(len(self.runs) + 1, order, result, time.perf_counter() - start, watch.stopped)
 
     def _editor(self, order: Order) -> DragEditor:

@@ -97,7 +97,8 @@ class DragStudio(W.VBox):
         Raises:
             RuntimeError: a run is going. ValueError: no point is picked, or the settings do not go together.
         """
-        order = Order(self.picker.sample, self.knobs.config, self.knobs.lora_config, self.knobs.seed.value)
+        knobs = self.knobs
+        order = Order(self.picker.sample, knobs.config, knobs.lora_config, knobs.seed.value, knobs.keep.value)
         with self._lock:  # the thread waits with what it has to tell
             self._runner.start(order)
             self._going(True)
@@ -216,12 +217,21 @@ class DragStudio(W.VBox):
             self._going(False)
             if isinstance(outcome, Run):
                 self._outcome.add(outcome)
-                self._say("", ["Stopped: this is what had been dragged by then."] if outcome.stopped else [])
+                self._say("", outcome_notes(outcome))
             elif isinstance(outcome, Stopped):
                 self._say("", [f"{str(outcome)[0].upper()}{str(outcome)[1:]}."])
             else:
                 kind = "" if isinstance(outcome, ValueError) else f"{type(outcome).__name__}: "
                 self._say(f"{kind}{outcome}")
+
+
+def outcome_notes(run: Run) -> list[str]:
+    """What to know about a run beside its picture."""
+    if run.stopped:
+        return ["Stopped: this is what had been dragged by then."]
+    if not run.result.history:
+        return ["Nothing was dragged: every handle counts as arrived. Pull further."]
+    return []
 
 
 def remaining(result: DragResult) -> np.ndarray:
