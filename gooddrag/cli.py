@@ -1,4 +1,4 @@
-"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`, and `bench` and `score`."""
+"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`, `bench`, `score` and `profile`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from gooddrag.cli_benchmark import register
+from gooddrag.cli_benchmark import register as register_benchmark
+from gooddrag.cli_cost import register as register_cost
 
 app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
                   add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
@@ -178,7 +179,8 @@ def train_storybook(
     typer.echo(json.dumps(card["held_out"], indent=2))
 
 
-register(app, _one_line_errors)
+register_benchmark(app, _one_line_errors)
+register_cost(app, _one_line_errors)
 
 if __name__ == "__main__":
     app()

@@ -27,6 +27,7 @@ from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel
+from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
@@ -35,6 +36,7 @@ WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
 
 
+@phase("LoRA")
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
         progress: Progress = False) -> Lora:  # fmt: skip
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.

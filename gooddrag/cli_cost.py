@@ -1,0 +1,41 @@
+"""The command line of the cost model: `gooddrag profile`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextManager]) -> None:
+    """Add the command to an app."""
+
+    @app.command()
+    def profile(
+        model: Annotated[
+            str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
+        ] = "storybook",
+        edit: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
+        k: Annotated[int, typer.Option("--drag-operations", "-k", min=1, help="K; the paper's is 70.")] = 70,
+        lora_steps: Annotated[int, typer.Option(min=0, help="0 for no LoRA.")] = 70,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON there.")
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    ) -> None:
+        """Run one edit and print passes, time, memory and the ratio to the bare U-Net calls, phase by phase."""
+        from gooddrag import DragConfig, LoraConfig, cost, load_model, storybook
+        from gooddrag.files import atomic_file
+
+        with one_line_errors():
+            lora = LoraConfig(steps=lora_steps) if lora_steps else None
+            report = cost.profile(load_model(model), storybook.edit(edit), DragConfig(K=k), lora)
+            text = json.dumps(report, indent=1)
+            if output:
+                with atomic_file(output) as temporary:
+                    temporary.write_text(text + "\n", encoding="utf-8")
+        typer.echo(text if as_json else cost.table(report))

@@ -1,0 +1,25 @@
+"""What an edit costs: counted, timed against the bare U-Net, and predicted for hardware that is not here."""
+
+from gooddrag.cost.bare import BareTimes, bare_times
+from gooddrag.cost.meter import Meter, Part
+from gooddrag.cost.predict import GPUS, Needs, edit_calls, memory_plan, needs, seconds_on
+from gooddrag.cost.profile import profile, table
+from gooddrag.cost.tensors import Pass, measured, on_paper
+
+__all__ = [
+    "GPUS",
+    "BareTimes",
+    "Meter",
+    "Needs",
+    "Part",
+    "Pass",
+    "bare_times",
+    "edit_calls",
+    "measured",
+    "memory_plan",
+    "needs",
+    "on_paper",
+    "profile",
+    "seconds_on",
+    "table",
+]

@@ -1,0 +1,118 @@
+"""`gooddrag profile`: run one edit and say where its time and its memory went."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+
+import torch
+
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.cost.bare import bare_times
+from gooddrag.cost.meter import Meter, Part
+from gooddrag.cost.tensors import measured
+from gooddrag.editor import DragEditor
+from gooddrag.lora import fit
+from gooddrag.model import DiffusionModel
+from gooddrag.phases import PHASES
+from gooddrag.sample import Sample
+
+
+def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = None,
+            lora: LoraConfig | None = None, seed: int = 0, memory: bool = True) -> dict:  # fmt: skip
+    """One whole edit, LoRA included, measured phase by phase against the bare U-Net calls that it needs.
+
+    The bare calls are timed before and after the edit, in the same run: on a busy machine the ratio still means
+    something, the seconds less so. Nothing is read from or written to the LoRA cache.
+
+    Args:
+        lora: None for none.
+        memory: on a CPU, run every phase once more, shortened, and count the bytes of its tensors.
+
+    Returns:
+        Plain data: "machine", "model", "phases" {name: seconds, cpu_seconds, forwards, backwards, bare_seconds, ratio,
+        cpu_ratio, peak_bytes}, "whole" (the same, summed), "second_drag" (of another drag of the same image).
+    """
+    config = config or DragConfig()
+    editor = DragEditor(model).set_image(sample.image)
+    batches = {1, lora.batch_size} if lora else {1}
+    before = bare_times(model, editor.z_0, batches)
+    with Meter(model) as meter:
+        fitted = fit(model, editor.z_0, lora, seed) if lora else None
+        editor = DragEditor(model, fitted).set_image(sample.image)
+        result = editor.drag(sample, config=config)
+    with Meter(model) as again:
+        editor.drag(sample, config=config)
+    bare = [before, bare_times(model, editor.z_0, batches)]
+    phases = {name: _row(meter.parts[name], bare) for name in PHASES if name in meter.parts}
+    if memory and model.device.type != "cuda":
+        for name, peak in _peaks(model, sample, config, lora).items():
+            phases[name]["peak_bytes"] = peak
+    return {
+        "machine": f"{platform.machine()}, {model.device.type}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}",
+        "model": model.label,
+        "weights": model.fingerprint,
+        "parameters": sum(p.numel() for p in model.unet.parameters()),
+        "updates": result.metrics["updates"],
+        "phases": phases,
+        "whole": _row(_sum(meter.parts.values()), bare, max(p["peak_bytes"] for p in phases.values())),
+        "second_drag": _row(_sum(again.parts.values()), bare),
+    }
+
+
+def _sum(parts) -> Part:
+    total = Part()
+    for part in parts:
+        total.seconds += part.seconds
+        total.cpu_seconds += part.cpu_seconds
+        total.forwards += part.forwards
+        total.backwards += part.backwards
+    return total
+
+
+def _row(part: Part, bare, peak: int | None = None) -> dict:
+    wall, cpu = (sum(b.of(part)[i] for b in bare) / len(bare) for i in (0, 1))
+    return {
+        "seconds": part.seconds,
+        "cpu_seconds": part.cpu_seconds,
+        "forwards": {str(b): n for b, n in sorted(part.forwards.items())},
+        "backwards": {str(b): n for b, n in sorted(part.backwards.items())},
+        "bare_seconds": wall,
+        "ratio": part.seconds / wall if wall else None,
+        "cpu_ratio": part.cpu_seconds / cpu if cpu else None,
+        "peak_bytes": part.peak_bytes if peak is None else peak,
+    }
+
+
+def _peaks(model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig | None) -> dict[str, int]:
+    """Peak bytes of tensors of every phase, from runs that are short: a peak does not grow with the number of steps."""
+    brief = replace(config, num_steps=2, strength=1.0, K=1, B=1, J=1)
+    brief_lora = replace(lora, steps=1) if lora else None
+    editor = DragEditor(model).set_image(sample.image)
+    work = {"encode": lambda: DragEditor(model).set_image(sample.image)}
+    if brief_lora:
+        work["LoRA"] = lambda: fit(model, editor.z_0, brief_lora)
+    work["inversion"] = lambda: editor.invert(brief)
+    work["drag"] = lambda: editor.drag(sample, config=brief)
+    work["decode"] = lambda: model.decode(editor.z_0)
+    return {name: measured(run, once=True).peak_bytes for name, run in work.items()}
+
+
+def table(report: dict) -> str:
+    """The report as lines of text."""
+    head = (
+        f"{'phase':<11}{'forwards':>16}{'backwards':>16}{'seconds':>9}{'bare calls':>12}{'ratio':>7}{'cpu ratio':>11}"
+    )
+    head += f"{'peak MB':>9}"
+    rows = {**report["phases"], "whole edit": report["whole"], "second drag": report["second_drag"]}
+    lines = [f"{report['model']}, {report['parameters'] / 1e6:.1f} M parameters, {report['updates']} updates; "
+             f"{report['machine']}", head]  # fmt: skip
+    for name, row in rows.items():
+        counts = [" + ".join(f"{n} x {b}" for b, n in row[kind].items()) or "-" for kind in ("forwards", "backwards")]
+        ratio, cpu = (f"{row[k]:.2f}" if row[k] else "-" for k in ("ratio", "cpu_ratio"))
+        peak = f"{row['peak_bytes'] / 1e6:.0f}" if row["peak_bytes"] else "-"
+        lines.append(f"{name:<11}{counts[0]:>16}{counts[1]:>16}{row['seconds']:>9.2f}{row['bare_seconds']:>12.2f}"
+                     f"{ratio:>7}{cpu:>11}{peak:>9}")  # fmt: skip
+    note = "n x b: n passes of b latents. bare calls: the same passes of the U-Net by itself. cpu ratio: of processor\n"
+    return "\n".join([*lines, note + "time, which other programs on the machine disturb less"])
