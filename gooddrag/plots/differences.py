@@ -16,7 +16,8 @@ from gooddrag.plots.base import STYLE
 if TYPE_CHECKING:
     from gooddrag.studies.differences import Effect
 
-COLOURS = {"better": "#2471a3", "worse": "#c0392b", "": "0.45"}
+COLOURS = {"better": "#2471a3", "worse": "#c0392b", "": "0.25"}
+QUIET = "0.65"
 PANELS = {  # number of a record -> title, and how it is held against the released settings' one
     "apart": ("apart,\ngrey levels", "itself"),
     "truth": ("error to the truth,\nchange", "difference"),
@@ -29,7 +30,7 @@ PANELS = {  # number of a record -> title, and how it is held against the releas
 
 def draw_changes(ax: Axes, values: Sequence[np.ndarray], chance: np.ndarray, centre: float,
                  colours: Sequence[str]) -> None:  # fmt: skip
-    """A row per switch: one dot an edit, a bar at the median; grey: where chance alone lies on these edits.
+    """A row per switch: one dot an edit, a bar at the median; grey: how far chance alone reaches on these edits.
 
     Args:
         values: (edits,) per row, from top to bottom.
@@ -37,7 +38,8 @@ def draw_changes(ax: Axes, values: Sequence[np.ndarray], chance: np.ndarray, cen
         centre: the value of the released settings.
         colours: of the rows.
     """
-    ax.axvspan(chance.min(), chance.max(), color="0.9", lw=0, zorder=0)
+    reach = [centre, *chance]
+    ax.axvspan(min(reach), max(reach), color="0.9", lw=0, zorder=0)
     ax.axvline(centre, color="0.5", lw=1, ls="--", zorder=1)
     for y, (row, colour) in enumerate(zip(values, colours, strict=True)):
         ax.plot(row, np.full(len(row), y), "o", ms=3.5, color=colour, alpha=0.45, mew=0)
@@ -48,7 +50,8 @@ def draw_changes(ax: Axes, values: Sequence[np.ndarray], chance: np.ndarray, cen
 
 def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]], chance: str = "another seed",
                        released: str = "released") -> Figure:  # fmt: skip
-    """Every switch's effect on every number: switches down, numbers across; blue is better, red is worse.
+    """Every switch's effect on every number: switches down, numbers across. Blue is better, red is worse, black has no
+    direction, light grey does no more than chance.
 
     Args:
         found: from `studies.differences.effects`.
@@ -56,7 +59,7 @@ def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]
         chance, released: the ways that give the grey band and the dashed line.
     """
     labels = [("" if e.row is None else f"row {e.row}: ") + e.way.replace(", ", ",\n") for e in found]
-    colours = [COLOURS[e.leaning] for e in found]
+    colours = [COLOURS[e.leaning] if e.apart > e.chance else QUIET for e in found]
     with style.context(STYLE):
         fig = Figure(figsize=(1.75 * len(PANELS) + 2.3, 0.4 * len(labels) + 1.0), layout="constrained")
         axes = fig.subplots(1, len(PANELS), sharey=True, squeeze=False)[0]
@@ -74,6 +77,7 @@ def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]
                 )
                 ax.xaxis.set_major_formatter("{x:g}")
                 ax.minorticks_off()
+            ax.margins(x=0.08)
             ax.set_title(title)
         axes[0].set_yticks(range(len(labels)), labels)
     return fig
