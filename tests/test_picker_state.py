@@ -13,11 +13,6 @@ SIZE = (40, 30)  # width x height: nothing may pass because the two are the same
 PAIR = [[5, 6], [20, 21]]
 
 
-def disc(size, centre, radius):
-    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    return (x - centre[0]) ** 2 + (y - centre[1]) ** 2, radius
-
-
 def whole(size, region):
     mask = np.zeros(size[::-1], bool)
     mask[region.rows, region.columns] = region.inside

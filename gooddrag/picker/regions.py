@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,27 +31,32 @@ def stroke(size: tuple[int, int], path: Sequence[Point], radius: float) -> Regio
 
     Args:
         size: (W, H) of the image.
-        path: its centre, one point or more, (x, y) in pixels.
+        path: its centre, one point or more, (x, y) in pixels; rounded to whole ones.
         radius: in pixels; a pixel counts when its centre is inside, and the one under the brush always does.
     """
-
-    def paint(draw: ImageDraw.ImageDraw, points: np.ndarray) -> None:
-        if len(points) > 1 and radius >= 1:
-            draw.line([tuple(p) for p in points.tolist()], fill=1, width=max(1, round(2 * radius)))
-        for x, y in points.tolist():
-            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
-
-    return _drawn(size, _dense(path) if radius < 1 else np.array(path, float), radius, paint)
+    points = np.rint(_dense(path) if radius < 1 else path).astype(int).reshape(-1, 2)
+    n = int(radius)
+    low = points.min(axis=0) - n
+    width, height = (points.max(axis=0) - low + n + 1).tolist()
+    canvas = Image.new("L", (width, height))
+    if len(points) > 1 and radius >= 1:
+        ImageDraw.Draw(canvas).line([tuple(p) for p in (points - low).tolist()], fill=1, width=round(2 * radius))
+    inside = np.array(canvas, dtype=bool)
+    y, x = np.ogrid[-n : n + 1, -n : n + 1]
+    disc = x**2 + y**2 <= radius**2
+    for x, y in np.unique(points - low, axis=0).tolist():
+        inside[y - n : y + n + 1, x - n : x + n + 1] |= disc
+    return _cropped(size, low, inside)
 
 
 def box(size: tuple[int, int], corner: Point, opposite: Point) -> Region:
     """An upright rectangle between two corners (x, y), both inside."""
-    return _drawn(size, np.array([corner, opposite], float), 0, lambda draw, p: draw.rectangle(_bounds(p), fill=1))
+    return _drawn(size, np.array([corner, opposite], float), lambda draw, p: draw.rectangle(_bounds(p), fill=1))
 
 
 def ellipse(size: tuple[int, int], corner: Point, opposite: Point) -> Region:
     """The upright ellipse that touches the sides of that rectangle."""
-    return _drawn(size, np.array([corner, opposite], float), 0, lambda draw, p: draw.ellipse(_bounds(p), fill=1))
+    return _drawn(size, np.array([corner, opposite], float), lambda draw, p: draw.ellipse(_bounds(p), fill=1))
 
 
 def around_drags(size: tuple[int, int], points: np.ndarray) -> np.ndarray:
@@ -75,21 +80,25 @@ def around_drags(size: tuple[int, int], points: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _drawn(size: tuple[int, int], points: np.ndarray, margin: float, paint) -> Region:
-    margin = int(np.ceil(margin)) + 1
-    low = np.clip(np.floor(points.min(axis=0)) - margin, 0, size).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0)) + margin + 1, 0, size).astype(int)
-    width, height = np.maximum(high - low, 0).tolist()
-    inside = np.zeros((height, width), bool)
-    if inside.size:
-        canvas = Image.new("L", (width, height))
-        paint(ImageDraw.Draw(canvas), points - low)
-        inside = np.array(canvas, dtype=bool)
-    return Region(slice(low[1], low[1] + height), slice(low[0], low[0] + width), inside)
+def _drawn(size: tuple[int, int], corners: np.ndarray, paint: Callable) -> Region:
+    """What `paint(draw, corners)` paints between two corners, given from the upper left of the part that is cut out."""
+    corners = np.clip(np.rint(corners), -1, size).astype(int)
+    low = corners.min(axis=0)
+    canvas = Image.new("L", tuple((corners.max(axis=0) - low + 1).tolist()))
+    paint(ImageDraw.Draw(canvas), corners - low)
+    return _cropped(size, low, np.array(canvas, dtype=bool))
+
+
+def _cropped(size: tuple[int, int], low: np.ndarray, inside: np.ndarray) -> Region:
+    """The part of an array at `low` (x, y) that lies in the image."""
+    start = np.clip(low, 0, size)
+    stop = np.clip(low + inside.shape[::-1], start, size)
+    (left, top), (right, bottom) = start - low, stop - low
+    return Region(slice(start[1], stop[1]), slice(start[0], stop[0]), inside[top:bottom, left:right])
 
 
 def _bounds(points: np.ndarray) -> list[int]:
-    return [*np.rint(points.min(axis=0)).astype(int).tolist(), *np.rint(points.max(axis=0)).astype(int).tolist()]
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
 
 
 def _dense(path: Sequence[Point]) -> np.ndarray:
