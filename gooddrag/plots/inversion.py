@@ -94,7 +94,8 @@ def reconstruction_curves(
     right.plot(steps, ideal, color="0.4", lw=1, ls="--", label="Euler: 1 / steps")
     right.set(xscale="log", yscale="log", xlabel="number of steps T_max", title="finer steps, less is lost")
     right.set_xticks(steps, [str(n) for n in steps])
-    right.set_yticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5])  # a decade or less: powers of ten alone would leave it bare
+    marks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+    right.set_yticks(marks, [f"{x:.0%}" for x in marks])  # a decade or less: powers of ten alone would leave it bare
     every = np.concatenate([*map(np.ravel, by_steps.values()), ideal])
     right.set_ylim(every.min() / 1.2, every.max() * 1.2)
     right.minorticks_off()
