@@ -50,7 +50,7 @@ def _one_line_errors() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
-        except (ValueError, FloatingPointError) as error:
+        except (ValueError, FloatingPointError, MemoryError) as error:
             typer.echo(f"gooddrag: {error}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:

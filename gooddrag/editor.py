@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from gooddrag.frame import Frame
 from gooddrag.images import load_image
 from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.lora_files import load_lora
+from gooddrag.memory import ADVICE, STORE, Memory, choose, is_out_of_memory, release, tier
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
@@ -29,6 +30,8 @@ from gooddrag.source import SourcePath
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image
+
+T = TypeVar("T")
 
 
 class DragEditor:
@@ -41,6 +44,12 @@ class DragEditor:
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
+        memory: "full": features and attention states stay on the device; "low": gradient checkpointing, those on the
+            host, the VAE there while it is idle; the results are the same. "auto": by the memory that is free. Where
+            memory runs out in "full" the step is repeated in "low", with a warning.
+
+    Attributes:
+        memory, why: the tier and what decided it.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class DragEditor:
         lora: LoraConfig | str | os.PathLike | Lora | None = None,
         seed: int = 0,
         progress: Progress = False,
+        memory: Memory = "auto",
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
@@ -58,6 +68,7 @@ class DragEditor:
             raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
         self.model, self.seed, self.progress = model, seed, progress
         self._lora_source = lora
+        self.memory, self.why = choose(memory, model)
         self.image: Image.Image | None = None
 
     def set_image(self, image) -> DragEditor:
@@ -71,7 +82,7 @@ class DragEditor:
             z_0 = self.model.encode(frame.to_tensor(image))
         lora = self._lora_source
         if isinstance(lora, LoraConfig):
-            lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
+            lora = self._fitting(lambda: fit_cached(self.model, z_0, self._lora_source, self.seed, self.progress))
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
         self._trajectories: dict[tuple, list[Tensor]] = {}
         self._sources: dict[tuple, SourcePath] = {}
@@ -124,7 +135,6 @@ class DragEditor:
         points, mask = sample.points, sample.mask
         frame, latent_grid = self.frame, tuple(self.z_0.shape[-2:])
         grid = frame.grid(latent_grid, config.grid)
-        recorder = Recorder(frame, grid, keep)
         task = Task(
             size=grid,
             p_0=frame.to_grid(points[:, 0], grid),
@@ -137,17 +147,8 @@ class DragEditor:
                           "nothing is dragged", stacklevel=2)  # fmt: skip
         # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
         keep_outside = keep_outside or (mask is not None and not mask.any())
-        trajectory = self.invert(config)
-        bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True, leave=False)
-
-        def observe(state: State) -> bool:
-            recorder(state)
-            if state.event == "denoise" or (state.event == "track" and state.counted):
-                bar.update()
-            return bool(callback and callback(state))
-
-        with bar, applied(self.model.unet, self.lora):
-            latent, handles = drag_latent(self.model, trajectory, task, config, observe, self._source(config))
+        trajectory = self._fitting(lambda: self.invert(config))
+        latent, handles, recorder = self._fitting(lambda: self._dragged(trajectory, task, config, callback, keep))
         with phase("decode"):
             tensor = (self.model.decode(latent) / 2 + 0.5).clamp(0, 1)
         if not torch.isfinite(tensor).all():
@@ -165,13 +166,47 @@ class DragEditor:
             frame=frame,
         )
 
+    def _dragged(self, trajectory: list[Tensor], task: Task, config: DragConfig, callback: Callback | None,
+                 keep: Iterable[str]) -> tuple[Tensor, Tensor, Recorder]:  # fmt: skip
+        recorder = Recorder(self.frame, task.size, keep)
+        bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True, leave=False)
+
+        def observe(state: State) -> bool:
+            recorder(state)
+            if state.event == "denoise" or (state.event == "track" and state.counted):
+                bar.update()
+            return bool(callback and callback(state))
+
+        with bar, applied(self.model.unet, self.lora):
+            latent, handles = drag_latent(self.model, trajectory, task, config, observe, self._source(config))
+        return latent, handles, recorder
+
+    def _fitting(self, work: Callable[[], T]) -> T:
+        """Do a piece of work in the tier, and once more in "low" where memory runs out."""
+        try:
+            with tier(self.memory, self.model):
+                return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if self.memory == "low":
+                raise MemoryError(f"memory: not enough on {self.model.device.type}, even in 'low'; {ADVICE}") from error
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Out of the handler: its traceback would hold on to every tensor of the failed attempt.
+        warnings.warn(f"memory: ran out ({reason}); going on in 'low', which is slower", stacklevel=3)
+        self.memory, self.why = "low", "low: memory ran out in full"
+        for source in getattr(self, "_sources", {}).values():
+            source.move("cpu")
+        release(self.model.device)
+        return self._fitting(work)
+
     def _source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags of the image that start from the same z_T."""
         key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
         if key not in self._sources:
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
             z_T = self.invert(config)[-1]
-            self._sources[key] = SourcePath(self.model, schedule, z_T, config.T, *key[-2:])
+            self._sources[key] = SourcePath(self.model, schedule, z_T, config.T, *key[-2:], STORE[self.memory])
         return self._sources[key]
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:

@@ -84,5 +84,11 @@ class SourcePath:
         else:
             self._features[t] = self._put(ref.F)
 
+    def move(self, store: torch.device | str) -> None:
+        """Keep features and states there from now on."""
+        self.store = store
+        self._features = {t: F.to(store) for t, F in self._features.items()}
+        self._states = {t: [x.to(store) for x in states] for t, states in self._states.items()}
+
     def _put(self, x: Tensor) -> Tensor:
         return x if self.store is None else x.to(self.store)
