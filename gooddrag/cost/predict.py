@@ -46,6 +46,11 @@ class Needs:
     features: int
     states: int
 
+    @classmethod
+    def read(cls, data: dict) -> Needs:
+        """From plain data, as `dataclasses.asdict` gives."""
+        return cls(**{k: Pass(**v) if isinstance(v, dict) else v for k, v in data.items()})
+
 
 def needs(unet: dict | None = None, vae: dict | None = None, size: int = 64, tokens: int = 77,
           dtype: torch.dtype = torch.float16, low: bool = False, lora: LoraConfig | None = None) -> Needs:  # fmt: skip
@@ -132,7 +137,7 @@ def needs(unet: dict | None = None, vae: dict | None = None, size: int = 64, tok
 
 
 def memory_plan(n: Needs, config: DragConfig | None = None, low: bool = False) -> dict[str, int]:
-    """Bytes of tensors at the fullest moment of each phase; `low` keeps features, states, originals and VAE elsewhere.
+    """Bytes of tensors at the fullest moment of each phase; `low` keeps features, states and VAE elsewhere.
 
     What a GPU needs beside tensors (its context, about 0.3 to 0.5 GB, and gaps between blocks) is not in it.
     """
