@@ -27,6 +27,7 @@ from gooddrag.plots.benchmark import (
     results_sheet,
     study_ranks,
 )
+from gooddrag.plots.cost import cost_bars, growth, memory_bars
 from gooddrag.plots.differences import difference_effects
 from gooddrag.plots.features import (
     draw_distance_map,
@@ -55,6 +56,7 @@ __all__ = [
     "change_maps",
     "composition",
     "contact_sheet",
+    "cost_bars",
     "dai_curves",
     "damage_by_level",
     "difference_effects",
@@ -76,6 +78,7 @@ __all__ = [
     "figure",
     "fitted",
     "grouped_means",
+    "growth",
     "handle_story",
     "heatmaps",
     "image_grid",
@@ -86,6 +89,7 @@ __all__ = [
     "manifold_walks",
     "marked",
     "matching_errors",
+    "memory_bars",
     "motion_step",
     "noise_experiment",
     "paired_dots",
