@@ -202,7 +202,7 @@ def ledger(rows: list[dict[str, Any]], found: list[Effect]) -> list[dict[str, An
             "topic": row["topic"],
             "paper": row["paper"],
             "released code": row["released"],
-            "here": "; ".join(filter(None, [*(f"`{f}`: {notes[f]}" for f in row["fields"]), row["ours"]])),
+            "here": "; ".join(filter(None, [*(f"{f}: {notes[f].rstrip('.')}" for f in row["fields"]), row["ours"]])),
             "what the text's choice does": verdicts.get(
                 row["row"], "nothing to switch" if row["fields"] else "not a setting of the edit"
             ),
