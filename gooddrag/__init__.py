@@ -23,8 +23,11 @@ _HOME = {
     "PointPicker": "picker",
     "DragStudio": "studio",
     "storybook100": "storybook.benchmark",
+    "drag100": "datasets",
+    "dragbench": "datasets",
+    "sde_dragbench": "datasets",
 }
-_MODULES = ("baselines", "metrics", "storybook")
+_MODULES = ("baselines", "datasets", "gscore", "metrics", "storybook")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import platformdirs
+
 
 @contextmanager
 def atomic_dir(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
@@ -42,6 +44,12 @@ def atomic_dir(path: str | os.PathLike, argument: str = "output") -> Iterator[Pa
                 temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where what can be made again is kept: $GOODDRAG_CACHE/kind, or the same in the user's cache folder."""
+    root = os.environ.get("GOODDRAG_CACHE") or platformdirs.user_cache_dir("gooddrag")
+    return Path(root) / kind
 
 
 def check_writable(folder: str | os.PathLike, argument: str = "output") -> None:

@@ -8,14 +8,12 @@ no adapter runs during the hundreds of calls of a drag.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import peft
-import platformdirs
 import torch
 from diffusers import UNet2DConditionModel
 from peft.utils import get_peft_model_state_dict
@@ -23,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gooddrag import files
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
-from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
@@ -109,8 +107,7 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
 
 def cache_folder() -> Path:
     """Where fitted LoRAs are kept: $GOODDRAG_CACHE, or the user's cache folder."""
-    root = os.environ.get("GOODDRAG_CACHE") or platformdirs.user_cache_dir("gooddrag")
-    return Path(root) / "lora"
+    return files.cache_folder("lora")
 
 
 def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
@@ -130,7 +127,7 @@ def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = N
             warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
     lora = fit(model, z_0, config, seed, progress)
     try:
-        with atomic_file(path) as temporary:
+        with files.atomic_file(path) as temporary:
             save_file(lora, temporary)
     except (OSError, ValueError) as error:
         warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
