@@ -3,7 +3,7 @@
     python scripts/measure_model.py            about four minutes on two cores
 
 Writes results/storybook_model.json, the table of the model card (gooddrag/storybook/weights/README.md), and
-figures/storybook_samples.png (pages from pure noise), storybook_photos.png, storybook_training.png.
+figures/storybook_samples.jpg (pages from pure noise), storybook_photos.png, storybook_training.png.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def main() -> None:
     record = experiments.kept(ROOT / "results" / "storybook_model.json", model, vars(options), measure, recompute=True)
     fill_card(record["data"])
     figures = ROOT / "figures"
-    plots.contact_sheet(pages_from_noise(model, options.samples), 6).save(figures / "storybook_samples.png")
+    plots.contact_sheet(pages_from_noise(model, options.samples), 6).save(figures / "storybook_samples.jpg", quality=88)
     fig, axes = plots.figure(len(panels) // 2, 2)
     for ax, (title, image) in zip(axes.flat, panels, strict=True):
         plots.draw_image(ax, image, title)
