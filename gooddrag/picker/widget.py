@@ -159,8 +159,9 @@ class PointPicker(W.VBox):
         self._syncing = True
         try:
             for name in ("points", "mask"):
-                if getattr(self.state, name) is not getattr(self, name):
-                    self.set_trait(name, getattr(self.state, name))
+                new, old = getattr(self.state, name), getattr(self, name)
+                if new is not old and (new is None or old is None or not np.array_equal(new, old)):
+                    self.set_trait(name, new)
         finally:
             self._syncing = False
 
