@@ -34,7 +34,6 @@ QUICK = {
     "SDE-Drag": SdeDrag(num_steps=8, radius=1, lora=LORA),
     "GoodDrag": Dragging(gd.DragConfig(num_steps=4, K=2, B=1, J=1), LORA),
 }
-KINDS = ("runner, serial", "runner, two workers", "one of two workers")
 SAME = [c for c in benchmark.COLUMNS if c not in benchmark.TIMES]
 
 
@@ -70,61 +69,55 @@ def pick_worker(process: subprocess.Popen) -> psutil.Process | None:
         return None
 
 
-def disturb(folder: Path, kind: str, samples: int, most: float) -> tuple[float, str]:
-    """One kill at a random moment between a start and the end of the work."""
-    process = start(folder, 0 if "serial" in kind else 2, samples)
-    done, began = finished(folder), time.monotonic()
-    while finished(folder) == done and time.monotonic() - began < 120 and process.poll() is None:
-        time.sleep(0.05)  # importing PyTorch is no interesting moment: the clock runs from the first new result
-    time.sleep(random.uniform(0, most))
-    victim = pick_worker(process) if "one of" in kind else process
-    if process.poll() is not None or victim is None:
-        process.wait()
-        return time.monotonic() - began, "too late: the run had ended"
-    os.kill(victim.pid, signal.SIGKILL)
-    seconds = time.monotonic() - began
-    if victim is not process:
-        time.sleep(random.uniform(1, 4))  # the run goes on without it for a moment, and then dies as well
-        process.kill()
-    process.wait()
-    return seconds, "killed"
+def wait_for_result(folder: Path, process: subprocess.Popen, done: int, patience: float = 300) -> None:
+    """Importing PyTorch is no interesting moment: the clock of a kill runs from the first new result."""
+    began = time.monotonic()
+    while finished(folder) == done and time.monotonic() - began < patience and process.poll() is None:
+        time.sleep(0.05)
 
 
 def kill(samples: int, kills: int, seed: int) -> None:
     random.seed(seed)
     with tempfile.TemporaryDirectory(prefix="gooddrag-resilience-") as scratch:
-        whole, broken = Path(scratch, "undisturbed"), Path(scratch, "disturbed")
+        whole, broken = Path(scratch, "undisturbed"), Path(scratch, "disturbed-1")
         os.environ["GOODDRAG_CACHE"] = str(Path(scratch, "cache-1"))
         began = time.monotonic()
         reference = work(whole, 0, samples)
         total, each = len(reference), (time.monotonic() - began) / len(reference)
-        print(f"undisturbed: {total} edits, {each:.1f} s each\n")
+        print(f"undisturbed: {total} edits, {each:.1f} s each\n\n| kill | of | after, s | results then | half-written, "
+              "hidden |\n" + "|---" * 5 + "|", flush=True)  # fmt: skip
         os.environ["GOODDRAG_CACHE"] = str(Path(scratch, "cache-2"))  # LoRA files are written under fire, too
-        print(
-            "| kill | of | after, s | results before | after | left half-written, hidden |\n|---|---|---|---|---|---|"
-        )
-        n = 0
+        n = rounds = 0
         while n < kills:
-            if finished(broken) >= total - 4:  # begin again rather than kill an idle process
-                broken = broken.with_name(broken.name + "+")
-            before = finished(broken)
-            seconds, outcome = disturb(broken, kind := KINDS[n % len(KINDS)], samples, most=1.5 * each)
-            if outcome != "killed":
-                continue
-            n += 1
-            hidden = sum(1 for pattern in ("results/*/*/.*", "samples/.*") for _ in broken.glob(pattern))
-            print(f"| {n} | {kind} | {seconds:.1f} | {before} | {finished(broken)} | {hidden} |", flush=True)
-        for folder in sorted(Path(scratch).glob("disturbed*[!g]")):
-            if not folder.is_dir():
-                continue
+            if finished(broken) > 0.7 * total:  # begin again rather than kill an idle process
+                broken = Path(scratch, f"disturbed-{int(broken.name.rpartition('-')[2]) + 1}")
+            workers, rounds = 2 * (rounds % 2), rounds + 1
+            process = start(broken, workers, samples)
+            wait_for_result(broken, process, finished(broken))
+            for victim in [*["worker"] * (3 if workers else 0), "runner"]:  # workers are replaced, the run goes on
+                pause = random.uniform(0, 2 * each)
+                time.sleep(pause)
+                target = process if victim == "runner" else pick_worker(process)
+                if process.poll() is not None or target is None:
+                    break
+                os.kill(target.pid, signal.SIGKILL)
+                n += 1
+                hidden = sum(1 for pattern in ("results/*/*/.*", "samples/.*") for _ in broken.glob(pattern))
+                name = f"{victim}{' with two workers' if workers and victim == 'runner' else ''}"
+                print(f"| {n} | {name} | {pause:.1f} | {finished(broken)} of {total} | {hidden} |", flush=True)
+            process.kill()
+            process.wait()
+        folders = sorted(p for p in Path(scratch).glob("disturbed-*") if p.is_dir())
+        for folder in folders:
             two = [start(folder, 0, samples), start(folder, 0, samples)]  # and to the end, two runners at once
-            assert all(p.wait() == 0 for p in two), folder.with_suffix(".log").read_text()[-2000:]
+            codes = [p.wait() for p in two]
+            assert codes == [0, 0], folder.with_suffix(".log").read_text()[-2000:]
             table = benchmark.load(folder)
             assert table[SAME].equals(reference[SAME]), "the table differs from the undisturbed run's"
             assert len(list(folder.glob("results/*/*/*/metrics.json"))) == total, "a task lost or doubled"
             assert not list(folder.glob("results/*/*/.*")), "leftovers"
-        print(f"\nafter {kills} kills, finished by two runners at once: {total} of {total} edits, every column equal "
-              "to the undisturbed run's, no leftovers")  # fmt: skip
+        print(f"\nafter {n} kills, {len(folders)} folder(s) finished by two runners at once: {total} of {total} edits "
+              "in each, every column equal to the undisturbed run's, no leftovers")  # fmt: skip
 
 
 def overhead(samples: int) -> None:

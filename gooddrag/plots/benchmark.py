@@ -131,16 +131,18 @@ def dai_curves(table: DataFrame, published: dict[str, Sequence[float]] | None = 
 
     fig, axes = figure(2 if published else 1, 1, size=3.6, aspect=0.8)
     methods = list(table["method"].unique())
-    for method in methods:
+    colours = dict(zip(methods, matplotlib.colormaps["tab10"].colors, strict=False))
+    for i, method in enumerate(methods):
         found = [mean(table, method, f"dai_{g}") for g in GAMMAS]
         if None in found:
             continue  # it has failed or missing edits, and the table says so
         y = np.array([[i.value, i.value - i.low, i.high - i.value] for i in found]).T
-        axes[0, 0].errorbar(range(len(GAMMAS)), y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.2, label=method,
-                            color=f"C{methods.index(method) % 10}")  # fmt: skip
+        x = np.arange(len(GAMMAS)) + 0.04 * (i - len(methods) / 2)  # side by side, so that intervals can be told apart
+        axes[0, 0].errorbar(x, y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.2, label=method,
+                            color=colours.get(method, "grey"))  # fmt: skip
     for method, values in (published or {}).items():
-        colour = f"C{methods.index(method) % 10}" if method in methods else "grey"
-        axes[0, 1].plot(range(len(GAMMAS)), values, marker="o", ms=3, lw=1.2, label=method, color=colour)
+        axes[0, 1].plot(range(len(GAMMAS)), values, marker="o", ms=3, lw=1.2, label=method,
+                        color=colours.get(method, "grey"))  # fmt: skip
     for ax, title in zip(axes[0], ("measured here", "published (Table 1)"), strict=False):
         ax.set(title=title, xlabel="patch radius, px", ylabel="DAI", ylim=(0, 1.08 * ax.get_ylim()[1]))
         ax.set_xticks(range(len(GAMMAS)), GAMMAS)
@@ -182,8 +184,9 @@ def study_ranks(ranks: DataFrame) -> Figure:
     fig, axes = figure(len(questions), 1, size=3.2, aspect=0.75)
     for ax, question in zip(axes[0], questions, strict=True):
         stats = ranks[ranks["question"] == question].groupby("method", sort=False)["rank"].agg(["mean", "std"])
-        bars = ax.bar(stats.index, stats["mean"], yerr=stats["std"].fillna(0), color="#4f7cac", capsize=4, width=0.6)
-        ax.bar_label(bars, fmt="%.2f", label_type="center", color="white")
+        ax.bar(stats.index, stats["mean"], yerr=stats["std"].fillna(0), color="#8fb3d9", capsize=4, width=0.6)
+        for x, value in enumerate(stats["mean"]):
+            ax.text(x, 0.08, f"{value:.2f}", ha="center", va="bottom")
         ax.set(title=question, ylabel="rank (1 = best)", ylim=(0, None))
-        ax.tick_params(axis="x", labelrotation=20)
+        ax.set_xticks(range(len(stats)), stats.index, rotation=20, ha="right")
     return fig
