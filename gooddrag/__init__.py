@@ -27,7 +27,7 @@ _HOME = {
     "dragbench": "datasets",
     "sde_dragbench": "datasets",
 }
-_MODULES = ("baselines", "datasets", "gscore", "metrics", "storybook")
+_MODULES = ("baselines", "benchmark", "datasets", "gscore", "metrics", "storybook", "userstudy")
 
 __all__ = [*_HOME, *_MODULES]
 
