@@ -77,7 +77,10 @@ def test_no_path_of_one_machine():
             path.suffix in {".py", ".md", ".ipynb", ".toml", ".yml", ".yaml", ".json", ".txt"}
             or path.parent.name == ".ci"
         ):
-            found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in somebodys.finditer(path.read_text(encoding="utf-8"))]
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".ipynb":  # what it says, not how JSON escapes it: "N:" at a line's end is no drive
+                text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+            found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in somebodys.finditer(text)]
     assert not found
 
 
