@@ -60,13 +60,15 @@ def finished(folder: Path) -> int:
 
 
 def pick_worker(process: subprocess.Popen) -> psutil.Process | None:
-    """A Dask worker among the descendants; resource trackers and the like are not meant."""
-    try:
-        children = psutil.Process(process.pid).children(recursive=True)
-        found = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
-        return random.choice(found) if found else None
-    except psutil.Error:
-        return None
+    """A Dask worker among the descendants; resource trackers and the like are not meant, nor what is dead already."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:  # it has just died
+            pass
+    return random.choice(found) if found else None
 
 
 def wait_for_result(folder: Path, process: subprocess.Popen, done: int, patience: float = 300) -> None:

@@ -36,7 +36,8 @@ def run(
 
     Whatever stops it, an interrupt, a crash, a power cut, the same call goes on after the last finished edit. Two
     processes may run on one folder at a time; they share the work. An error of a method is kept as its result, with
-    its traceback, and shows in the table.
+    its traceback, and shows in the table. Equal results to the last bit need equal hardware and, on a CPU, an equal
+    number of threads in all sittings and workers ($OMP_NUM_THREADS): sums depend on the order of their terms.
 
     Args:
         path: the results folder; new, or one of an earlier run with the same model (see `benchmark.folder`).
