@@ -16,7 +16,10 @@ from jupyter_client import BlockingKernelClient
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run"]  # fmt: skip
-NEWS = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, seen or not
+}
 
 
 class Lab:
@@ -25,9 +28,10 @@ class Lab:
     def __init__(self, folder: Path, **environment: str):
         self.folder, self.token = folder, secrets.token_hex(16)
         self.runtime = folder / ".runtime"
-        settings = folder / ".settings" / NEWS
-        settings.parent.mkdir(parents=True)
-        settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+        for name, settings in SETTINGS.items():
+            file = folder / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True)
+            file.write_text(json.dumps(settings))
         variables = {
             "JUPYTER_RUNTIME_DIR": self.runtime,
             "JUPYTER_CONFIG_DIR": folder / ".config",

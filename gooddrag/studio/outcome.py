@@ -19,6 +19,7 @@ class Outcome:
         self.longest = longest
         self.runs: list[Run] = []
         self.picture = W.Image(format="jpeg", layout=W.Layout(max_width="100%"))
+        self.picture.add_class("gooddrag-result")
         self.caption = W.HTML()
         self.slider = W.FloatSlider(0.5, min=0, max=1, step=0.01, readout=False, layout=W.Layout(width=f"{longest}px"))
         self.path = W.Checkbox(True, description="handles' path", indent=False, layout=W.Layout(width="120px"))
