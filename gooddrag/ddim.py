@@ -56,14 +56,19 @@ class Schedule:
         return max(1, round(strength * self.num_steps))
 
 
+def root(x: Tensor) -> Tensor:
+    """The square root of a 0-d tensor, as torch takes it: in float32 its last bit depends on the CPU."""
+    return x**0.5
+
+
 def add_noise(z_0: Tensor, noise: Tensor, alpha_t: Tensor) -> Tensor:
     """Eq. 1: the forward process, z_t = sqrt(alpha_t) z_0 + sqrt(1 - alpha_t) noise."""
-    return alpha_t**0.5 * z_0 + (1 - alpha_t) ** 0.5 * noise
+    return root(alpha_t) * z_0 + root(1 - alpha_t) * noise
 
 
 def predict_z0(z_t: Tensor, eps: Tensor, alpha_t: Tensor) -> Tensor:
     """The clean latent that z_t and eps point to (Eq. 1 solved for z_0; the fraction in Eq. 2)."""
-    return (z_t - (1 - alpha_t) ** 0.5 * eps) / alpha_t**0.5
+    return (z_t - root(1 - alpha_t) * eps) / root(alpha_t)
 
 
 def step(z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor) -> Tensor:
@@ -77,7 +82,7 @@ def step(z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor) -> Tensor
         eps: noise prediction, the shape of z.
         alpha_from, alpha_to: 0-d tensors.
     """
-    return alpha_to**0.5 * predict_z0(z, eps, alpha_from) + (1 - alpha_to) ** 0.5 * eps
+    return root(alpha_to) * predict_z0(z, eps, alpha_from) + root(1 - alpha_to) * eps
 
 
 def invert(
