@@ -10,8 +10,7 @@ from tiny import picture
 
 import gooddrag as gd
 from gooddrag.studio import view
-from gooddrag.studio.runs import Order, Runner, Stopped
-from gooddrag.studio.widget import remaining
+from gooddrag.studio.runs import Order, Runner, Stopped, remaining
 
 PAIR = [[20, 30], [40, 36]]
 QUICK = gd.DragConfig(K=4, B=2, J=1, num_steps=10, stop_unmoved=None, lr=0.001)
@@ -303,3 +302,9 @@ def test_path_is_drawn_where_the_handles_went():
     red, blue = (drawn[..., 0] - drawn[..., 2]) > 100, (drawn[..., 2] - drawn[..., 0]) > 100
     assert red[61, 81] and red[41, 51] and blue[91, 91]
     assert not red[:15].any() and not blue[:, :80].any()
+
+
+def test_a_model_of_stable_diffusions_shape_runs_in_the_studio(tiny_sd):
+    studio = gd.DragStudio(tiny_sd, picture((96, 64)), [PAIR], config=QUICK, lora=LORA, longest=128)
+    run = finished(studio)
+    assert run.result.image.size == (96, 64) and len(run.result.history) == QUICK.K

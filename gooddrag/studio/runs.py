@@ -192,3 +192,28 @@ class _Watch:
         grid = frame.grid(tuple(self.editor.z_0.shape[-2:]), self.config.grid)
         guess = frame.to_image((self.runner.model.decode(self.z0_hat) / 2 + 0.5).clamp(0, 1))
         return Step("drag", state.k, self.config.K, guess, frame.from_grid(state.handles, grid))
+
+
+def outcome_notes(run: Run) -> list[str]:
+    """What to know about a run beside its picture."""
+    if run.stopped:
+        return ["Stopped: this is what had been dragged by then."]
+    if not run.result.history:
+        return ["Nothing was dragged: every handle counts as arrived. Pull further."]
+    return []
+
+
+def remaining(result: DragResult) -> np.ndarray:
+    """(m, 2, 2): the pairs of a result that are still to go, from where their handles are now, in whole pixels.
+
+    A handle counts as arrived within the stop distance (2 px of the supervision grid, brought to pixels of the image).
+    """
+    frame = result.frame
+    grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
+    near = 2.0 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]
+    pairs, taken = [], set()
+    for handle, target in zip(np.rint(result.handles), result.sample.targets, strict=True):
+        if np.linalg.norm(handle - target) >= near and tuple(handle) not in taken:
+            taken.add(tuple(handle))
+            pairs.append([handle, target])
+    return np.array(pairs).reshape(-1, 2, 2)

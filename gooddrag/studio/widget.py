@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as W
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gooddrag.config import DragConfig, LoraConfig
@@ -20,7 +19,7 @@ from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 from gooddrag.studio.knobs import Knobs
 from gooddrag.studio.outcome import Outcome
-from gooddrag.studio.runs import Order, Run, Runner, Step, Stopped
+from gooddrag.studio.runs import Order, Run, Runner, Step, Stopped, outcome_notes, remaining
 
 EXAMPLE = 100  # the storybook's page that a studio without an image shows
 
@@ -223,28 +222,3 @@ class DragStudio(W.VBox):
             else:
                 kind = "" if isinstance(outcome, ValueError) else f"{type(outcome).__name__}: "
                 self._say(f"{kind}{outcome}")
-
-
-def outcome_notes(run: Run) -> list[str]:
-    """What to know about a run beside its picture."""
-    if run.stopped:
-        return ["Stopped: this is what had been dragged by then."]
-    if not run.result.history:
-        return ["Nothing was dragged: every handle counts as arrived. Pull further."]
-    return []
-
-
-def remaining(result: DragResult) -> np.ndarray:
-    """(m, 2, 2): the pairs of a result that are still to go, from where their handles are now, in whole pixels.
-
-    A handle counts as arrived within the stop distance (2 px of the supervision grid, brought to pixels of the image).
-    """
-    frame = result.frame
-    grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
-    near = 2.0 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]
-    pairs, taken = [], set()
-    for handle, target in zip(np.rint(result.handles), result.sample.targets, strict=True):
-        if np.linalg.norm(handle - target) >= near and tuple(handle) not in taken:
-            taken.add(tuple(handle))
-            pairs.append([handle, target])
-    return np.array(pairs).reshape(-1, 2, 2)
