@@ -25,6 +25,7 @@ def kept(
     settings: dict[str, Any],
     compute: Callable[[], Any],
     recompute: bool = False,
+    seconds: Callable[[], float] | None = None,
 ) -> dict[str, Any]:
     """What `compute()` gave when it last ran with these settings on this model; it runs only where it must.
 
@@ -34,6 +35,7 @@ def kept(
         settings: everything that decides the outcome, as plain data: other settings compute anew.
         compute: returns plain data (dicts, lists, numbers, strings).
         recompute: compute in any case.
+        seconds: asked after `compute()` for the time it took in all, if part of it was done earlier.
 
     Returns:
         {"model", "weights", "machine", "seconds", "settings", "data"}, as in the file. Weights that have changed since
@@ -57,7 +59,7 @@ def kept(
         "model": model.label,
         "weights": model.fingerprint,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(seconds() if seconds else time.perf_counter() - start, 1),
         "settings": settings,
         "data": plain(data),
     }

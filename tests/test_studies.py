@@ -199,6 +199,29 @@ def test_results_are_read_and_computed_only_when_asked(editor, tmp_path):
         replace(small, ways={"a": {"J": 1}}).results(editor.model, tmp_path)
 
 
+def test_an_interrupted_recomputation_goes_on_and_may_be_shared(editor, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
+    calls = []
+
+    def measure(_, sample, configs):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(sample.name)
+        return [{"way": "a"}]
+
+    small = Study("small", {"a": {}}, measure, n=4, lora=gd.LoraConfig(steps=0))
+    with pytest.raises(KeyboardInterrupt):
+        small.results(editor.model, tmp_path, recompute=True)
+    assert not (tmp_path / "small.json").exists()
+    rest = replace(small, measure=lambda _, sample, configs: calls.append(sample.name) or [{"way": "a"}])
+    drawn = study.samples(editor.model, 4)
+    others = rest.compute(editor.model, drawn, parts=rest.parts(editor.model), share=(1, 2))
+    assert [r["edit"] for r in others] == [1, 3] and calls == [drawn[i].name for i in (0, 1, 3)]
+    made = rest.results(editor.model, tmp_path, recompute=True)
+    assert [r["edit"] for r in made["data"]] == [0, 1, 2, 3] and calls[3:] == [drawn[2].name]
+    assert made["seconds"] > 0 and not rest.parts(editor.model).exists()
+
+
 def test_ways_are_compared_edit_by_edit():
     records = [{"way": way, "truth": x} for i in range(4) for way, x in (("a", i), ("b", [9, 2, 1, 4][i]))]
     pair = study.versus(records, "a", "b")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gooddrag import experiments, metrics
+from gooddrag import __version__, experiments, metrics
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.files import atomic_file, cache_folder
 from gooddrag.model import DiffusionModel
 from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult
@@ -46,19 +50,45 @@ class Study:
     n: int = 16
     lora: LoraConfig = field(default_factory=LoraConfig)
 
-    def compute(self, model: DiffusionModel, samples: Sequence[Sample], progress: Progress = False) -> Records:
-        """One record per sample and way, in this order."""
+    def compute(self, model: DiffusionModel, samples: Sequence[Sample], progress: Progress = False,
+                parts: Path | None = None, share: tuple[int, int] = (0, 1)) -> Records:  # fmt: skip
+        """One record per sample and way, in this order.
+
+        Args:
+            parts: a folder for the records of each sample: what is there already is not computed again.
+            share: (k, n): only every n-th sample from the k-th on, for n processes that fill the same `parts`.
+        """
         configs = {name: DragConfig(**changes) for name, changes in self.ways.items()}
-        records = []
-        for i, sample in tracked(list(enumerate(samples)), self.name, len(samples), progress):
-            editor = DragEditor(model, self.lora).set_image(sample.image)
-            about = {"edit": i, "name": sample.name, "category": sample.category, "task": sample.task}
-            records += [{**about, **record} for record in self.measure(editor, sample, configs)]
+        mine, records = list(enumerate(samples))[share[0] :: share[1]], []
+        for i, sample in tracked(mine, self.name, len(mine), progress):
+            part = parts / f"{i:03d}.json" if parts else None
+            if part is None or not part.exists():
+                start = time.perf_counter()
+                editor = DragEditor(model, self.lora).set_image(sample.image)
+                about = {"edit": i, "name": sample.name, "category": sample.category, "task": sample.task}
+                measured = experiments.plain([{**about, **r} for r in self.measure(editor, sample, configs)])
+                if part is None:
+                    records += measured
+                    continue
+                with atomic_file(part) as temporary:
+                    temporary.write_text(json.dumps([time.perf_counter() - start, measured]), encoding="utf-8")
+            records += json.loads(part.read_text(encoding="utf-8"))[1]
         return records
+
+    def settings(self, n: int | None = None) -> dict[str, Any]:
+        """What decides the outcome, as it stands in the file of results."""
+        return {"edits": [list(key) for key in spread(n or self.n)], "ways": self.ways, "lora": vars(self.lora)}
+
+    def parts(self, model: DiffusionModel, n: int | None = None) -> Path:
+        """The cache folder in which a recomputation on this model keeps what it has, until it is complete."""
+        decides = json.dumps([__version__, model.fingerprint, experiments.plain(self.settings(n))], sort_keys=True)
+        return cache_folder("studies") / f"{self.name}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
 
     def results(self, model: DiffusionModel, folder: str | Path, recompute: bool = False, n: int | None = None,
                 progress: Progress = False) -> dict[str, Any]:  # fmt: skip
         """The kept results as `experiments.kept` returns them; nothing is computed unless `recompute` says so.
+
+        A recomputation that was interrupted goes on with the next edit.
 
         A model that has no file of its own gets the one that ships: its "model" says whose numbers they are.
 
@@ -66,14 +96,23 @@ class Study:
             ValueError: there is no file, and `recompute` is off.
         """
         path, n = Path(folder) / f"{self.name}.json", n or self.n
-        settings = {"edits": [list(key) for key in spread(n)], "ways": self.ways, "lora": vars(self.lora)}
+        settings = self.settings(n)
         if recompute:
-            compute = partial(self.compute, model, samples(model, n), progress)
-            return experiments.kept(path, model, settings, compute, recompute=True)
+            parts = self.parts(model, n)
+            compute = partial(self.compute, model, samples(model, n), progress, parts)
+            spent = partial(_seconds, parts)
+            record = experiments.kept(path, model, settings, compute, recompute=True, seconds=spent)
+            shutil.rmtree(parts, ignore_errors=True)
+            return record
         record = experiments.latest(path, model)
         if record["model"] == model.label and record["settings"] != experiments.plain(settings):
             warnings.warn(f"{path.name} was made with other settings; recompute it", stacklevel=2)
         return record
+
+
+def _seconds(parts: Path) -> float:
+    """What the edits in a folder of parts took, in whichever process."""
+    return sum(json.loads(part.read_text(encoding="utf-8"))[0] for part in parts.glob("*.json"))
 
 
 def spread(n: int) -> list[tuple[str, str, int]]:
