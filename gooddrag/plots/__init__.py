@@ -27,7 +27,7 @@ from gooddrag.plots.benchmark import (
     results_sheet,
     study_ranks,
 )
-from gooddrag.plots.cost import cost_bars, growth, memory_bars
+from gooddrag.plots.cost import cost_bars, growth, memory_bars, pareto
 from gooddrag.plots.differences import difference_effects
 from gooddrag.plots.features import (
     draw_distance_map,
@@ -93,6 +93,7 @@ __all__ = [
     "motion_step",
     "noise_experiment",
     "paired_dots",
+    "pareto",
     "picked_samples",
     "picture_rows",
     "reconstruction_curves",
