@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 import gooddrag as gd
@@ -95,6 +96,10 @@ def training_curve(lines: list[dict]) -> Figure:
         points = [(x["samples"], x[name]) for x in unet]
         axes[0, 0].plot(*zip(*points, strict=True), ".-", ms=3, lw=1, label=label)
     axes[0, 0].set(xscale="log", yscale="log", xlabel="samples seen", title="U-Net: held-out squared error of eps")
+    for axis, digits in ((axes[0, 0].xaxis, (1, 2, 5)), (axes[0, 0].yaxis, (1, 1.5, 6, 8))):
+        axis.set_major_locator(LogLocator(subs=digits))
+        axis.set_major_formatter("{x:,g}")
+        axis.set_minor_formatter(NullFormatter())
     axes[0, 0].legend()
     ae = [x for x in lines if x["phase"] == "autoencoder"]
     for name, label in {"db_storybook": "storybook pages", "db_photos": "photographs"}.items():
