@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +19,7 @@ ModelOf = Annotated[
     str | None, typer.Option(metavar="NAME|PATH", help="Default: what the folder calls it.", show_default=False)
 ]
 Vae = Annotated[str | None, typer.Option(metavar="PATH", help="Another VAE for the model.", show_default=False)]
+MOST_NUMBERS = 100_000  # in one range
 SHOWN = ["dai_1", "dai_20", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 
@@ -151,12 +153,10 @@ def find_samples(data: str, source: Path | None = None, places: list[int] | None
 def numbers(text: str, argument: str) -> list[int]:
     """ "0-2,7" -> [0, 1, 2, 7]."""
     found: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            found += range(int(first), int(last or first) + 1)
-    except ValueError:
-        found = []
-    if not found:
-        raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges like "0-9,42"')
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip(), re.ASCII)
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+        if not 1 <= len(span) <= MOST_NUMBERS:
+            raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges like "0-9,42"')
+        found += span
     return found

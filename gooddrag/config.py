@@ -19,7 +19,7 @@ class _Checked:
         hints = get_type_hints(type(self))
         for f in fields(self):
             value, hint = getattr(self, f.name), hints[f.name]
-            if get_origin(hint) is Literal and value not in get_args(hint):
+            if get_origin(hint) is Literal and not (isinstance(value, str) and value in get_args(hint)):
                 raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
             if hint is bool and not isinstance(value, bool):
                 raise ValueError(f"{f.name}: {value!r}; expected True or False")
@@ -171,7 +171,7 @@ class DragConfig(_Checked):
     def preset(cls, name: str, **changes: Any) -> DragConfig:
         """A preset by its name: released, paper or dragdiffusion."""
         presets = {"released": cls.released, "paper": cls.paper, "dragdiffusion": cls.dragdiffusion}
-        if name not in presets:
+        if not isinstance(name, str) or name not in presets:
             raise ValueError(f"preset: {name!r}; expected one of {', '.join(presets)}")
         return presets[name](**changes)
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MIN_SIDE = 16  # px; below this there is nothing to drag, and no VAE latent to speak of
 MAX_PIXELS = 170_000_000  # 12000 x 9000 photographs open; Pillow itself refuses from 179 million on
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")  # numpy sees the values as they are; others are converted
 
 ImageSource = str | os.PathLike | bytes | Image.Image
@@ -94,6 +95,11 @@ def _plain(image: Image.Image, argument: str) -> Image.Image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     except ValueError as error:
         raise ValueError(f"{argument}: pixels of mode {image.mode}; expected RGB, grey or palette") from error
+
+
+def picture_file(files: dict[str, Path], stem: str) -> Path | None:
+    """original.png, mask.jpg, ... among a folder's files by their names in lower case."""
+    return next((files[stem + suffix] for suffix in _SUFFIXES if stem + suffix in files), None)
 
 
 def size_text(size: tuple[int, ...]) -> str:

@@ -49,11 +49,15 @@ def load_lora(path: str | Path) -> dict[str, Tensor]:
             continue
         name = _PROCESSOR.sub(lambda m: f".to_{m[1]}{'.0' if m[1] == 'out' else ''}.lora.", key.removeprefix("unet."))
         if name.endswith(".alpha"):
+            if value.numel() != 1:
+                raise ValueError(f"lora: {path}: {key!r} has shape {tuple(value.shape)}; expected one number")
             alphas[name.removesuffix(".alpha").removesuffix(".lora")] = float(value)
             continue
         name = name.replace(".lora.down.", ".lora_A.").replace(".lora.up.", ".lora_B.")
         if not name.endswith((".lora_A.weight", ".lora_B.weight")):
             raise ValueError(f"lora: {path}: unknown key {key!r}; expected a U-Net's attention projections")
+        if value.ndim != 2 or not torch.isfinite(value).all():
+            raise ValueError(f"lora: {path}: {key!r}, {tuple(value.shape)}; expected a matrix of finite numbers")
         lora[name] = value.to(torch.promote_types(value.dtype, torch.float32))
 
     modules = {k.removesuffix(".lora_A.weight").removesuffix(".lora_B.weight") for k in lora}

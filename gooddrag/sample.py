@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from gooddrag.files import atomic_dir
-from gooddrag.images import ImageSource, load_image, read_image, size_text
+from gooddrag.images import ImageSource, load_image, picture_file, read_image, size_text
 
 FORMAT_VERSION = 1
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +43,8 @@ class Sample:
         truth = None if self.truth is None else load_image(self.truth, argument="truth")
         if truth is not None and truth.size != image.size:
             raise ValueError(f"truth: {size_text(truth.size)} px; expected the image's {size_text(image.size)} px")
+        if odd := [name for name in ("name", "category", "task") if not isinstance(getattr(self, name), str)]:
+            raise ValueError(f"{odd[0]}: {str(getattr(self, odd[0]))[:80]}; expected text")
         checked = {
             "image": image,
             "points": check_points(self.points, image.size),
@@ -79,9 +80,7 @@ class Sample:
             files = {path.name.lower(): path for path in sorted(folder.iterdir())}
         except (OSError, ValueError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
-        images = {}
-        for stem in ("original", "mask", "truth"):
-            images[stem] = next((files[stem + suffix] for suffix in _SUFFIXES if stem + suffix in files), None)
+        images = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
         parts = {"original": images["original"], "points.json": files.get("points.json")}
         about = {"name": folder.resolve().name}
         if "sample.json" in files:
@@ -162,14 +161,14 @@ def check_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> n
     if isinstance(mask, ImageSource):
         mask = read_image(mask, "mask")
     array = _numbers(mask, "mask", "an image or an array (H, W)", kinds="biuf")
+    if not np.isfinite(array).all():
+        raise ValueError("mask: NaN or infinity in it; expected finite numbers, above 0 where the image may change")
     if array.ndim == 3:
         colours = array.shape[2] - (array.shape[2] in (2, 4))
         array = (array[..., :colours] > 0).any(axis=2)
     if array.shape != (size[1], size[0]):
         given = size_text(array.shape[::-1]) if array.ndim == 2 else f"shape {array.shape}"
         raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
-    if not np.isfinite(array).all():
-        raise ValueError("mask: NaN or infinity in it; expected finite numbers, above 0 where the image may change")
     editable = array > 0
     if not editable.any():
         warnings.warn("mask: empty (no pixel above 0), which means that nothing may change", stacklevel=2)
@@ -238,6 +237,8 @@ def _read_about(path: Path) -> dict:
         about = json.loads(path.read_text(encoding="utf-8-sig"))
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format_version {about['format_version']!r} is not {FORMAT_VERSION}")
+        if not all(isinstance(about[name], bool) for name in ("has_mask", "has_truth")):
+            raise ValueError("has_mask or has_truth is neither true nor false")
         return {name: about[name] for name in ("name", "category", "task", "has_mask", "has_truth")}
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"folder: {str(path)!r} cannot be read ({error}); expected what Sample.save writes") from error

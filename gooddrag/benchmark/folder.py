@@ -170,12 +170,19 @@ class Folder:
             shutil.rmtree(left, ignore_errors=True)
 
     def result(self, sample: str, seed: int, method: str) -> dict[str, Any] | None:
-        """The record of a task, done or failed; None if it is not there, or its image is not the one it names."""
+        """The record of a task, done or failed; None if it is not there whole, or its image is not the one it names.
+
+        Raises:
+            ValueError: another version of this package wrote it.
+        """
         place = self.place(sample, seed, method)
         record = read_json(place / "metrics.json")
-        if record is None or record.get("format_version") != FORMAT_VERSION:
+        if record is None or not _whole(record):
             return None
-        if record["state"] == "done" and file_digest(place / "image.png") != record["image"]:
+        if record["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"folder: {place}: format_version {record['format_version']}; expected {FORMAT_VERSION}, "
+                             "which this version of gooddrag writes")  # fmt: skip
+        if record["state"] == "done" and file_digest(place / "image.png") != record.get("image"):
             return None
         return record
 
@@ -201,9 +208,24 @@ def read_json(file: Path) -> dict | None:
     """A file's content; None if there is none, or nothing that this package writes."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _whole(record: dict) -> bool:
+    """Whether every value of a result's record is of the kind that this package writes."""
+
+    def plain(value: object) -> bool:
+        return value is None or type(value) is float or (type(value) is int and abs(value) < 2**63)
+
+    kinds = {"format_version": int, "pairs": int, "seed": int, "state": str, "key": str, "sample": str, "category": str,
+             "task": str, "method": str, "scores": dict, "cost": dict, "tracked": dict}  # fmt: skip
+    if not all(type(record.get(name)) is kind for name, kind in kinds.items()):
+        return False
+    tracked = [v for values in record["tracked"].values() for v in (values if isinstance(values, list) else [values])]
+    numbers = [*record["scores"].values(), *record["cost"].values(), *tracked, record["pairs"], record["seed"]]
+    return record["state"] in ("done", "failed") and all(map(plain, numbers))
 
 
 def file_digest(file: Path) -> str | None:

@@ -74,13 +74,16 @@ def read(file: str | Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(TEXT, str), keep_default_na=True)
-    except (OSError, ValueError) as error:
+        if lacking := [c for c in COLUMNS if c not in table]:
+            raise ValueError(f"it lacks {', '.join(lacking[:5])}")
+        table = _typed(table[COLUMNS])
+        if unknown := set(table["state"]) - set(STATES):
+            raise ValueError(f"state {min(unknown)!r}")
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(
             f"file: {str(file)!r} cannot be read ({error}); expected a table of `gooddrag bench`"
         ) from error
-    if lacking := [c for c in COLUMNS if c not in table]:
-        raise ValueError(f"file: {str(file)!r} lacks {', '.join(lacking[:5])}; expected a table of `gooddrag bench`")
-    return _typed(table[COLUMNS])
+    return table
 
 
 def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:

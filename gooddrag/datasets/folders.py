@@ -15,6 +15,7 @@ from PIL import Image
 from gooddrag.datasets.archive import opened
 from gooddrag.datasets.dataset import Dataset
 from gooddrag.datasets.download import from_drive
+from gooddrag.images import picture_file
 from gooddrag.sample import Sample
 
 DRAG100_DRIVE_ID = "1qzUizzrSRd4bBaT-0bCYZr-MDpiKXjhW"
@@ -55,7 +56,7 @@ def _dataset(source: str | Path, labels: Labels | str | Path | None, title: str,
     named = _labels(labels)
 
     def read(path: Path) -> Sample:
-        if published and not any(path.glob("mask.*")):
+        if published and _picture(path, "mask") is None:
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
         sample = Sample.open(path)
         label = named.get(path.name, {})
@@ -66,7 +67,7 @@ def _dataset(source: str | Path, labels: Labels | str | Path | None, title: str,
         found = _picture_notes(path)
         if published and "category" not in named.get(path.name, {}):
             found.append("category from the name" if category_of(path.name) else "category unknown")
-        if not any(path.glob("mask.*")):
+        if _picture(path, "mask") is None:
             found.append("no mask: everything is editable")
         return found
 
@@ -117,8 +118,13 @@ def _labels(labels: Labels | str | Path | None) -> Labels:
                          '{name: {"category": ..., "task": ...}}') from error  # fmt: skip
 
 
+def _picture(path: Path, stem: str) -> Path | None:
+    """The image file that `Sample.open` takes."""
+    return picture_file({file.name.lower(): file for file in sorted(path.iterdir())}, stem)
+
+
 def _picture_notes(path: Path) -> list[str]:
-    original = next(iter(sorted(path.glob("original.*"))))
+    original = _picture(path, "original")
     with Image.open(original) as image:
         kind, alpha = image.format, image.has_transparency_data
     suffix = {"JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}.get(kind, (f".{kind.lower()}",))

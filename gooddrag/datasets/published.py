@@ -67,7 +67,7 @@ def _read_sde(path: Path) -> Sample:
         prompt = json.loads((path / "prompt.json").read_text(encoding="utf-8-sig"))
         ends = [np.array(prompt[key], dtype=np.float64).reshape(-1, 2) for key in ("source", "target")]
         points = np.stack(ends, axis=1)  # (l, 2, 2)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"prompt.json cannot be read ({error}); expected as many source as target points (x, y)"
                          ) from error  # fmt: skip
     sample = Sample(path / "origin_image.png", points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,6 +176,25 @@ def _read(path: Path) -> Rating:
         record = json.loads(path.read_text(encoding="utf-8"))
         if (version := record.pop("format_version")) != FORMAT_VERSION:
             raise ValueError(f"format_version {version!r} is not {FORMAT_VERSION}")
-        return Rating(**{**record, "methods": tuple(record["methods"]), "scale": tuple(record["scale"])})
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        rating = Rating(**{**record, "methods": tuple(record["methods"]), "scale": tuple(record["scale"])})
+        return _checked(rating)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"folder: {path.name} cannot be read ({error}); expected a kept rating") from error
+
+
+def _checked(rating: Rating) -> Rating:
+    """A rating whose values are what a summary counts with."""
+    texts = ("sample", "status", "detail", "rater", "prompt", "model_version", "when", "reply")
+    numbers = [*rating.scores.values(), *rating.scale]
+    if rating.status == "rated" and set(rating.scores) != set(rating.methods):
+        raise ValueError(f"scores of {', '.join(map(str, rating.scores))}")
+    if not (
+        all(isinstance(getattr(rating, name), str) for name in texts)
+        and type(rating.repeat) is int
+        and all(isinstance(method, str) for method in rating.methods)
+        and rating.status in ("rated", "blocked", "malformed")
+        and len(rating.scale) == 2
+        and all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    ):
+        raise ValueError("a value of another kind")
+    return rating

@@ -89,12 +89,14 @@ class PickerState:
 
     def add(self, handle: ArrayLike, target: ArrayLike) -> None:
         """One more pair, at the end."""
-        self.set_points(np.concatenate([self._points, np.array([[handle, target]], float)]))
+        self.set_points([*self._points, check_points([[handle, target]], self.size)[0]])
 
     def move(self, pair: int, end: int, to: ArrayLike) -> None:
         """Put one end (HANDLE or TARGET) of a pair elsewhere."""
-        points = self._points.copy()
-        points[self._index(pair), end] = to
+        if end not in (HANDLE, TARGET):
+            raise ValueError(f"end: {end}; expected {HANDLE}, the handle, or {TARGET}, the target")
+        points = self._points.tolist()
+        points[self._index(pair)][end] = to
         self.set_points(points)
 
     def delete(self, pair: int) -> None:

@@ -108,6 +108,15 @@ def read_answers(file: Path) -> list[dict]:
         ValueError: it is not such a file.
     """
     content = read_json(file)
-    if content is None or content.get("format_version") != FORMAT_VERSION or "answers" not in content:
-        raise ValueError(f"file: {str(file)!r} holds no answers; expected what the study's widget saves")
-    return content["answers"]
+    answers = (content or {}).get("answers")
+    whole = isinstance(answers, list) and all(map(_is_answer, answers))
+    if not whole or content.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"file: {str(file)!r} holds no answers; expected what the study's widget saves, "
+                         f"format_version {FORMAT_VERSION}")  # fmt: skip
+    return answers
+
+
+def _is_answer(answer: object) -> bool:
+    ranks = answer.get("ranks") if isinstance(answer, dict) else None
+    ranked = isinstance(ranks, dict) and all(type(rank) is int for rank in ranks.values())
+    return ranked and all(isinstance(answer.get(name), str) for name in ("question", "sample"))
