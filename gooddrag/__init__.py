@@ -18,6 +18,7 @@ _HOME = {
     "DragConfig": "config",
     "LoraConfig": "config",
     "drag": "editor",
+    "drag_batch": "batch",
     "DragEditor": "editor",
     "DragResult": "result",
     "PointPicker": "picker",

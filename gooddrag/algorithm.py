@@ -7,7 +7,7 @@ so far is denoised.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, predict_z0, step
 from gooddrag.masactrl import borrowed_attention
 from gooddrag.model import DiffusionModel
-from gooddrag.passes import Backward, Forward, Passes, alone
+from gooddrag.passes import Backward, Forward, Passes, Rows, nobody, together
 from gooddrag.phases import phase
 from gooddrag.source import Reference, SourcePath
 
@@ -118,7 +118,7 @@ class _Drag:
     def operations(self, n: int, ref: Reference) -> Passes:
         """n drag operations g of J updates each (Eq. 9) at the current level t.
 
-        A generator that asks for U-Net passes: `alone` makes them for one edit, `batching` for several at once.
+        A generator that asks for U-Net passes; `together` makes them, for one edit or for several.
         """
         c, schedule, size = self.config, self.schedule, self.task.size
         alpha, alpha_prev = schedule.alpha(self.t), schedule.alpha(self.t - 1)
@@ -168,17 +168,11 @@ class _Drag:
                 self.eps = eps.detach()  # denoising starts from the same latent
                 self.track(F)
 
-    @torch.no_grad()
-    def denoise(self, eps: Tensor) -> None:
+    def denoise(self) -> None:
         """Eq. 2 on the edited latent."""
-        self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
+        self.z = step(self.z, self.eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
         self.t -= 1
         self.eps = None
-
-    @torch.no_grad()
-    def predicted(self) -> Tensor:
-        """eps at the latent as it is, from a pass that has been made if there is one."""
-        return self.model.eps(self.z, self.schedule.timestep(self.t)) if self.eps is None else self.eps
 
 
 def drag_latent(
@@ -202,31 +196,65 @@ def drag_latent(
     Raises:
         FloatingPointError: the loss is not finite.
     """
+    (edited,) = drag_latents(model, trajectory, [task], config, [callback], source)
+    return edited
+
+
+def drag_latents(
+    model: DiffusionModel,
+    trajectory: list[Tensor],
+    tasks: Sequence[Task],
+    config: DragConfig,
+    callbacks: Sequence[Callback | None],
+    source: SourcePath | None = None,
+    rows: Rows = nobody,
+) -> list[tuple[Tensor, Tensor]]:
+    """`drag_latent` of B edits, whose passes share batches: trajectory and source hold (B, C, h, w).
+
+    An edit that stops early leaves the batches of the others and denoises with Latent-MasaCtrl beside them.
+    """
     schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
     if len(trajectory) != config.T + 1:
         raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {config.T + 1}")
     z_T = trajectory[-1]
     if source is None:
         source = SourcePath(model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
-    task = replace(task, p_0=task.p_0.to(z_T.device), q=task.q.to(z_T.device), frozen=task.frozen.to(z_T))
-    run = _Drag(model, z_T, task, config, schedule, callback)
+    runs = []
+    for z, task, callback in zip(z_T.split(1), tasks, callbacks, strict=True):
+        task = replace(task, p_0=task.p_0.to(z.device), q=task.q.to(z.device), frozen=task.frozen.to(z))
+        runs.append(_Drag(model, z, task, config, schedule, callback))
 
-    for n in config.schedule:
-        ref = source.reference(run.t)
-        if config.reference == "inverted":
-            ref = replace(ref, z_prev=trajectory[run.t - 1])
-        with phase("drag"):
-            alone(run.operations(n, ref), model, schedule.timestep(run.t), config.feature_block)
-        with phase("denoise"):  # without MasaCtrl, as between drags: it starts one step later (released)
-            run.denoise(run.predicted())
-        run.observe("denoise", source=ref.z_prev)
-        if run.stopped:
-            break
+    everyone = range(len(runs))
+    for n, t in zip([*config.schedule, *[0] * config.T], range(config.T, 0, -1), strict=False):
+        dragging = {i: run for i, run in enumerate(runs) if n and not run.stopped}
+        resting = {i: run for i, run in enumerate(runs) if i not in dragging}
+        if dragging:
+            rows(everyone)
+            ref = source.reference(t)
+            if config.reference == "inverted":
+                ref = replace(ref, z_prev=trajectory[t - 1])
+            with phase("drag"):
+                passes = {i: run.operations(n, ref.row(i)) for i, run in dragging.items()}
+                together(passes, model, schedule.timestep(t), config.feature_block, rows)
+            _denoise(dragging, ref.z_prev, rows)  # without MasaCtrl, which starts one step later (released)
+        if resting:
+            rows(everyone)
+            states = [s[list(resting)] for s in source.shared(t)] if config.masactrl else None
+            with borrowed_attention(model.unet, states, config.masactrl_start) if states else nullcontext():
+                _denoise(resting, source.latents[t - 1] if config.masactrl else None, rows)
+    return [(run.z, run.p) for run in runs]
 
-    while run.t > 0:
-        states = source.shared(run.t) if config.masactrl else None
-        sharing = borrowed_attention(model.unet, states, config.masactrl_start) if states else nullcontext()
-        with phase("denoise"), sharing:
-            run.denoise(run.predicted())
-        run.observe("denoise", source=source.latents[run.t] if config.masactrl else None)
-    return run.z, run.p
+
+def _denoise(runs: dict[int, _Drag], source: Tensor | None, rows: Rows) -> None:
+    """One level down, by eps from a pass that has been made if there is one."""
+    with torch.no_grad(), phase("denoise"):
+        if unknown := {i: run for i, run in runs.items() if run.eps is None}:
+            rows([*unknown])
+            run = next(iter(unknown.values()))
+            eps = run.model.eps(torch.cat([run.z for run in unknown.values()]), run.schedule.timestep(run.t))
+            for run, e in zip(unknown.values(), eps.split(1), strict=True):
+                run.eps = e
+        for run in runs.values():
+            run.denoise()
+    for i, run in runs.items():
+        run.observe("denoise", source=None if source is None else source[i : i + 1])

@@ -132,39 +132,10 @@ class DragEditor:
         if not isinstance(config, DragConfig):
             raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
         sample = self._sample(points, mask)
-        points, mask = sample.points, sample.mask
-        frame, latent_grid = self.frame, tuple(self.z_0.shape[-2:])
-        grid = frame.grid(latent_grid, config.grid)
-        task = Task(
-            size=grid,
-            p_0=frame.to_grid(points[:, 0], grid),
-            q=frame.to_grid(points[:, 1], grid),
-            frozen=frame.frozen(mask, grid, latent_grid),
-        )
-        if (task.q - task.p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
-            px = shortest * self.image.width / grid[1]
-            warnings.warn(f"points: every target is less than {px:.3g} px from its handle, which counts as arrived, so "
-                          "nothing is dragged", stacklevel=2)  # fmt: skip
-        # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
-        keep_outside = keep_outside or (mask is not None and not mask.any())
+        task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
         trajectory = self._fitting(lambda: self.invert(config))
         latent, handles, recorder = self._fitting(lambda: self._dragged(trajectory, task, config, callback, keep))
-        with phase("decode"):
-            tensor = (self.model.decode(latent) / 2 + 0.5).clamp(0, 1)
-        if not torch.isfinite(tensor).all():
-            raise FloatingPointError(f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too "
-                                     "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
-        return DragResult(
-            sample=sample,
-            image=_composite(frame.to_image(tensor), sample) if keep_outside else frame.to_image(tensor),
-            tensor=tensor,
-            latent=latent,
-            handles=frame.from_grid(handles, grid),
-            history=recorder.history,
-            config=config,
-            model=self.model,
-            frame=frame,
-        )
+        return DragResult.of(self.model, sample, self.frame, config, latent, handles, recorder, keep_outside)
 
     def _dragged(self, trajectory: list[Tensor], task: Task, config: DragConfig, callback: Callback | None,
                  keep: Iterable[str]) -> tuple[Tensor, Tensor, Recorder]:  # fmt: skip
@@ -222,14 +193,6 @@ class DragEditor:
     def _need_image(self) -> None:
         if self.image is None:
             raise ValueError("image: none set; expected set_image(image) before this call")
-
-
-def _composite(edited: Image.Image, sample: Sample) -> Image.Image:
-    if sample.mask is None:
-        return edited
-    from PIL import Image
-
-    return Image.composite(edited, sample.image, Image.fromarray(sample.mask))
 
 
 def drag(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+
+from gooddrag.algorithm import Task
+from gooddrag.config import DragConfig
+from gooddrag.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,20 @@ class Frame:
         x = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1)
         image = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())
         return image if self.scaled == self.user else image.resize(self.user, Image.Resampling.BICUBIC)
+
+    def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
+        """A sample's points and mask on the grids that an edit of it works on.
+
+        Warns:
+            UserWarning: every handle counts as arrived, so that nothing is dragged.
+        """
+        grid = self.grid(latent_grid, config.grid)
+        p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))
+        if (q - p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
+            px = shortest * self.user[0] / grid[1]
+            warnings.warn(f"points: every target is less than {px:.3g} px from its handle, which counts as arrived, so "
+                          "nothing is dragged", stacklevel=3)  # fmt: skip
+        return Task(grid, p_0, q, self.frozen(sample.mask, grid, latent_grid))
 
     def grid(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
         """(H, W) of the supervision grid over the padded image: 4 x the latent grid, or the image's own pixels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -29,16 +30,33 @@ class Backward:
 Passes = Generator[Forward | Backward, tuple[Tensor, Tensor] | Tensor, None]
 """A part of the loop: yields what it needs, and is sent (eps, F) for a Forward, the gradient for a Backward."""
 
+Rows = Callable[[Sequence[int]], None]
+"""Told before every forward pass which edits its rows are; see `lora.applied_each`."""
 
-def alone(passes: Passes, model: DiffusionModel, timestep: int, block: int) -> None:
-    """Make the passes that one edit asks for, one by one."""
-    answer = None
-    try:
-        while True:
-            asked = passes.send(answer)
-            if isinstance(asked, Forward):
-                answer = model.eps_and_features(asked.z, timestep, block)
-            else:
-                (answer,) = torch.autograd.grad(asked.loss, asked.z)
-    except StopIteration:
-        return
+
+def nobody(rows: Sequence[int]) -> None:
+    """For weights that are the same for every edit."""
+
+
+def together(passes: dict[int, Passes], model: DiffusionModel, timestep: int, block: int, rows: Rows = nobody) -> None:
+    """Make the passes that edits ask for, one batch at a time for all that go on; an edit that is done leaves.
+
+    Args:
+        passes: edit -> its part of the loop. All ask for the same kinds of passes in the same order.
+    """
+    answers: dict[int, tuple[Tensor, Tensor] | Tensor | None] = dict.fromkeys(passes)
+    while answers:
+        asked = {}
+        for edit, answer in answers.items():
+            with suppress(StopIteration):
+                asked[edit] = passes[edit].send(answer)
+        forward = {edit: a.z for edit, a in asked.items() if isinstance(a, Forward)}
+        backward = {edit: a for edit, a in asked.items() if isinstance(a, Backward)}
+        answers = {}
+        if forward:
+            rows([*forward])
+            eps, F = model.eps_and_features(torch.cat([*forward.values()]), timestep, block)
+            answers |= zip(forward, zip(eps.split(1), F.split(1), strict=True), strict=True)
+        if backward:  # a loss knows its own row only: the gradient of their sum is each one's own
+            losses, latents = [a.loss for a in backward.values()], [a.z for a in backward.values()]
+            answers |= zip(backward, torch.autograd.grad(losses, latents), strict=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from gooddrag.files import atomic_dir
 from gooddrag.frame import Frame
 from gooddrag.metrics import edit_metrics
 from gooddrag.model import DiffusionModel
+from gooddrag.phases import phase
 from gooddrag.sample import Sample
 
 KEEP = ("maps", "latents")
@@ -99,6 +101,29 @@ class DragResult:
     config: DragConfig
     model: DiffusionModel = field(repr=False)
     frame: Frame = field(repr=False)
+
+    @classmethod
+    def of(cls, model: DiffusionModel, sample: Sample, frame: Frame, config: DragConfig, latent: Tensor,
+           handles: Tensor, recorder: Recorder, keep_outside: bool = False) -> DragResult:  # fmt: skip
+        """What a finished latent and its handles on the grid are as a picture and pixels.
+
+        Args:
+            keep_outside: put the original pixels back wherever the mask is not editable, as for an empty mask anyway.
+
+        Raises:
+            FloatingPointError: the decoded image is not finite.
+        """
+        with phase("decode"):
+            tensor = (model.decode(latent) / 2 + 0.5).clamp(0, 1)
+        if not torch.isfinite(tensor).all():
+            raise FloatingPointError(f"drag: the decoded image is not finite; dtype {model.dtype} may be too "
+                                     "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
+        image, mask = frame.to_image(tensor), sample.mask
+        # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
+        if mask is not None and (keep_outside or not mask.any()):
+            image = Image.composite(image, sample.image, Image.fromarray(mask))
+        return cls(sample, image, tensor, latent, frame.from_grid(handles, recorder.grid), recorder.history, config,
+                   model, frame)  # fmt: skip
 
     @property
     def path(self) -> np.ndarray:

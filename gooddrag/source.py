@@ -26,6 +26,10 @@ class Reference:
     F: Tensor
     z_prev: Tensor
 
+    def row(self, i: int) -> Reference:
+        """That of one edit of a batch."""
+        return Reference(*(x[i : i + 1] for x in (self.z, self.F, self.z_prev)))
+
 
 def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
     """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
