@@ -72,9 +72,9 @@ def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]
             draw_changes(ax, list(values.values()), band, float(how == "ratio"), colours)
             if how != "difference":
                 ax.set_xscale("log" if how == "ratio" else "symlog")
-                ax.xaxis.set_major_locator(
-                    LogLocator(subs=(1, 2, 5)) if how == "ratio" else FixedLocator((0, 1, 10, 50))
-                )
+                low, high = ax.get_xlim()
+                digits = (1, 2, 5) if how == "ratio" and high < 50 * low else (1,)
+                ax.xaxis.set_major_locator(LogLocator(subs=digits) if how == "ratio" else FixedLocator((0, 1, 10, 50)))
                 ax.xaxis.set_major_formatter("{x:g}")
                 ax.minorticks_off()
             ax.margins(x=0.08)
