@@ -2,13 +2,14 @@
 
     python benchmarks/pareto.py                 24 edits; writes results/pareto.json and figures/pareto.png
     python benchmarks/pareto.py --count 8       a third of them; goes on where it was, edit by edit
+    python benchmarks/pareto.py --only "25 steps"   the default and these candidates only
     python benchmarks/pareto.py --draw          the table and the picture only, from what is there
 
 Cost is counted, not timed: U-Net passes of one latent, a backward pass as `--backward` forwards (1.2: measured by
 `gooddrag profile`), inversion and source included, LoRA not (every candidate shares it). `cost_share` is what these
 edits cost, most of which stop early; `whole_share` what they would if none did. Quality: squared error to the truth
 inside the mask, and DAI. A candidate is worth a preset if it costs at most half of the default at a mean error at most
-5 % larger.
+5 % larger on the edits that both have been through.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ def whole(config: gd.DragConfig, backward: float) -> float:
     return passes(config, len(config.schedule), updates, updates + config.T, backward)
 
 
-def run(model: gd.DiffusionModel, seed: int, backward: float) -> list[dict]:
-    """Every candidate on one edit. They share LoRA, inversion and source; the count is each one's own."""
+def run(model: gd.DiffusionModel, seed: int, names: Sequence[str], backward: float) -> list[dict]:
+    """Some candidates on one edit. They share LoRA, inversion and source; the count is each one's own."""
     sample = gd.storybook.edit(seed)
     editor, records = gd.DragEditor(model, gd.LoraConfig()).set_image(sample.image), []
-    for name, changes in CANDIDATES.items():
-        config, levels, start = gd.DragConfig(**changes), set(), time.perf_counter()
+    for name in names:
+        config, levels, start = gd.DragConfig(**CANDIDATES[name]), set(), time.perf_counter()
 
         def seen(state: State, levels: set[int] = levels) -> None:
             if state.event != "denoise":
@@ -89,17 +90,20 @@ def run(model: gd.DiffusionModel, seed: int, backward: float) -> list[dict]:
 
 
 def summary(records: Sequence[dict], backward: float) -> dict[str, dict]:
-    """Means by candidate; cost and errors also as shares of the default's."""
+    """Means by candidate; cost and errors also as shares of the default's on the same edits."""
     keys = ("passes", "error", "ratio", "damage", "dai", "left_px", "operations")
-    by = {name: [r for r in records if r["candidate"] == name] for name in CANDIDATES}
-    means = {name: {k: mean(r[k] for r in rows) for k in keys} for name, rows in by.items() if rows}
-    base, rows = means["default"], {}
-    for name, m in means.items():
-        share = {f"{k}_share": m[k] / base[k] for k in ("error", "ratio", "dai")}
-        full = whole(gd.DragConfig(**CANDIDATES[name]), backward) / whole(gd.DragConfig(), backward)
-        better = sum(r["error"] < b["error"] for r, b in zip(by[name], by["default"], strict=True))
-        rows[name] = {**m, "cost_share": m["passes"] / base["passes"], "whole_share": full, **share, "better": better,
-                      "edits": len(by[name])}  # fmt: skip
+    by = {name: {r["seed"]: r for r in records if r["candidate"] == name} for name in CANDIDATES}
+    default, rows = by["default"], {}
+    for name, mine in by.items():
+        if not (seeds := sorted(mine.keys() & default.keys())):
+            continue
+        m, base = ({k: mean(way[s][k] for s in seeds) for k in keys} for way in (mine, default))
+        rows[name] = {
+            **m, **{f"{k}_share": m[k] / base[k] for k in ("error", "ratio", "dai")},
+            "cost_share": m["passes"] / base["passes"],
+            "whole_share": whole(gd.DragConfig(**CANDIDATES[name]), backward) / whole(gd.DragConfig(), backward),
+            "better": sum(mine[s]["error"] < default[s]["error"] for s in seeds), "edits": len(seeds),
+        }  # fmt: skip
     return rows
 
 
@@ -115,6 +119,7 @@ def main() -> None:
     parser.add_argument("--model", default="storybook")
     parser.add_argument("-o", "--out", type=Path, default=ROOT / "results" / "pareto.json")
     parser.add_argument("--figure", type=Path, default=ROOT / "figures" / "pareto.png")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=CANDIDATES, help="only these and the default")
     parser.add_argument("--draw", action="store_true", help="run nothing")
     options = parser.parse_args()
     before = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
@@ -124,11 +129,15 @@ def main() -> None:
         report = {"model": model.label, "weights": model.fingerprint, "backward": options.backward,
                   "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
                   "candidates": CANDIDATES, "summary": {}, "records": []}  # fmt: skip
-        if all(before.get(k) == report[k] for k in ("weights", "backward", "candidates")):
-            report = before
-        done = {r["seed"] for r in report["records"]}
-        for seed in tqdm([s for s in range(options.first, options.first + options.count) if s not in done]):
-            report["records"] += run(model, seed, options.backward)
+        if all(before.get(k) == report[k] for k in ("weights", "backward")):
+            same = [name for name, changes in CANDIDATES.items() if before["candidates"].get(name) == changes]
+            report["records"] = [r for r in before["records"] if r["candidate"] in same]
+        names = [name for name in CANDIDATES if name in ("default", *(options.only or CANDIDATES))]
+        done = {(r["seed"], r["candidate"]) for r in report["records"]}
+        for seed in tqdm(range(options.first, options.first + options.count)):
+            if not (left := [name for name in names if (seed, name) not in done]):
+                continue
+            report["records"] += run(model, seed, left, options.backward)
             report["summary"] = summary(report["records"], options.backward)
             with atomic_file(options.out) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
