@@ -17,6 +17,7 @@ from torch import Tensor
 from gooddrag import motion
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, predict_z0, step
+from gooddrag.finite import check_finite
 from gooddrag.masactrl import borrowed_attention
 from gooddrag.model import DiffusionModel
 from gooddrag.passes import Backward, Forward, Passes, Rows, nobody, together
@@ -99,6 +100,11 @@ class _Drag:
         state = State(event, self.t, timestep, self.k, self.updates, self.z.detach(), self.p, **seen)
         self.stopped = bool(self.callback(state)) or self.stopped
 
+    def check(self, update: int, **tensors: Tensor) -> None:
+        """Before anything that is not finite moves the latent or a handle."""
+        at = f"t = {self.t} (time step {self.schedule.timestep(self.t)}), drag operation {self.k}, update {update}"
+        check_finite("drag", at, **{name: x.detach() for name, x in tensors.items()})
+
     def track(self, F: Tensor, counted: bool = True) -> None:
         """Eq. 6, and the count of trackings in a row in which no handle moved."""
         before = self.p
@@ -134,6 +140,7 @@ class _Drag:
 
         for u in range(n * c.J):
             eps, F = yield Forward(z)
+            self.check(u, features=F, eps=eps)
             if u == 0 and c.track_at_start:
                 self.track(F, counted=False)
             if u > 0 and u % c.J == 0 and c.tracking == "updated":
@@ -145,13 +152,9 @@ class _Drag:
                                          c.capped_step, c.skip_distance, c.drag_scale)  # fmt: skip
             z_prev = step(z, eps, alpha, alpha_prev)
             loss = drag_loss + c.lam * motion.mask_loss(z_prev, ref.z_prev, self.task.frozen)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"drag: the loss is {float(loss.detach())} at t = {self.t} (time step "
-                    f"{schedule.timestep(self.t)}), drag operation {self.k}, update {u}; half precision overflows so: "
-                    "try dtype=torch.float32"
-                )
+            self.check(u, loss=loss)
             grad = yield Backward(loss, z)
+            self.check(u, gradient=grad)
             z_before = z.detach().clone() if self.callback else None
             z.grad = grad
             self.optimiser.step()
@@ -165,12 +168,14 @@ class _Drag:
         else:
             if c.tracking == "updated" and n:  # line 11 once more, on the latent that line 13 denoises
                 eps, F = yield Forward(self.z)
+                self.check(n * c.J, features=F, eps=eps)
                 self.eps = eps.detach()  # denoising starts from the same latent
                 self.track(F)
 
     def denoise(self) -> None:
         """Eq. 2 on the edited latent."""
         self.z = step(self.z, self.eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
+        check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
         self.t -= 1
         self.eps = None
 
@@ -194,7 +199,7 @@ def drag_latent(
         The edited z_0 (1, C, h, w), and the final handles (l, 2), (y, x) on the grid.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: a loss, a gradient, features or a latent are not finite; says at which t and k.
     """
     (edited,) = drag_latents(model, trajectory, [task], config, [callback], source)
     return edited

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gooddrag.finite import check_finite
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -109,6 +111,7 @@ def invert(
     for t in range(1, T + 1):
         told = t if at == "destination" else t - 1
         z = step(z, eps(z, schedule.timestep(told)), schedule.alpha(t - 1), schedule.alpha(t))
+        check_finite("inversion", f"t = {t} (time step {schedule.timestep(told)})", z_t=z)
         yield z
 
 

@@ -17,13 +17,14 @@ import peft
 import torch
 from diffusers import UNet2DConditionModel
 from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gooddrag import files
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
+from gooddrag.finite import check_finite
 from gooddrag.model import DiffusionModel
 from gooddrag.passes import Rows, nobody
 from gooddrag.phases import phase
@@ -33,6 +34,7 @@ Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
+SEAL = "sha256, version 1"
 
 
 @phase("LoRA")
@@ -64,18 +66,23 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
         for p in weights:
             p.data = p.data.float()  # fp16 gradients cannot be unscaled
         optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
-        for _ in tracked(range(config.steps), "LoRA", config.steps, progress):
+        scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
+        for i in tracked(range(config.steps), "LoRA", config.steps, progress):
             shape = (config.batch_size, *z_0.shape[1:])
             noise = torch.randn(shape, generator=generator).to(z_0)
             t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
             z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
             with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
                 loss = (model.eps(z_t, t) - noise).square().mean()
+            check_finite("LoRA", f"step {i + 1} of {config.steps}", loss=loss.detach())
             optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            scaler.scale(loss).backward()
+            scaler.step(optimiser)
+            scaler.update()
         state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
-        return {k: v.detach().float().cpu().clone() for k, v in state.items()}
+        state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
+        check_finite("LoRA", f"step {config.steps}, its end", **state)
+        return state
     finally:
         unet.delete_adapters(ADAPTER)
         unet.unload_lora()
@@ -170,13 +177,30 @@ def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = N
     path = cache_folder() / f"{key.hexdigest()[:24]}.safetensors"
     if path.is_file():
         try:
-            return load_file(path)
+            return _read_cached(path)
         except (SafetensorError, OSError, ValueError) as error:
             warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
     lora = fit(model, z_0, config, seed, progress)
     try:
         with files.atomic_file(path) as temporary:
-            save_file(lora, temporary)
+            save_file(lora, temporary, {SEAL: _digest(lora)})
     except (OSError, ValueError) as error:
         warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
     return lora
+
+
+def _read_cached(path: Path) -> Lora:
+    """A cache file's tensors, if they are the ones that were written."""
+    with safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+    lora = load_file(path)
+    if about.get(SEAL, _digest(lora)) != _digest(lora):  # older files have none
+        raise ValueError("its content is not what was written")
+    return lora
+
+
+def _digest(lora: Lora) -> str:
+    hashed = hashlib.sha256()
+    for name in sorted(lora):
+        hashed.update(name.encode() + lora[name].contiguous().numpy().tobytes())
+    return hashed.hexdigest()

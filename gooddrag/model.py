@@ -15,6 +15,8 @@ from diffusers.utils import logging
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
+from gooddrag.finite import check_finite
+
 STORYBOOK = Path(__file__).parent / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
@@ -100,7 +102,9 @@ class DiffusionModel:
             raise ValueError(f"image: sides {tuple(image.shape[-2:])}; expected multiples of {self.vae_scale}")
         encoded = self.vae.encode(image.to(self.vae.device, self.vae.dtype))
         z = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
-        return (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
+        z = (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
+        check_finite("encode", "t = 0", z_0=z)
+        return z
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gooddrag.ddim import Schedule, step
+from gooddrag.finite import check_finite
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
@@ -40,6 +41,7 @@ def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: i
     with torch.enable_grad():
         eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)
     eps, F = eps.detach(), F.detach()
+    check_finite("reference", f"t = {t} (time step {schedule.timestep(t)})", features=F, eps=eps)
     return Reference(z_0t, F, step(z_0t, eps, schedule.alpha(t), schedule.alpha(t - 1)))
 
 

@@ -430,7 +430,7 @@ def test_nan_says_where(tiny):
     broken = [z.clone() for z in trajectory_of(tiny, quick())]
     broken[-1][0, 0, 3, 3] = torch.nan
     with pytest.raises(
-        FloatingPointError, match=r"^drag: the loss is nan at t = 4 \(time step 499\), drag operation 0, "
+        FloatingPointError, match=r"^reference: nan in features at t = 4 \(time step 499\); half precision"
     ):
         drag_latent(tiny, broken, FAR, quick())
 

@@ -1,6 +1,7 @@
 """What the long profile of `test_fuzz` and `scripts/faults.py` found, one test each."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ from tiny import picture
 
 from gooddrag import datasets
 from gooddrag.cli_benchmark import numbers
-from gooddrag.config import DragConfig
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor
+from gooddrag.lora import fit_cached
 from gooddrag.lora_files import load_lora
+from gooddrag.model import load_model
 from gooddrag.picker.state import PickerState
 from gooddrag.sample import Sample, check_mask
 
+QUICK_LORA = LoraConfig(rank=2, steps=2, batch_size=1)
 PAIR = [[3, 4], [30, 20]]
 
 
@@ -194,6 +199,85 @@ def test_tables_of_another_kind(finished, tmp_path):
         (tmp_path / "spoilt.csv").write_text(spoilt)
         with pytest.raises(ValueError, match="^file: .*cannot be read .*expected a table of `gooddrag bench`"):
             benchmark.read(tmp_path / "spoilt.csv")
+
+
+def test_a_changed_byte_in_a_cached_lora_is_no_lora(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
+    z_0 = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    fitted = fit_cached(tiny, z_0, QUICK_LORA)
+    (file,) = tmp_path.glob("lora/*")
+    whole = bytearray(file.read_bytes())
+    whole[-3] ^= 1  # still a sound safetensors file
+    file.write_bytes(whole)
+    with pytest.warns(UserWarning, match="LoRA cache .* is unreadable .*not what was written.*; fitting anew"):
+        again = fit_cached(tiny, z_0, QUICK_LORA)
+    assert all(torch.equal(again[k], fitted[k]) for k in fitted)
+
+
+# NaN and infinity say where they are
+
+
+@pytest.fixture
+def own(tiny_folder):
+    """A model to spoil."""
+    return load_model(tiny_folder, device="cpu")
+
+
+def spoil(module, after, value=torch.nan):
+    """From its call number `after` on a module gives NaN somewhere."""
+    calls = []
+
+    def hook(_module, _args, output):
+        calls.append(None)
+        if len(calls) > after:
+            output = output.clone()
+            output[0, 0, 0, 0] = value
+        return output
+
+    return module.register_forward_hook(hook)
+
+
+EDIT = DragConfig(num_steps=4, K=2, B=1, J=2, stop_unmoved=None)  # T = 3: two levels dragged
+FP16 = "half precision overflows so: try dtype=torch.float32"
+
+
+@pytest.mark.parametrize(
+    "calls, said",
+    [
+        (0, r"inversion: nan in z_t at t = 1 \(time step \d+\)"),
+        (2, r"inversion: nan in z_t at t = 3 \(time step \d+\)"),
+        (3, r"reference: nan in eps at t = 3 \(time step \d+\)"),
+        (4, r"drag: nan in eps at t = 3 \(time step \d+\), drag operation 0, update 0"),
+        (5, r"drag: nan in eps at t = 3 \(time step \d+\), drag operation 0, update 1"),
+        (9, r"drag: nan in eps at t = 2 \(time step \d+\), drag operation 1, update 1"),
+    ],
+)
+def test_nan_is_named_where_it_appears(own, calls, said):
+    editor = DragEditor(own).set_image(picture())
+    with spoil(own.unet.conv_out, calls), pytest.raises(FloatingPointError) as error:
+        editor.drag([[[20, 20], [40, 35]]], None, EDIT)
+    assert re.match(said, str(error.value)) and FP16 in str(error.value)
+
+
+def test_features_that_no_patch_sees(own):
+    """Of the features the loss looks at patches only: an infinity far from every handle would go on unseen."""
+    editor = DragEditor(own).set_image(picture())
+    with spoil(own.unet.up_blocks[-2], 4, torch.inf), pytest.raises(FloatingPointError, match="^drag: inf in features"):
+        editor.drag([[[50, 50], [40, 35]]], None, EDIT)
+
+
+def test_the_picture_and_the_lora(own, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
+    with (
+        spoil(own.unet.conv_out, 1),
+        pytest.raises(FloatingPointError, match="^LoRA: nan in loss at step 2 of 2; half"),
+    ):
+        DragEditor(own, QUICK_LORA).set_image(picture())
+    assert not list(tmp_path.rglob("*.safetensors"))
+    with torch.no_grad():
+        next(own.vae.encoder.parameters()).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="^encode: nan in z_0 at t = 0; half"):
+        DragEditor(own).set_image(picture())
 
 
 def test_image_of_no_pixels():
