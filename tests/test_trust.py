@@ -1,0 +1,98 @@
+"""What comes from strangers is data: no code of a file is run, and no name becomes HTML."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import picture
+
+from gooddrag.picker import PointPicker
+from gooddrag.sample import Sample, parse_points
+
+PACKAGE = Path(__file__).parents[1] / "gooddrag"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def calls(tree):
+    """(dotted name, call) of every call."""
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def forbidden(tree, name):
+    found = []
+    for called, node in calls(tree):
+        keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        if called == "torch.load" and keywords.get("weights_only") != "True":
+            found.append("torch.load without weights_only")
+        if called in ("pickle.load", "pickle.loads", "joblib.load", "yaml.load", "eval", "exec", "os.system"):
+            found.append(called)
+        if called == "np.load" and "allow_pickle" in keywords:
+            found.append("np.load with pickles")
+        if keywords.get("shell") == "True":
+            found.append(f"{called} through a shell")
+    unpicklers = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr == "Unpickler"]
+    if unpicklers and name != "pickles.py":
+        found.append("an unpickler")
+    return found
+
+
+def test_no_module_runs_what_a_file_says():
+    assert len(MODULES) > 100
+    found = {p.name: forbidden(ast.parse(p.read_text(encoding="utf-8")), p.name) for p in MODULES}
+    assert {name: f for name, f in found.items() if f} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "torch.load(p)",
+        "torch.load(p, weights_only=False)",
+        "pickle.loads(b)",
+        "eval(t)",
+        "np.load(p, allow_pickle=True)",
+        "run(t, shell=True)",
+        "pickle.Unpickler(f)",
+    ],
+)
+def test_the_scan_sees_it(code):
+    assert forbidden(ast.parse(code), "some.py")
+
+
+def test_a_hostile_name_is_text_in_the_picker(tmp_path):
+    name = "<img src=x onerror=alert(1)>"
+    picker = PointPicker(Sample(picture((40, 30)), [[[3, 4], [30, 20]]], name=name))
+    picker.act(lambda: Sample.open(tmp_path / name))
+    assert name in picker.message
+    assert "<img" not in picker._says.value and "&lt;img" in picker._says.value
+
+
+# strangers' machines
+
+
+def test_spaces_other_alphabets_and_windows_line_ends(tmp_path):
+    folder = tmp_path / "Mein Bild – 写真 № 1"
+    sample = Sample(picture((40, 30)), [[[3, 4], [30, 20]]], name="写真")
+    assert Sample.open(sample.save(folder)).name == "写真"
+    file = folder / "points.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))  # as Notepad saves it
+    assert parse_points(file).tolist() == parse_points(str(file)).tolist() == [[[3, 4], [30, 20]]]
+
+
+def test_no_display_and_no_home(tmp_path, tiny_folder):
+    """An edit through the command line where home cannot be written and no screen is there."""
+    picture().save(tmp_path / "in.png")
+    (tmp_path / "home").write_text("no folder")
+    gone = {"DISPLAY", "GOODDRAG_CACHE", "XDG_CACHE_HOME", "WAYLAND_DISPLAY"}
+    env = {k: v for k, v in os.environ.items() if k not in gone}
+    env |= {"HOME": str(tmp_path / "home"), "MPLBACKEND": "TkAgg", "PYTHONPATH": str(PACKAGE.parent),
+            "HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(tmp_path / "mpl")}  # fmt: skip
+    code = ("from gooddrag import DragConfig, LoraConfig, Sample, drag, load_model; import sys;"
+            "drag(load_model(sys.argv[1]), Sample('in.png', [[[20, 20], [40, 35]]]), DragConfig(num_steps=4, K=1, B=1,"
+            "J=1), LoraConfig(rank=2, steps=1, batch_size=1)).save('out')")  # fmt: skip
+    ended = subprocess.run([sys.executable, "-W", "always::UserWarning", "-c", code, str(tiny_folder)], cwd=tmp_path,
+                           env=env, capture_output=True, text=True)  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "LoRA not cached in" in ended.stderr and (tmp_path / "out" / "overview.png").exists()
