@@ -180,14 +180,9 @@ class _Drag:
         self.eps = None
 
 
-def drag_latent(
-    model: DiffusionModel,
-    trajectory: list[Tensor],
-    task: Task,
-    config: DragConfig,
-    callback: Callback | None = None,
-    source: SourcePath | None = None,
-) -> tuple[Tensor, Tensor]:
+def drag_latent(model: DiffusionModel, trajectory: list[Tensor], task: Task, config: DragConfig,
+                callback: Callback | None = None,
+                source: SourcePath | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Algorithm 1, lines 3-16: from the inverted latent to the edited clean one.
 
     Args:
@@ -205,23 +200,16 @@ def drag_latent(
     return edited
 
 
-def drag_latents(
-    model: DiffusionModel,
-    trajectory: list[Tensor],
-    tasks: Sequence[Task],
-    config: DragConfig,
-    callbacks: Sequence[Callback | None],
-    source: SourcePath | None = None,
-    rows: Rows = nobody,
-) -> list[tuple[Tensor, Tensor]]:
+def drag_latents(model: DiffusionModel, trajectory: list[Tensor], tasks: Sequence[Task], config: DragConfig,
+                 callbacks: Sequence[Callback | None], source: SourcePath | None = None,
+                 rows: Rows = nobody) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
     """`drag_latent` of B edits, whose passes share batches: trajectory and source hold (B, C, h, w).
 
     An edit that stops early leaves the batches of the others and denoises with Latent-MasaCtrl beside them.
     """
-    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
     if len(trajectory) != config.T + 1:
         raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {config.T + 1}")
-    z_T = trajectory[-1]
+    schedule, z_T = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset), trajectory[-1]
     if source is None:
         source = SourcePath(model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
     runs = []
@@ -253,11 +241,11 @@ def drag_latents(
 def _denoise(runs: dict[int, _Drag], source: Tensor | None, rows: Rows) -> None:
     """One level down, by eps from a pass that has been made if there is one."""
     with torch.no_grad(), phase("denoise"):
-        if unknown := {i: run for i, run in runs.items() if run.eps is None}:
-            rows([*unknown])
-            run = next(iter(unknown.values()))
-            eps = run.model.eps(torch.cat([run.z for run in unknown.values()]), run.schedule.timestep(run.t))
-            for run, e in zip(unknown.values(), eps.split(1), strict=True):
+        if missing := [i for i, run in runs.items() if run.eps is None]:
+            rows(missing)
+            asking = [runs[i] for i in missing]
+            eps = asking[0].model.eps(torch.cat([run.z for run in asking]), asking[0].schedule.timestep(asking[0].t))
+            for run, e in zip(asking, eps.split(1), strict=True):
                 run.eps = e
         for run in runs.values():
             run.denoise()
