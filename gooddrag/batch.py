@@ -58,7 +58,7 @@ def drag_batch(
 
     Raises:
         ValueError: bad arguments; pictures of different sizes.
-        FloatingPointError: the loss of one of the edits is not finite.
+        FloatingPointError: something in one of the edits is not finite; see `drag_latent`.
         MemoryError: no memory for so many at once.
     """
     samples, config = list(samples), config or DragConfig()

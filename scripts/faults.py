@@ -79,19 +79,10 @@ def files(place: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in found if p.is_file() and p.name != "overview.png"}
 
 
-def cut_cache(place: Path) -> str:
+def damaged_cache(place: Path, damage: Callable[[bytes], bytes]) -> str:
     run(place)
     (file,) = place.glob("cache/lora/*")
-    file.write_bytes(file.read_bytes()[:-100])
-    return run(place)
-
-
-def flip_cache(place: Path) -> str:
-    run(place)
-    (file,) = place.glob("cache/lora/*")
-    content = bytearray(file.read_bytes())
-    content[-3] ^= 1
-    file.write_bytes(content)
+    file.write_bytes(damage(file.read_bytes()))
     return run(place)
 
 
@@ -100,19 +91,12 @@ def two_at_once(place: Path) -> str:
     return "; ".join("ended" if p.wait(600) == 0 else f"code {p.returncode}" for p in both)
 
 
-def file_in_the_way(place: Path) -> str:
+def in_the_way(place: Path, name: str) -> str:
+    """A file where the edit wants a folder."""
     place.mkdir(exist_ok=True)
-    (place / "out").write_text("")
+    (place / name).write_text("")
     happened = run(place)
-    (place / "out").unlink()
-    return happened
-
-
-def cache_in_the_way(place: Path) -> str:
-    place.mkdir(exist_ok=True)
-    (place / "cache").write_text("")
-    happened = run(place)
-    (place / "cache").unlink()
+    (place / name).unlink()
     return happened
 
 
@@ -120,11 +104,12 @@ ROWS: dict[str, Callable[[Path], str]] = {
     **{f"{fault} in {phase}": lambda place, f=fault, p=phase: run(place, p, f)
        for fault in ("interrupt", "kill", "full disk") for phase in PHASES},
     "clock jumps in drag": lambda place: run(place, "drag", "clock"),
-    "cached LoRA truncated": cut_cache,
-    "cached LoRA with one bit flipped": flip_cache,
+    "cached LoRA truncated": lambda place: damaged_cache(place, lambda b: b[:-100]),
+    "cached LoRA with one bit flipped":
+        lambda place: damaged_cache(place, lambda b: b[:-3] + bytes([b[-3] ^ 1]) + b[-2:]),
     "two processes on one cache and output": two_at_once,
-    "output is a file": file_in_the_way,
-    "cache cannot be written": cache_in_the_way,
+    "output is a file": lambda place: in_the_way(place, "out"),
+    "cache cannot be written": lambda place: in_the_way(place, "cache"),
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def load_photos(names: tuple[str, ...]) -> tuple[Image.Image, ...]:
 def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, jitter: bool = True) -> np.ndarray:
     """A random square of a random photograph, scaled to (size, size, 3), uint8.
 
-    `jitter` also mirrors it and turns its colours: a dozen photographs hold few of the world's.
+    `jitter` also mirrors it and turns its colours: so few photographs hold few of the world's.
     """
     rng = np.random.default_rng([seed, size])
     photos = load_photos(names)

@@ -127,5 +127,5 @@ Made by
 {card["command"]}
 ```
 
-Limits: it has seen one picture book and a dozen photographs. It repairs, moves and redraws what looks like them.
+Limits: it has seen one picture book and a few photographs. It repairs, moves and redraws what looks like them.
 """

@@ -62,17 +62,17 @@ class Study:
         mine, records = list(enumerate(samples))[share[0] :: share[1]], []
         for i, sample in tracked(mine, self.name, len(mine), progress):
             part = parts / f"{i:03d}.json" if parts else None
-            if part is None or not part.exists():
-                start = time.perf_counter()
-                editor = DragEditor(model, self.lora).set_image(sample.image)
-                about = {"edit": i, "name": sample.name, "category": sample.category, "task": sample.task}
-                measured = experiments.plain([{**about, **r} for r in self.measure(editor, sample, configs)])
-                if part is None:
-                    records += measured
-                    continue
+            if part and part.exists():
+                records += json.loads(part.read_text(encoding="utf-8"))[1]
+                continue
+            start = time.perf_counter()
+            editor = DragEditor(model, self.lora).set_image(sample.image)
+            about = {"edit": i, "name": sample.name, "category": sample.category, "task": sample.task}
+            made = experiments.plain([{**about, **record} for record in self.measure(editor, sample, configs)])
+            if part:
                 with atomic_file(part) as temporary:
-                    temporary.write_text(json.dumps([time.perf_counter() - start, measured]), encoding="utf-8")
-            records += json.loads(part.read_text(encoding="utf-8"))[1]
+                    temporary.write_text(json.dumps([time.perf_counter() - start, made]), encoding="utf-8")
+            records += made
         return records
 
     def settings(self, n: int | None = None) -> dict[str, Any]:
