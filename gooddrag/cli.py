@@ -31,7 +31,9 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Fol
 ModelName = Annotated[
     str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the LoRA's fit; everything else is deterministic.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Seed of the LoRA's fit; everything else is deterministic.")
+]
 
 
 @contextmanager

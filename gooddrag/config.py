@@ -184,8 +184,9 @@ class LoraConfig(_Checked):
     """Rank of every update W + B A (Sec. 5.1)."""
     steps: int = 70
     """Optimiser steps. DragDiffusion: 80."""
-    lr: float = 5e-4
-    """AdamW's learning rate, constant; weight decay 1e-2."""
+    lr: float | None = None
+    """AdamW's learning rate, constant; weight decay 1e-2. None: the model's own, `DiffusionModel.lora_lr`: the released
+    5e-4, unless its folder asks for another one."""
     batch_size: int = 4
     """Noise samples per step, all of the one image."""
 

@@ -11,6 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import peft
@@ -37,12 +38,19 @@ ADAPTER = "gooddrag"
 SEAL = "sha256, version 1"
 
 
+def settled(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
+    """The configuration (default: `LoraConfig()`) with every value decided."""
+    config = config or LoraConfig()
+    return config if config.lr is not None else replace(config, lr=model.lora_lr)
+
+
 @phase("LoRA")
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
         progress: Progress = False) -> Lora:  # fmt: skip
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
-    The whole image is seen at every step (the released code crops tall images to a square).
+    The learning rate is the model's own where `config.lr` is None. The whole image is seen at every step (the released
+    code crops tall images to a square).
 
     Args:
         z_0: (1, C, h, w) clean latent.
@@ -51,7 +59,7 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
     Returns:
         float32 tensors on the CPU; empty for zero steps.
     """
-    config = config or LoraConfig()
+    config = settled(config, model)
     if config.steps == 0:
         return {}
     unet, generator = model.unet, torch.Generator().manual_seed(seed)
@@ -171,7 +179,7 @@ def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = N
 
     A cache file that cannot be read is fitted anew, with a warning; an unwritable cache folder is only a warning too.
     """
-    config = config or LoraConfig()
+    config = settled(config, model)
     key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
     key.update(z_0.detach().cpu().numpy().tobytes())
     path = cache_folder() / f"{key.hexdigest()[:24]}.safetensors"
@@ -184,7 +192,7 @@ def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = N
     try:
         with files.atomic_file(path) as temporary:
             save_file(lora, temporary, {SEAL: _digest(lora)})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # safetensors' own error where the disk is full
         warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
     return lora
 

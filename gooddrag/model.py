@@ -19,6 +19,7 @@ from gooddrag.finite import check_finite
 
 STORYBOOK = Path(__file__).parent / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
 SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
 
 # Stable Diffusion 1.5's own scheduler is PNDM; this is the DDIM of the released code.
@@ -37,6 +38,8 @@ class DiffusionModel:
         alphas_cumprod: (T_train,) float32.
         vae_scale: image pixels per latent cell, 8 for Stable Diffusion, 4 for storybook.
         native_size: short side, in pixels, above which images are scaled down to it.
+        lora_lr: learning rate that suits a single-image LoRA on this U-Net: narrow ones need more than the released
+            5e-4, as the same step is a smaller share of their larger weights.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class DiffusionModel:
         vae: AutoencoderKL | AutoencoderTiny,
         scheduler: DDIMScheduler,
         prompt: Tensor | None = None,
+        lora_lr: float = LORA_LR,
     ):
         if scheduler.config.prediction_type != "epsilon":
             raise ValueError(f"model: {name} predicts {scheduler.config.prediction_type!r}; expected 'epsilon'")
@@ -57,6 +61,7 @@ class DiffusionModel:
         self.unet = unet.requires_grad_(False).eval()
         self.vae = vae.requires_grad_(False).eval()
         self.alphas_cumprod = scheduler.alphas_cumprod.to(unet.device, torch.float32)
+        self.lora_lr = lora_lr
         self.steps_offset = int(scheduler.config.steps_offset)
         tiny = isinstance(vae, AutoencoderTiny)
         levels = len(vae.config.decoder_block_out_channels if tiny else vae.config.block_out_channels)
@@ -83,13 +88,16 @@ class DiffusionModel:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the architecture and of a sample of every weight; the same wherever the files are kept."""
+        """A hash of the architecture, a sample of every weight, and `lora_lr` if it is not the released one; the same
+        wherever the files are kept."""
         config = {k: v for k, v in self.unet.config.items() if k[0] != "_"}  # _name_or_path, _diffusers_version
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, weight in self.unet.state_dict().items():
             flat = weight.detach().flatten()
             picked = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()
             digest.update(name.encode() + picked.tobytes())
+        if self.lora_lr != LORA_LR:
+            digest.update(repr(self.lora_lr).encode())
         return digest.hexdigest()[:16]
 
     @torch.no_grad()
@@ -140,7 +148,8 @@ def load_model(
 
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
-            layout (unet/, vae/, scheduler/, and tokenizer/ + text_encoder/ if it has a text encoder), a Hub id, or
+            layout (unet/, vae/, scheduler/, tokenizer/ + text_encoder/ if it has a text encoder, and training.json if
+            its LoRAs want a learning rate of their own: {"lora_lr": 0.005}), a Hub id, or
             "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else storybook; `model.why` says
             which and why.
         device: "cpu", "cuda", ...; default: the GPU if there is one.
@@ -169,6 +178,7 @@ def load_model(
         autoencoder.to(device),
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
+        _lora_lr(Path(source, "training.json")),
     )
     from_hub = "" if Path(source).is_dir() else "; from the Hub, as there is no such folder here"
     model.why = why or model.why + from_hub
@@ -239,6 +249,19 @@ def _scheduler(source: str) -> DDIMScheduler:
     """DDIM on the model's own noise schedule; what decides the algorithm is as in the released code."""
     scheduler = _part(DDIMScheduler, source, "scheduler")
     return DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+
+
+def _lora_lr(card: Path) -> float:
+    """The LoRA's learning rate that a model's own folder asks for, or the released one."""
+    if not card.is_file():
+        return LORA_LR
+    try:
+        rate = json.loads(card.read_text(encoding="utf-8")).get("lora_lr", LORA_LR)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
+            raise ValueError(f"lora_lr is {rate!r}; expected a number above 0, at most 1")
+    except (OSError, AttributeError, ValueError) as error:
+        raise ValueError(f"model: cannot read {card}: {error}") from error
+    return float(rate)
 
 
 @torch.no_grad()

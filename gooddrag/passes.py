@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ Rows = Callable[[Sequence[int]], None]
 """Told before every forward pass which edits its rows are; see `lora.applied_each`."""
 
 
+SCALED_LOSS = 2.0**10
+"""What a loss is scaled up to on its way back through a float16 U-Net, which rounds gradients below 6e-8 to zero."""
+
+
 def nobody(rows: Sequence[int]) -> None:
     """For weights that are the same for every edit."""
 
@@ -58,5 +63,14 @@ def together(passes: dict[int, Passes], model: DiffusionModel, timestep: int, bl
             eps, F = model.eps_and_features(torch.cat([*forward.values()]), timestep, block)
             answers |= zip(forward, zip(eps.split(1), F.split(1), strict=True), strict=True)
         if backward:  # a loss knows its own row only: the gradient of their sum is each one's own
-            losses, latents = [a.loss for a in backward.values()], [a.z for a in backward.values()]
-            answers |= zip(backward, torch.autograd.grad(losses, latents), strict=True)
+            latents = [a.z for a in backward.values()]
+            scales = [_scale(a.loss) if model.dtype == torch.float16 else 1.0 for a in backward.values()]
+            losses = [scale * a.loss for scale, a in zip(scales, backward.values(), strict=True)]
+            gradients = torch.autograd.grad(losses, latents)
+            answers |= {i: g / scale for i, g, scale in zip(backward, gradients, scales, strict=True)}
+
+
+def _scale(loss: Tensor) -> float:
+    """A power of two, so that scaling up and down again is exact; 1 for a loss that is large, zero or not finite."""
+    size = float(loss.detach())
+    return max(1.0, 2.0 ** math.floor(math.log2(SCALED_LOSS / size))) if 0 < size < SCALED_LOSS else 1.0

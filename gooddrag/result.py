@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from gooddrag import plots
+from gooddrag import __version__, plots
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
 from gooddrag.files import atomic_dir
@@ -23,6 +23,7 @@ from gooddrag.phases import phase
 from gooddrag.sample import Sample
 
 KEEP = ("maps", "latents")
+FORMAT_VERSION = 1  # of metrics.json
 RED, BLUE = (230, 40, 40), (40, 90, 235)  # handle and target, in every picture of the project
 
 
@@ -188,6 +189,6 @@ class DragResult:
             palette = [f.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for f in frames]
             palette[0].save(temporary / "trajectory.gif", save_all=True, append_images=palette[1:], loop=0,
                             duration=[800] + [80] * (len(palette) - 2) + [1600])  # fmt: skip
-            report = {**self.metrics, "config": asdict(self.config), "handles": self.handles.tolist()}
+            report = {"format_version": FORMAT_VERSION, "gooddrag": __version__, **self.metrics, "config": asdict(self.config), "handles": self.handles.tolist()}
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return Path(folder)

@@ -8,6 +8,7 @@ A tiny random model, so a row takes seconds. Needs Linux.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import signal
@@ -20,15 +21,16 @@ from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "tests" / "data" / "conformance" / "tiny-sd"
 PHASES = ("LoRA", "inversion", "drag", "decode", "save")
+BENCH = "the second edit of a benchmark"
 
 
 def work(phase: str, fault: str) -> None:
-    """One edit from image to folder; the fault happens as the phase is entered. In the folder that it runs in."""
+    """One edit from image to folder, or a benchmark of two edits; the fault happens as the phase is entered."""
     import gooddrag as gd
     from gooddrag import phases
 
     def strike(name: str) -> None:
-        if name != phase:
+        if name != phase or not fault:
             return
         if fault == "interrupt":
             raise KeyboardInterrupt
@@ -47,13 +49,35 @@ def work(phase: str, fault: str) -> None:
         def leave(self, name: str) -> None:
             pass
 
+    model, lora = gd.load_model(str(MODEL), device="cpu"), gd.LoraConfig(rank=2, steps=3, batch_size=1)
+    config = gd.DragConfig(num_steps=4, K=2, B=1, J=1)
+    if phase == BENCH:
+        bench(model, lora, config, strike)
+        return
     with phases.watched(Watcher()):
-        editor = gd.DragEditor(gd.load_model(str(MODEL), device="cpu"), gd.LoraConfig(rank=2, steps=3, batch_size=1))
         sample = gd.storybook.edit(3, 64)
-        editor.set_image(sample.image)
-        result = editor.drag(sample, config=gd.DragConfig(num_steps=4, K=2, B=1, J=1))
+        result = gd.DragEditor(model, lora).set_image(sample.image).drag(sample, config=config)
     strike("save")
     result.save("out")
+
+
+def bench(model, lora, config, strike: Callable[[str], None]) -> None:
+    """Two edits by two methods; what is equal in every run of it goes into a table."""
+    import gooddrag as gd
+    from gooddrag import benchmark
+    from gooddrag.baselines import Dragging
+
+    class Struck(Dragging):
+        def __call__(self, model, sample, seed=0):
+            if sample.points.tolist() == second.points.tolist():
+                strike(BENCH)
+            return super().__call__(model, sample, seed)
+
+    first, second = (gd.storybook.edit(i, 64) for i in (3, 4))
+    methods = {"GoodDrag": Struck(config, lora), "without IP": Struck(dataclasses.replace(config, ip=False), lora)}
+    table = benchmark.run("out", [first, second], methods, model=model, progress=False)
+    same = [c for c in benchmark.COLUMNS if c not in benchmark.TIMES]
+    Path("out", "table.json").write_text(table[same].to_json(orient="records", indent=1))
 
 
 def start(place: Path, phase: str = "", fault: str = "") -> subprocess.Popen:
@@ -74,9 +98,11 @@ def run(place: Path, phase: str = "", fault: str = "") -> str:
 
 
 def files(place: Path) -> dict[str, bytes]:
-    """What the edit wrote, leftovers of an interrupted writer with it."""
+    """What an edit or a benchmark wrote and what is equal in every run, leftovers of an interrupted writer with it."""
     found = sorted((place / "out").rglob("*")) if (place / "out").is_dir() else []
-    return {p.name: p.read_bytes() for p in found if p.is_file() and p.name != "overview.png"}
+    benched = (place / "out" / "results").is_dir()  # its records hold times, its samples are inputs
+    return {str(p.relative_to(place)): p.read_bytes() for p in found if p.is_file() and p.name != "overview.png"
+            and (not benched or p.name in ("image.png", "table.json"))}  # fmt: skip
 
 
 def damaged_cache(place: Path, damage: Callable[[bytes], bytes]) -> str:
@@ -102,7 +128,7 @@ def in_the_way(place: Path, name: str) -> str:
 
 ROWS: dict[str, Callable[[Path], str]] = {
     **{f"{fault} in {phase}": lambda place, f=fault, p=phase: run(place, p, f)
-       for fault in ("interrupt", "kill", "full disk") for phase in PHASES},
+       for fault in ("interrupt", "kill", "full disk") for phase in (*PHASES, BENCH)},
     "clock jumps in drag": lambda place: run(place, "drag", "clock"),
     "cached LoRA truncated": lambda place: damaged_cache(place, lambda b: b[:-100]),
     "cached LoRA with one bit flipped":
@@ -116,20 +142,23 @@ ROWS: dict[str, Callable[[Path], str]] = {
 def main(word: str = "") -> int:
     bad = 0
     with tempfile.TemporaryDirectory(prefix="gooddrag-faults-") as scratch:
-        run(Path(scratch, "undisturbed"))
-        expected = files(Path(scratch, "undisturbed"))
-        assert expected, "the undisturbed run wrote nothing"
+        expected = {}
+        for phase in ("", BENCH):
+            run(Path(scratch, f"undisturbed {phase}"), phase)
+            expected[phase] = files(Path(scratch, f"undisturbed {phase}"))
+            assert expected[phase], "the undisturbed run wrote nothing"
         print("| fault | what happened | half-written output | plain rerun |\n|---|---|---|---|", flush=True)
         for number, (name, disturb) in enumerate(row for row in ROWS.items() if word in row[0]):
-            place = Path(scratch, str(number))
+            place, phase = Path(scratch, str(number)), BENCH if BENCH in name else ""
             happened = disturb(place)
-            half = "none" if files(place) in ({}, expected) else "YES"
-            again = run(place)
-            same = (
-                "same result, nothing lost" if again == "ended" and files(place) == expected else f"differs ({again})"
-            )
-            bad += half != "none" or same.startswith("differs")
-            print(f"| {name} | {happened} | {half} | {same} |", flush=True)
+            there, whole = files(place), expected[phase]
+            # a benchmark keeps the edits that were finished; an edit's folder is there or not
+            half = there.items() <= whole.items() if phase else there in ({}, whole)
+            again = run(place, phase)
+            same = again == "ended" and files(place) == whole
+            bad += not (half and same)
+            print(f"| {name} | {happened} | {'none' if half else 'YES'} | "
+                  f"{'same result, nothing lost' if same else f'differs ({again})'} |", flush=True)  # fmt: skip
     return bad
 
 

@@ -71,6 +71,7 @@ def test_round_trip(quick, place, tiny_folder):
     assert sample.image.tobytes() == picture().tobytes()
     assert Image.open("out/edit/result.png").size == (64, 64)
     report = json.loads((place / "out/edit/metrics.json").read_text())
+    assert (report["format_version"], report["gooddrag"]) == (1, gooddrag.__version__)
     assert report["config"]["lam"] == 0.2 and metrics.items() <= report.items()
     assert "written: out/edit/result.png and overview.png, by tiny" in result.stderr
     assert "asked for, on c" in result.stderr  # which model made it
@@ -271,6 +272,8 @@ def test_interrupted(quick, place, tiny_folder, monkeypatch):
         (["drag", "in.png", "--points", POINTS], "Missing option '--output'"),
         (["drag", "in.png", "--points", POINTS, "-o", "out", "--preset", "papyrus"], "Invalid value for '--preset'"),
         (["drag", "in.png", "--points", POINTS, "-o", "out", "--seed", "x"], "Invalid value for '--seed'"),
+        (["drag", "in.png", "--points", POINTS, "-o", "out", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["drag", "in.png", "--points", POINTS, "-o", "out", "--seed", 2**63], "Invalid value for '--seed'"),
         (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
         (["dragg"], "No such command 'dragg'"),
     ],

@@ -143,7 +143,7 @@ def test_unknown_field():
 
 def test_lora_defaults_and_checks():
     c = LoraConfig()
-    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, 5e-4, 4)
+    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
     assert LoraConfig(steps=0).steps == 0
     for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
         with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):

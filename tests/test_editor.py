@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import NATIVE, TINY_SD, picture
+from tiny import NATIVE, TINY_SD, picture, random
 
 import gooddrag
 from gooddrag.config import DragConfig, LoraConfig
@@ -15,6 +15,7 @@ from gooddrag.editor import DragEditor, drag
 from gooddrag.lora import fit
 from gooddrag.lora_files import save_lora
 from gooddrag.model import load_model
+from gooddrag.passes import Backward, Forward, together
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
@@ -277,6 +278,36 @@ def test_precision_of_the_backbone(tiny_folder, dtype):
     result = drag(model, Sample(picture(), POINTS), QUICK, lora=LORA)
     assert result.latent.dtype == torch.promote_types(dtype, torch.float32)
     assert result.image.size == (64, 64) and len(result.history) == 2
+
+
+def test_small_gradients_survive_float16(tiny_folder):
+    """A loss so small that float16 rounds its gradient to zero gives float32's direction: it is scaled on its way."""
+    z, found = random(1, 4, 16, 16, dtype=torch.float32), {}
+
+    def supervise():
+        latent = z.clone().requires_grad_()
+        _, F = yield Forward(latent)
+        found["gradient"] = yield Backward(1e-6 * F.abs().mean(), latent)
+
+    for dtype in (torch.float32, torch.float16):
+        model = load_model(tiny_folder, device="cpu", dtype=dtype)
+        together({0: supervise()}, model, 301, -2)
+        found[dtype] = found.pop("gradient").flatten()
+    assert 0 < found[torch.float32].abs().max() < 6e-8  # below float16's smallest number
+    assert torch.cosine_similarity(found[torch.float16], found[torch.float32], dim=0) > 0.99
+    assert found[torch.float16].norm() == pytest.approx(float(found[torch.float32].norm()), rel=0.05)
+
+
+def test_threads_do_not_matter(tiny):
+    """Sums are taken in another order, and Adam makes much of little: within two of 255 levels on a short edit."""
+    threads, images = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            images.append(np.asarray(drag(tiny, Sample(picture(), POINTS), QUICK, lora=None).image, dtype=int))
+    finally:
+        torch.set_num_threads(threads)
+    assert np.abs(images[0] - images[1]).max() <= 2
 
 
 def test_overflow_is_named(tiny_folder):

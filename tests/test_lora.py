@@ -1,10 +1,12 @@
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tiny import random
 
@@ -87,6 +89,16 @@ def test_fit_is_deterministic(tiny, lora):
     assert same(fit(tiny, Z_0, QUICK), lora)
     assert not same(fit(tiny, Z_0, QUICK, seed=1), lora)
     torch.random.set_rng_state(state)
+
+
+def test_the_rate_is_the_models_own_unless_the_config_has_one(tiny, lora, cache, monkeypatch):
+    monkeypatch.setattr(tiny, "lora_lr", 3e-3)
+    own, asked = fit(tiny, Z_0, QUICK), fit(tiny, Z_0, replace(QUICK, lr=3e-3))
+    assert same(own, asked) and not same(own, lora)
+    assert same(fit(tiny, Z_0, replace(QUICK, lr=5e-4)), lora)
+    fit_cached(tiny, Z_0, QUICK)
+    fit_cached(tiny, Z_0, replace(QUICK, lr=3e-3))
+    assert len(list(cache.glob("*.safetensors"))) == 1  # one file for one rate, however it was asked for
 
 
 def test_fit_does_not_touch_the_global_generator(tiny):
@@ -267,6 +279,16 @@ def test_truncated_cache_file_is_fitted_anew(tiny, lora, cache, keep):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
+
+
+def test_a_full_disk_is_only_a_warning(tiny, lora, cache, monkeypatch):
+    def full(*_):
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("gooddrag.lora.save_file", full)
+    with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
+        assert same(fit_cached(tiny, Z_0, QUICK), lora)
+    assert not list(cache.iterdir())
 
 
 def test_unwritable_cache_is_only_a_warning(tiny, lora, tmp_path, monkeypatch):

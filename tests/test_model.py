@@ -12,7 +12,7 @@ from transformers.utils import logging as text_logging
 
 from gooddrag import model as module
 from gooddrag.ddim import Schedule
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.model import LORA_LR, DiffusionModel, load_model
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -139,6 +139,25 @@ def test_fingerprint_is_of_the_weights_and_not_of_their_place(tiny, copy):
 def test_fingerprint_tells_weights_apart(tiny, tiny64, tiny_folder, tmp_path):
     assert tiny.fingerprint == load_model(tiny_folder, device="cpu").fingerprint
     assert tiny.fingerprint != load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint
+
+
+def test_the_lora_rate_is_the_released_one_unless_the_folder_asks_for_another(tiny, copy):
+    assert tiny.lora_lr == LORA_LR == 5e-4
+    (copy / "training.json").write_text('{"lora_lr": 0.002}')
+    model = load_model(copy, device="cpu")
+    assert model.lora_lr == 0.002
+    assert model.fingerprint != tiny.fingerprint  # its edits come out differently
+    (copy / "training.json").write_text("{}")
+    assert load_model(copy, device="cpu").lora_lr == LORA_LR
+
+
+@pytest.mark.parametrize(
+    "card", ["[1]", "{", '{"lora_lr": 0}', '{"lora_lr": true}', '{"lora_lr": "fast"}', '{"lora_lr": NaN}']
+)
+def test_a_lora_rate_that_is_none(copy, card):
+    (copy / "training.json").write_text(card)
+    with pytest.raises(ValueError, match="^model: cannot read .*training.json"):
+        load_model(copy, device="cpu")
 
 
 def test_another_vae(tiny, copy, tmp_path):

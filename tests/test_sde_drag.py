@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 from tiny import picture, random
 
 from gooddrag import metrics
-from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, to_cells
+from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, suited, to_cells
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import Schedule
 from gooddrag.frame import Frame
@@ -49,6 +49,14 @@ def test_no_paste_returns_the_image(tiny, sample):
     unmoved = dataclasses.replace(QUICK, radius=0, lora=LoraConfig(rank=1, steps=1, batch_size=1))(tiny, sample, 0)
     expected = np.asarray(metrics.vae_round_trip(tiny, sample.image), dtype=int)
     assert np.abs(np.asarray(unmoved, dtype=int) - expected).max() <= 1
+
+
+def test_the_loras_rate_is_scaled_with_the_models(tiny, monkeypatch):
+    lora = SdeDrag().lora
+    assert suited(lora, tiny) == lora and lora.lr == 2e-4
+    monkeypatch.setattr(tiny, "lora_lr", 5e-3)
+    assert suited(lora, tiny).lr == pytest.approx(2e-3)
+    assert suited(dataclasses.replace(lora, lr=None), tiny).lr is None
 
 
 def test_a_step_is_diffusers_ddpm_step(schedule):

@@ -1,5 +1,6 @@
 """The storybook world: pages follow from their parameters, edits have a known truth, masks never give it away."""
 
+import math
 import random
 from dataclasses import replace
 
@@ -14,7 +15,19 @@ from gooddrag.storybook import FAMILIES, WORLD_VERSION, edit, sample
 from gooddrag.storybook.animals import WEIGHTS
 from gooddrag.storybook.book import MIX
 from gooddrag.storybook.breeds import BREEDS
-from gooddrag.storybook.edits import COMPOSITION, EDITS, FIRST_SEED, LONGEST, MARGIN, SHORTEST, TASKS, draw_mask, plan
+from gooddrag.storybook.edits import (
+    ALONG,
+    COMPOSITION,
+    EDITS,
+    FIRST_SEED,
+    LONGEST,
+    MARGIN,
+    SHORTEST,
+    TASKS,
+    dragged,
+    draw_mask,
+    plan,
+)
 from gooddrag.storybook.render import Canvas
 from gooddrag.storybook.shapes import Pose, arc, ellipse
 
@@ -127,6 +140,20 @@ def test_plan_fits_the_frame(seed):
     length = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
     assert ends.min() >= MARGIN and ends.max() <= 1 - MARGIN
     assert length.min() >= SHORTEST and length.max() <= LONGEST
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_what_moves_along_is_dragged_along_if_it_moves_far_enough(seed):
+    category, name, before, after = plan(seed, "animal", "relocation")
+    kind, (a, b) = EDITS[category][name], (before.anchors(), after.anchors())
+    names = dragged(kind, before, after)
+    assert names[: len(kind.anchors)] == kind.anchors and set(names[len(kind.anchors) :]) <= set(kind.also)
+    for along in kind.also:
+        far = math.dist(a[along], b[along]) >= ALONG
+        inside = all(MARGIN <= x <= 1 - MARGIN for x in (*a[along], *b[along]))
+        assert (along in names) == (far and inside)
+    assert len(edit(seed, 64, "animal", "relocation").points) == len(names)
 
 
 @pytest.mark.parametrize("task", TASKS)

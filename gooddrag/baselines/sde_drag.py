@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from gooddrag.ddim import Schedule, predict_z0
 from gooddrag.frame import Frame
 from gooddrag.lora import applied, fit_cached
 from gooddrag.metrics.accuracy import common_offsets
-from gooddrag.model import DiffusionModel
+from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
 
 Eps = Callable[[Tensor, int], Tensor]
@@ -42,7 +42,8 @@ class SdeDrag:
         num_steps: DDIM levels (the released interface: 100). t0: share of them that the latent is noised up.
         radius: of the half-open square around each point, latent cells; 0 pastes nothing and returns the input.
         keep, gain: what stays of the square at its old place, beside fresh noise, and its factor at the new one.
-        lora: AdamW, rank 4 (the released interface: 16). lora_floor: its scale at t0; it is 1 at the clean end.
+        lora: AdamW, rank 4 (the released interface: 16); its learning rate is for Stable Diffusion and is scaled with
+            `model.lora_lr`. lora_floor: its scale at t0; it is 1 at the clean end.
     """
 
     num_steps: int = 200
@@ -56,7 +57,7 @@ class SdeDrag:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         z = model.encode(frame.to_tensor(sample.image))
-        lora = None if self.lora is None else fit_cached(model, z, self.lora, seed)
+        lora = None if self.lora is None else fit_cached(model, z, suited(self.lora, model), seed)
         cells = to_cells(sample.points, frame, model.vae_scale)  # (l, 2, 2)
         latent_grid = tuple(z.shape[-2:])
         frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
@@ -98,6 +99,11 @@ class SdeDrag:
                 x = step_along(model.eps, x, path[t], path[t - 1], schedule, t)
             x = torch.where(frozen > 0, path[t - 1], x)
         return x
+
+
+def suited(lora: LoraConfig, model: DiffusionModel) -> LoraConfig:
+    """The fit at a learning rate for this model: as much above the printed one as its own is above the released one."""
+    return lora if lora.lr is None else replace(lora, lr=min(1.0, lora.lr * model.lora_lr / LORA_LR))
 
 
 def to_cells(points: np.ndarray, frame: Frame, vae_scale: int) -> np.ndarray:

@@ -179,19 +179,21 @@ def _move_head(scene: Animal, rng: random.Random) -> Animal:
     return replace(scene, lean=rng.uniform(*RANGES["lean"]), neck=scene.neck + rng.uniform(-0.05, 0.03))
 
 
+EYES = ("left_eye", "right_eye")
+
 EDITS: dict[str, Edit] = {
-    "move animal": Edit("relocation", _step, ("nose", "body")),
-    "move head": Edit("relocation", _move_head, ("nose", "forehead")),
-    "turn face": Edit("relocation", _redraw("turn"), ("nose",)),
-    "nod": Edit("relocation", _redraw("nod"), ("nose",)),
-    "look round": Edit("relocation", _redraw("turn", "nod"), ("nose", "left_eye", "right_eye")),
-    "tilt head": Edit("rotation", _redraw("tilt"), ("forehead", "chin")),
+    "move animal": Edit("relocation", _step, ("nose", "body"), EYES),
+    "move head": Edit("relocation", _move_head, ("nose", "forehead"), EYES),
+    "turn face": Edit("relocation", _redraw("turn"), ("nose",), EYES),
+    "nod": Edit("relocation", _redraw("nod"), ("nose",), EYES),
+    "look round": Edit("relocation", _redraw("turn", "nod"), ("nose", *EYES)),
+    "tilt head": Edit("rotation", _redraw("tilt"), ("forehead", "chin"), (*EYES, "nose")),
     "swing left ear": Edit("rotation", _only(EARED - WINGED, _redraw("left")), ("left_ear_tip",)),
     "swing right ear": Edit("rotation", _only(EARED - WINGED, _redraw("right")), ("right_ear_tip",)),
     "raise wing": Edit("rotation", _only(WINGED, _redraw("left")), ("left_wing_tip",)),
     "swing tail": Edit("rotation", _only(TAILED, _redraw("bend")), ("tail_tip",)),
     "swing trunk": Edit("rotation", _only({"elephant"}, _redraw("bend")), ("trunk_tip",)),
-    "resize head": Edit("rescaling", _head_size, ("crown", "left_cheek", "right_cheek")),
+    "resize head": Edit("rescaling", _head_size, ("crown", "left_cheek", "right_cheek"), EYES),
     "resize ears": Edit("rescaling", _only(EARED, _redraw("ear_length")), ("left_ear_tip", "right_ear_tip")),
     "open mouth": Edit("creation", _open, ("mouth",)),
     "close mouth": Edit("removal", _close, ("mouth",)),

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, replace
 
 from gooddrag.sample import Sample
-from gooddrag.storybook.edits import edit, plan
+from gooddrag.storybook.edits import EDITS, dragged, edit, plan
 
 # Seeds of `storybook.edit` by category and task. Each was looked at: the change is seen at first sight, the points lie
 # on what they move, what it uncovers can be guessed, and the unedited picture's mean squared error inside the mask is
@@ -69,9 +69,13 @@ def storybook100(size: int = 128) -> list[Sample]:
 
 
 def checksum() -> str:
-    """A hash of all parameters of the hundred edits, to six decimals: what they are, before anything is drawn."""
+    """A hash of all parameters of the hundred edits, to six decimals, and of the points that they drag: what they are,
+    before anything is drawn."""
     plans = [plan(seed, category, task) for category, task, seed in keys()]
-    parameters = [[category, name, asdict(before), asdict(after)] for category, name, before, after in plans]
+    parameters = [
+        [category, name, dragged(EDITS[category][name], before, after), asdict(before), asdict(after)]
+        for category, name, before, after in plans
+    ]
     return hashlib.sha256(json.dumps(_rounded(parameters), sort_keys=True).encode()).hexdigest()[:16]
 
 

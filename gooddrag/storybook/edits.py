@@ -27,6 +27,7 @@ TASKS = {"relocation": 30, "rotation": 20, "rescaling": 20, "removal": 15, "crea
 COMPOSITION = {"animal": 58, "painting": 5, "landscape": 16, "plant": 5, "portrait": 6, "object": 10}  # Drag100's
 FIRST_SEED = 10**9  # of the edits; training pages have smaller seeds
 SHORTEST, LONGEST, MARGIN = 0.04, 0.18, 0.04  # of a drag and of its points to the frame, picture sides
+ALONG = 0.025  # the least that a point of Edit.also moves to be dragged, picture sides
 
 
 def plan(seed: int, category: str | None = None, task: str | None = None) -> tuple[str, str, Scene, Scene]:
@@ -71,6 +72,21 @@ def _ends(before: Scene, after: Scene, names: tuple[str, ...]) -> np.ndarray:
     return np.array([[a[name], b[name]] for name in names], dtype=np.float64).reshape(-1, 2, 2)
 
 
+def dragged(kind: Edit, before: Scene, after: Scene) -> tuple[str, ...]:
+    """Names of the points that this edit drags on this page: its anchors, and what moves along with them."""
+    names = list(kind.anchors)
+    for name in kind.also:
+        ends = _ends(before, after, (name,))
+        if (
+            len(ends)
+            and MARGIN <= ends.min()
+            and ends.max() <= 1 - MARGIN
+            and np.hypot(*(ends[0, 1] - ends[0, 0])) >= ALONG
+        ):
+            names.append(name)
+    return tuple(names)
+
+
 def _fits(before: Scene, after: Scene, names: tuple[str, ...]) -> bool:
     ends = _ends(before, after, names)
     if not len(ends) or ends.min() < MARGIN or ends.max() > 1 - MARGIN:
@@ -91,7 +107,7 @@ def edit(seed: int, size: int = 128, category: str | None = None, task: str | No
     if size < 64:
         raise ValueError(f"size: {size}; at least 64 px are expected (the shortest drags are 4 % of the side)")
     category, name, before, after = plan(seed, category, task)
-    names = EDITS[category][name].anchors
+    names = dragged(EDITS[category][name], before, after)
     a, b = before.render(size), after.render(size)
     points = np.clip(np.round(_ends(before, after, names) * size - 0.5), 0, size - 1)
     return Sample(picture(a), points, draw_mask(a, b, points), picture(b), name=f"{category} {seed}: {name}",

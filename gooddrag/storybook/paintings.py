@@ -107,7 +107,7 @@ def _within(family: type[Scene], edit: Edit) -> Edit:
     def change(scene: Painting, rng: random.Random) -> Painting:
         return replace(scene, inner=edit.change(scene.inner, rng)) if isinstance(scene.inner, family) else scene
 
-    return Edit(edit.task, change, edit.anchors)
+    return replace(edit, change=change)
 
 
 EDITS: dict[str, Edit] = {

@@ -140,16 +140,18 @@ def _hair_length(scene: Person, rng: random.Random) -> Person:
     return replace(scene, length=rng.random()) if scene.hair in ("long", "pigtails") else scene
 
 
+EYES = ("left_eye", "right_eye")
+
 EDITS: dict[str, Edit] = {
-    "move person": Edit("relocation", _move, ("nose", "collar")),
-    "move head": Edit("relocation", _move_head, ("nose", "forehead")),
-    "turn face": Edit("relocation", _redraw("turn"), ("nose",)),
-    "nod": Edit("relocation", _redraw("nod"), ("nose",)),
-    "tilt head": Edit("rotation", _redraw("tilt"), ("forehead", "chin")),
+    "move person": Edit("relocation", _move, ("nose", "collar"), EYES),
+    "move head": Edit("relocation", _move_head, ("nose", "forehead"), EYES),
+    "turn face": Edit("relocation", _redraw("turn"), ("nose",), EYES),
+    "nod": Edit("relocation", _redraw("nod"), ("nose",), EYES),
+    "tilt head": Edit("rotation", _redraw("tilt"), ("forehead", "chin"), (*EYES, "nose")),
     "smile or frown": Edit("relocation", _redraw("smile"), ("left_corner", "right_corner")),
     "raise or lower hat": Edit("relocation", _lift_hat, ("hat",)),
-    "resize person": Edit("rescaling", _resize, ("crown", "chin")),
+    "resize person": Edit("rescaling", _resize, ("crown", "chin"), EYES),
     "hair length": Edit("rescaling", _hair_length, ("left_hair_tip", "right_hair_tip")),
-    "open mouth": Edit("creation", _open, ("mouth",)),
-    "close mouth": Edit("removal", _close, ("mouth",)),
+    "open mouth": Edit("creation", _open, ("mouth",), ("chin",)),
+    "close mouth": Edit("removal", _close, ("mouth",), ("chin",)),
 }

@@ -44,6 +44,9 @@ class Recipe:
     min_snr: float = 5.0  # Hang et al. 2023
     ema_power: float = 16.0  # the average's lag is 1 / (power + 2) of the training so far (Karras et al. 2024)
 
+    # what comes with the weights
+    lora_lr: float = 5e-3  # of single-image LoRAs on them; with the released 5e-4 faces turn into other animals' faces
+
     # bookkeeping
     eval_pages: int = 64
     eval_photos: int = 32

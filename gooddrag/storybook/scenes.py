@@ -47,8 +47,11 @@ class Edit:
         task: "relocation", "rotation", "rescaling", "removal" or "creation" (the paper's five).
         change: (scene, rng) -> the scene after the edit.
         anchors: the points dragged: where they are before are the handles, where they are after the targets.
+        also: further points of what moves, for edits that the anchors alone leave open (a nose that goes left may mean
+            a turned face, or a longer nose). Each is dragged too if it moves far enough to be.
     """
 
     task: str
     change: Callable[[Scene, random.Random], Scene]
     anchors: tuple[str, ...]
+    also: tuple[str, ...] = ()

@@ -132,6 +132,7 @@ def _export(out: Path, work: Path, recipe: Recipe, command: str) -> dict:
         "threads": torch.get_num_threads(),
         "latent_mean": ae.get("latent_mean"),
         "latent_std": ae.get("latent_std"),
+        "lora_lr": recipe.lora_lr,
         "held_out": ae["held_out"] | progress.get("held_out", {}),
         "command": command or "gooddrag train-storybook",
     }

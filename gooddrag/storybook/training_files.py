@@ -112,7 +112,8 @@ crops of the photographs that come with scikit-image.
 | pictures drawn | {card["pictures"]:,} |
 
 Latents are four channels at a quarter of the image's side, with mean 0 and variance 1 as they leave the encoder.
-The U-Net predicts the noise (eps) and takes one zero token in place of a text.
+The U-Net predicts the noise (eps) and takes one zero token in place of a text. Single-image LoRAs are fitted at a \
+learning rate of {card["lora_lr"]:g}.
 
 | held-out measure | |
 |---|---|

@@ -15,7 +15,7 @@ from gooddrag.ddim import Schedule, denoise, step
 from gooddrag.editor import DragEditor
 from gooddrag.lora import TARGETS, applied
 from gooddrag.masactrl import SD_BLOCKS, mutual_self_attention
-from gooddrag.model import DiffusionModel
+from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
 from gooddrag.studies.study import Records, Study, dragged, measured
 
@@ -23,9 +23,10 @@ FITS = {
     "no LoRA": LoraConfig(steps=0),
     "rank 16, 20 steps": LoraConfig(steps=20),
     "rank 4, 70 steps": LoraConfig(rank=4),
+    "rank 16, 70 steps, lr 5e-4": LoraConfig(lr=LORA_LR),
     "rank 16, 70 steps": LoraConfig(),
 }
-NO_LORA, SHORT, THIN, FULL = FITS
+NO_LORA, SHORT, THIN, RELEASED, FULL = FITS
 STARTS = (0, 4, 7, 10, 13, SD_BLOCKS)  # the last one shares nothing
 SHARED, PLAIN = "from layer 10", f"from layer {SD_BLOCKS}"
 
