@@ -189,6 +189,12 @@ class DragResult:
             palette = [f.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for f in frames]
             palette[0].save(temporary / "trajectory.gif", save_all=True, append_images=palette[1:], loop=0,
                             duration=[800] + [80] * (len(palette) - 2) + [1600])  # fmt: skip
-            report = {"format_version": FORMAT_VERSION, "gooddrag": __version__, **self.metrics, "config": asdict(self.config), "handles": self.handles.tolist()}
+            report = {
+                "format_version": FORMAT_VERSION,
+                "gooddrag": __version__,
+                **self.metrics,
+                "config": asdict(self.config),
+                "handles": self.handles.tolist(),
+            }
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return Path(folder)

@@ -68,10 +68,10 @@ def bench(model, lora, config, strike: Callable[[str], None]) -> None:
     from gooddrag.baselines import Dragging
 
     class Struck(Dragging):
-        def __call__(self, model, sample, seed=0):
+        def edit(self, model, sample, seed=0, callback=None):
             if sample.points.tolist() == second.points.tolist():
                 strike(BENCH)
-            return super().__call__(model, sample, seed)
+            return super().edit(model, sample, seed, callback)
 
     first, second = (gd.storybook.edit(i, 64) for i in (3, 4))
     methods = {"GoodDrag": Struck(config, lora), "without IP": Struck(dataclasses.replace(config, ip=False), lora)}

@@ -1,5 +1,6 @@
 """Methods that take a moment, in a module of their own so that worker processes can import them."""
 
+import errno
 import os
 import signal
 import time
@@ -44,5 +45,7 @@ class Brighter:
                 raise KeyboardInterrupt
             if self.then == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.then == "full disk":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise RuntimeError(f"no {sample.name} today")
         return ImageChops.add(sample.image, Image.new("RGB", sample.image.size, (self.amount + seed,) * 3))

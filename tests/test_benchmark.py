@@ -164,6 +164,16 @@ def test_interrupted_and_resumed(tiny, tmp_path):
     assert log.read_text().splitlines() == [f"sample {i} 0" for i in (0, 1, 1, 2)]
 
 
+def test_a_full_disk_is_no_methods_failure(tiny, tmp_path):
+    log = tmp_path / "log"
+    methods = {"Brighter": Brighter(log=str(log), at="sample 1", then="full disk")}
+    with pytest.raises(OSError, match="No space left"):
+        benchmark.run(tmp_path / "out", make(3), methods, model=tiny, progress=False)
+    assert list(benchmark.load(tmp_path / "out")["state"]) == ["done", "missing", "missing"]
+    table = benchmark.run(tmp_path / "out", make(3), methods, model=tiny, progress=False)
+    assert (table["state"] == "done").all()
+
+
 @pytest.mark.parametrize("harm", ["image cut", "image gone", "record cut", "record of other settings", "leftovers"])
 def test_what_is_half_there_is_made_again(finished, tiny, tmp_path, harm):
     path, table = finished

@@ -10,7 +10,8 @@ from diffusers import DDIMScheduler
 from tiny import picture, random
 
 from gooddrag import metrics
-from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, suited, to_cells
+from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, to_cells
+from gooddrag.benchmark.measure import measured
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import Schedule
 from gooddrag.frame import Frame
@@ -52,11 +53,22 @@ def test_no_paste_returns_the_image(tiny, sample):
 
 
 def test_the_loras_rate_is_scaled_with_the_models(tiny, monkeypatch):
-    lora = SdeDrag().lora
-    assert suited(lora, tiny) == lora and lora.lr == 2e-4
+    method = SdeDrag()
+    assert method.lora_for(tiny) == method.lora and method.lora.lr == 2e-4
     monkeypatch.setattr(tiny, "lora_lr", 5e-3)
-    assert suited(lora, tiny).lr == pytest.approx(2e-3)
-    assert suited(dataclasses.replace(lora, lr=None), tiny).lr is None
+    assert method.lora_for(tiny).lr == pytest.approx(2e-3)
+    assert SdeDrag(lora=None).lora_for(tiny) is None
+    own = dataclasses.replace(method.lora, lr=None)  # the model's own rate
+    assert SdeDrag(lora=own).lora_for(tiny) == own
+
+
+def test_a_benchmark_fits_one_lora(tiny, sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
+    monkeypatch.setattr(tiny, "lora_lr", 5e-3)
+    method = dataclasses.replace(QUICK, lora=LoraConfig(rank=1, steps=1, lr=1e-3, batch_size=1))
+    _, costs, _ = measured(tiny, method, sample, 0)
+    assert len(list(tmp_path.glob("lora/*"))) == 1  # not one in the LoRA's phase and another in the edit's
+    assert costs["lora_seconds"] > 0
 
 
 def test_a_step_is_diffusers_ddpm_step(schedule):

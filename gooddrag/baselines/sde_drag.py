@@ -57,7 +57,7 @@ class SdeDrag:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         z = model.encode(frame.to_tensor(sample.image))
-        lora = None if self.lora is None else fit_cached(model, z, suited(self.lora, model), seed)
+        lora = None if self.lora is None else fit_cached(model, z, self.lora_for(model), seed)
         cells = to_cells(sample.points, frame, model.vae_scale)  # (l, 2, 2)
         latent_grid = tuple(z.shape[-2:])
         frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
@@ -89,6 +89,12 @@ class SdeDrag:
         return x
 
     @torch.no_grad()
+    def lora_for(self, model: DiffusionModel) -> LoraConfig | None:
+        """The fit at a rate for this model: as much above the printed one as its own is above the released one."""
+        if self.lora is None or self.lora.lr is None:
+            return self.lora
+        return replace(self.lora, lr=min(1.0, self.lora.lr * model.lora_lr / LORA_LR))
+
     def denoise(self, model: DiffusionModel, lora: dict | None, x: Tensor, path: list[Tensor], frozen: Tensor,
                 schedule: Schedule) -> Tensor:  # fmt: skip
         """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""
@@ -99,11 +105,6 @@ class SdeDrag:
                 x = step_along(model.eps, x, path[t], path[t - 1], schedule, t)
             x = torch.where(frozen > 0, path[t - 1], x)
         return x
-
-
-def suited(lora: LoraConfig, model: DiffusionModel) -> LoraConfig:
-    """The fit at a learning rate for this model: as much above the printed one as its own is above the released one."""
-    return lora if lora.lr is None else replace(lora, lr=min(1.0, lora.lr * model.lora_lr / LORA_LR))
 
 
 def to_cells(points: np.ndarray, frame: Frame, vae_scale: int) -> np.ndarray:

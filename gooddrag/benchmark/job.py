@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import platform
 import threading
 import time
@@ -23,6 +24,7 @@ from gooddrag.model import DiffusionModel, load_model
 from gooddrag.sample import Sample
 
 Told = Callable[[str, float | None], object]
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 BUSY_SECONDS = 2.0  # until a job that another process has in hand is asked for again
 _alone = threading.Lock()  # a LoRA is applied in the model's weights: two threads must not share a model
 
@@ -75,7 +77,11 @@ def run_job(folder: Folder, job: Job, methods: Mapping[str, Method], model: Diff
 
 def _task(folder: Folder, job: Job, name: str, method: Method, sample: Sample, model: DiffusionModel,
           known: dict) -> dict:  # fmt: skip
-    """One edit, its scores and its record; an error of the method is a result too."""
+    """One edit, its scores and its record; an error of the method is a result too.
+
+    Raises:
+        OSError: the disk is full or cannot be written: that is no method's doing, and the next run goes on from here.
+    """
     record, image = _blank(folder, job, name, method, sample) | {"machine": machine(model)}, None
     try:
         image, record["cost"], record["tracked"] = measured(model, method, sample, job.seed)
@@ -83,7 +89,10 @@ def _task(folder: Folder, job: Job, name: str, method: Method, sample: Sample, m
         record["scores"] = scores(model, sample, image, round_trip(folder, job.sample, sample, model), known)
         record["cost"]["score_seconds"] = round(time.perf_counter() - start, 3)
         record["state"] = "done"
-    except Exception as error:  # whatever a method does wrong belongs in the table, and the next one shall run
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            raise
+        # whatever a method does wrong belongs in the table, and the next one shall run
         image = None
         record["error"] = f"{type(error).__name__}: {error}"[:500]
         record["traceback"] = traceback.format_exc()

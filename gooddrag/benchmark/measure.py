@@ -76,7 +76,8 @@ def measured(model: DiffusionModel, method: Method, sample: Sample, seed: int) -
     """
     meter = Meter(model)
     reset_peak_memory(model.device)
-    if isinstance(lora := getattr(method, "lora", None), LoraConfig):
+    lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
+    if isinstance(lora, LoraConfig):
         with meter.phase("lora"):
             frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
             fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
