@@ -149,7 +149,7 @@ def load_model(
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
             layout (unet/, vae/, scheduler/, tokenizer/ + text_encoder/ if it has a text encoder, and training.json if
-            its LoRAs want a learning rate of their own: {"lora_lr": 0.005}), a Hub id, or
+            its LoRAs want a learning rate of their own: {"lora_lr": 0.0025}), a Hub id, or
             "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else storybook; `model.why` says
             which and why.
         device: "cpu", "cuda", ...; default: the GPU if there is one.

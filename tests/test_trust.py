@@ -96,3 +96,14 @@ def test_no_display_and_no_home(tmp_path, tiny_folder):
                            env=env, capture_output=True, text=True)  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "LoRA not cached in" in ended.stderr and (tmp_path / "out" / "overview.png").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by setrlimit on Linux")
+def test_an_edit_of_the_embedded_model_fits_into_4_gib(tmp_path):
+    """The demo with fewer steps, whose number memory does not depend on; with it torch, libraries and all."""
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30,) * 2); import gooddrag as gd; "
+            "gd.drag(gd.load_model('storybook', device='cpu'), gd.storybook.edit(100), gd.DragConfig(K=2), "
+            "lora=gd.LoraConfig(steps=2)).save('out')")  # fmt: skip
+    env = {**os.environ, "GOODDRAG_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(PACKAGE.parent)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, timeout=280)
+    assert (tmp_path / "out" / "result.png").is_file()
