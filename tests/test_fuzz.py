@@ -30,6 +30,7 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.images import load_image
 from gooddrag.lora_files import load_lora
+from gooddrag.metrics import vae_round_trip
 from gooddrag.picker import PointPicker, regions
 from gooddrag.picker.gestures import Gestures
 from gooddrag.picker.state import PickerState
@@ -678,11 +679,14 @@ def edits(draw):
     return Sample(picture(size, draw(st.integers(0, 99))), pairs, mask), config
 
 
+OUTSIDE = 0.03  # of [0, 1], mean change outside the mask in a short edit; 0.007 is the most in 300 generated ones
+
+
 @cases(25, 300)
 @given(edits(), st.booleans())
 def test_edits(tiny, edit, keep_outside):
-    """Finite, of the right size, handles inside; a step of Adam moves no number of the latent by more than 3.2 lr; and
-    what is kept outside the mask is kept to the bit."""
+    """Finite, of the right size, handles inside; a step of Adam moves no number of the latent by more than 3.2 lr;
+    outside the mask little changes beyond the VAE's round trip, and what is kept there is kept to the bit."""
     done["cases"] += 1
     sample, config = edit
     moved = []
@@ -699,6 +703,10 @@ def test_edits(tiny, edit, keep_outside):
     if sample.mask is not None and (keep_outside or not sample.mask.any()):
         changed = (np.asarray(result.image) != np.asarray(sample.image)).any(axis=2)
         assert not changed[~sample.mask].any()
+    elif sample.mask is not None and not sample.mask.all():
+        trip = np.asarray(vae_round_trip(tiny, sample.image), float)
+        drift = np.abs(np.asarray(result.image, float) - trip)[~sample.mask].mean() / 255
+        assert drift <= OUTSIDE
 
 
 @pytest.mark.skipif(not LONG, reason="of the long profile")
