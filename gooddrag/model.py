@@ -174,8 +174,8 @@ def load_model(
     autoencoder = _vae(str(vae), "", dtype) if vae else _vae(source, "vae", dtype)
     model = DiffusionModel(
         str(name),
-        unet.to(device),
-        autoencoder.to(device),
+        _owned(unet.to(device)),
+        _owned(autoencoder.to(device)),
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
         _lora_lr(Path(source, "training.json")),
@@ -218,6 +218,16 @@ def _part(cls, source: str, subfolder: str, **kwargs):
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         reading = "" if local else f"{source!r} is no folder here, and as a Hub id: "  # "models/mine" may mean either
         raise ValueError(f"model: {reading}cannot load {where}: {reason}") from error
+
+
+def _owned(module: nn.Module) -> nn.Module:
+    """The module with weights of its own: as loaded on a CPU they are the file itself, mapped into memory, and whoever
+    overwrites that file would kill the process.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone(memory_format=torch.preserve_format)
+    return module
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ def work(phase: str, fault: str) -> None:
         if fault == "full disk":  # a file may not grow beyond a page: what writing to a full disk looks like
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        if fault == "swap":  # the files of the model that is running
+            for file in Path(MODEL.name).rglob("*.safetensors"):
+                file.write_bytes(b"another model")
         if fault == "clock":
             time.time = lambda: 0.0
 
@@ -49,7 +53,8 @@ def work(phase: str, fault: str) -> None:
         def leave(self, name: str) -> None:
             pass
 
-    model, lora = gd.load_model(str(MODEL), device="cpu"), gd.LoraConfig(rank=2, steps=3, batch_size=1)
+    folder = MODEL.name if Path(MODEL.name).is_dir() else str(MODEL)
+    model, lora = gd.load_model(folder, device="cpu"), gd.LoraConfig(rank=2, steps=3, batch_size=1)
     config = gd.DragConfig(num_steps=4, K=2, B=1, J=1)
     if phase == BENCH:
         bench(model, lora, config, strike)
@@ -112,6 +117,14 @@ def damaged_cache(place: Path, damage: Callable[[bytes], bytes]) -> str:
     return run(place)
 
 
+def swapped_weights(place: Path) -> str:
+    """The model's folder is overwritten while the model runs."""
+    shutil.copytree(MODEL, place / MODEL.name)
+    happened = run(place, "drag", "swap")
+    shutil.rmtree(place / MODEL.name)
+    return happened
+
+
 def two_at_once(place: Path) -> str:
     both = [start(place), start(place)]
     return "; ".join("ended" if p.wait(600) == 0 else f"code {p.returncode}" for p in both)
@@ -130,6 +143,7 @@ ROWS: dict[str, Callable[[Path], str]] = {
     **{f"{fault} in {phase}": lambda place, f=fault, p=phase: run(place, p, f)
        for fault in ("interrupt", "kill", "full disk") for phase in (*PHASES, BENCH)},
     "clock jumps in drag": lambda place: run(place, "drag", "clock"),
+    "weights swapped in drag": swapped_weights,
     "cached LoRA truncated": lambda place: damaged_cache(place, lambda b: b[:-100]),
     "cached LoRA with one bit flipped":
         lambda place: damaged_cache(place, lambda b: b[:-3] + bytes([b[-3] ^ 1]) + b[-2:]),
