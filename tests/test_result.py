@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tiny import picture
 
-from gooddrag import plots
+from gooddrag import __version__, plots
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.frame import Frame
@@ -144,6 +144,7 @@ def test_save_and_read_back(result, tmp_path):
     with Image.open(folder / "overview.png") as overview:
         assert overview.width > 3 * overview.height  # four panels
     report = json.loads((folder / "metrics.json").read_text())
+    assert (report.pop("format_version"), report.pop("gooddrag")) == (1, __version__)
     assert DragConfig(**report.pop("config")) == CONFIG
     assert report.pop("handles") == result.handles.tolist()
     assert report == result.metrics
