@@ -226,7 +226,7 @@ def _owned(module: nn.Module) -> nn.Module:
     """
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.device.type == "cpu":
-            tensor.data = tensor.data.clone(memory_format=torch.preserve_format)
+            tensor.data = tensor.data.clone()
     return module
 
 

@@ -112,7 +112,7 @@ def main() -> None:
         for records in tqdm(found, total=len(todo)):
             report["records"] += records
             by_way = {way: [r for r in report["records"] if r["variant"] == way] for way in WAYS}
-            report["summary"] = {way: summary(found) for way, found in by_way.items()}
+            report["summary"] = {way: summary(own) for way, own in by_way.items()}
             with atomic_file(path) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n")
     with atomic_file(path.with_suffix(".jpg")) as temporary:

@@ -150,7 +150,7 @@ def test_what_moves_along_is_dragged_along_if_it_moves_far_enough(seed):
     names = dragged(kind, before, after)
     assert names[: len(kind.anchors)] == kind.anchors and set(names[len(kind.anchors) :]) <= set(kind.also)
     for along in kind.also:
-        far = math.dist(a[along], b[along]) >= ALONG
+        far = ALONG <= math.dist(a[along], b[along]) <= LONGEST
         inside = all(MARGIN <= x <= 1 - MARGIN for x in (*a[along], *b[along]))
         assert (along in names) == (far and inside)
     assert len(edit(seed, 64, "animal", "relocation").points) == len(names)

@@ -88,13 +88,13 @@ class SdeDrag:
             x[target] = self.gain * square
         return x
 
-    @torch.no_grad()
     def lora_for(self, model: DiffusionModel) -> LoraConfig | None:
         """The fit at a rate for this model: as much above the printed one as its own is above the released one."""
         if self.lora is None or self.lora.lr is None:
             return self.lora
         return replace(self.lora, lr=min(1.0, self.lora.lr * model.lora_lr / LORA_LR))
 
+    @torch.no_grad()
     def denoise(self, model: DiffusionModel, lora: dict | None, x: Tensor, path: list[Tensor], frozen: Tensor,
                 schedule: Schedule) -> Tensor:  # fmt: skip
         """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""

@@ -12,7 +12,7 @@ from gooddrag.storybook.backdrops import Backdrop
 from gooddrag.storybook.breeds import BREEDS, PANDA, Breed, Coat
 from gooddrag.storybook.paints import Colour, hsv
 from gooddrag.storybook.render import Canvas
-from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.scenes import EYES, Edit, Scene
 from gooddrag.storybook.shapes import Point
 
 # Every parameter an edit may change is drawn from the same range as in `sample`, so an edited page is a page.
@@ -178,8 +178,6 @@ def _close(scene: Animal, rng: random.Random) -> Animal:
 def _move_head(scene: Animal, rng: random.Random) -> Animal:
     return replace(scene, lean=rng.uniform(*RANGES["lean"]), neck=scene.neck + rng.uniform(-0.05, 0.03))
 
-
-EYES = ("left_eye", "right_eye")
 
 EDITS: dict[str, Edit] = {
     "move animal": Edit("relocation", _step, ("nose", "body"), EYES),

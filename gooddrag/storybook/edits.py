@@ -74,25 +74,15 @@ def _ends(before: Scene, after: Scene, names: tuple[str, ...]) -> np.ndarray:
 
 def dragged(kind: Edit, before: Scene, after: Scene) -> tuple[str, ...]:
     """Names of the points that this edit drags on this page: its anchors, and what moves along with them."""
-    names = list(kind.anchors)
-    for name in kind.also:
-        ends = _ends(before, after, (name,))
-        if (
-            len(ends)
-            and MARGIN <= ends.min()
-            and ends.max() <= 1 - MARGIN
-            and np.hypot(*(ends[0, 1] - ends[0, 0])) >= ALONG
-        ):
-            names.append(name)
-    return tuple(names)
+    return kind.anchors + tuple(name for name in kind.also if _fits(before, after, (name,), ALONG))
 
 
-def _fits(before: Scene, after: Scene, names: tuple[str, ...]) -> bool:
+def _fits(before: Scene, after: Scene, names: tuple[str, ...], shortest: float = SHORTEST) -> bool:
     ends = _ends(before, after, names)
     if not len(ends) or ends.min() < MARGIN or ends.max() > 1 - MARGIN:
         return False
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-    return bool(length.min() >= SHORTEST and length.max() <= LONGEST)
+    return bool(length.min() >= shortest and length.max() <= LONGEST)
 
 
 def edit(seed: int, size: int = 128, category: str | None = None, task: str | None = None) -> Sample:

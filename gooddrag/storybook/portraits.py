@@ -10,7 +10,7 @@ from gooddrag.storybook.bust import Bust
 from gooddrag.storybook.paints import Colour, hsv
 from gooddrag.storybook.portrait_parts import HAIR, paint_person
 from gooddrag.storybook.render import Canvas
-from gooddrag.storybook.scenes import Edit, Scene
+from gooddrag.storybook.scenes import EYES, Edit, Scene
 from gooddrag.storybook.shapes import Point
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -139,8 +139,6 @@ def _lift_hat(scene: Person, rng: random.Random) -> Person:
 def _hair_length(scene: Person, rng: random.Random) -> Person:
     return replace(scene, length=rng.random()) if scene.hair in ("long", "pigtails") else scene
 
-
-EYES = ("left_eye", "right_eye")
 
 EDITS: dict[str, Edit] = {
     "move person": Edit("relocation", _move, ("nose", "collar"), EYES),

@@ -39,6 +39,9 @@ class Scene:
         return canvas.tensor()
 
 
+EYES = ("left_eye", "right_eye")  # anchors of every face
+
+
 @dataclass(frozen=True)
 class Edit:
     """One kind of change a person could drag.
