@@ -66,9 +66,15 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    quiet = {"distributed.scheduler.allowed-failures": DEATHS, "distributed.admin.tick.limit": "1h",
-             "distributed.scheduler.work-stealing": True, "distributed.comm.timeouts.connect": CONNECT}  # fmt: skip
-    with dask.config.set(quiet):
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, workers))))
+    settings = {
+        "distributed.scheduler.allowed-failures": DEATHS, "distributed.scheduler.work-stealing": True,
+        "distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.connect": CONNECT,
+        "distributed.worker.profile.enabled": False,
+        # Instead of Dask's own, which give memory back after every tensor: 1.8 times slower on a CPU
+        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+    }  # fmt: skip
+    with dask.config.set(settings):
         if scheduler is None:
             with local_cluster(workers) as cluster, Client(cluster) as client:
                 yield client
@@ -90,9 +96,8 @@ def local_cluster(workers: int) -> SpecCluster:
 
     spec = {}
     for i in range(workers):
-        env = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))}
-        if gpus := torch.cuda.device_count():
-            env["CUDA_VISIBLE_DEVICES"] = _visible(i % gpus)
+        gpus = torch.cuda.device_count()
+        env = {"CUDA_VISIBLE_DEVICES": _visible(i % gpus)} if gpus else {}
         options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "dashboard": False, "memory_limit": 0,
                    "silence_logs": logging.ERROR}  # fmt: skip
         spec[i] = {"cls": Nanny, "options": options}
