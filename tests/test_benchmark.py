@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 
 import numpy as np
@@ -316,6 +317,26 @@ def test_two_workers_give_the_same_table_though_one_dies(finished, tiny_folder, 
     got = parallel[parallel["method"] != "Brighter"]
     same(expected.reset_index(drop=True), got.reset_index(drop=True))
     assert sorted((tmp_path / "log").read_text().splitlines()) == ["sample 0 0", "sample 1 0", "sample 1 0"]
+
+
+def environment():
+    return {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS") or k.startswith("MALLOC_")}
+
+
+@pytest.mark.parametrize("asked", [None, "3"])
+def test_a_worker_has_its_share_of_the_cores_and_the_systems_own_memory_allocator(monkeypatch, asked):
+    """Dask would set MALLOC_TRIM_THRESHOLD_: every large tensor then is new memory from the system, page by page."""
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, asked) if asked else monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    before = environment()
+    with cluster._client(2, None) as client:
+        seen = client.run(environment)
+    expected = {"OMP_NUM_THREADS": asked or "2", "MKL_NUM_THREADS": asked or "2"}
+    assert len(seen) == 2 and all(expected.items() <= env.items() for env in seen.values())
+    assert not any(name.startswith("MALLOC_") for env in seen.values() for name in env)
+    assert environment() == before
 
 
 def test_no_scheduler_at_the_address(tiny_folder, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEATHS = 20  # workers that may die on one job before it counts as deadly
 CONNECT = "20s"  # patience with the scheduler
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 DIED = f"KilledWorker: {DEATHS + 1} workers died on this edit (out of memory?)"
 
 
@@ -66,17 +67,21 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, workers))))
+    threads = os.environ.get(THREADS[0], str(max(1, (os.cpu_count() or 1) // max(1, workers))))
     settings = {
         "distributed.scheduler.allowed-failures": DEATHS, "distributed.scheduler.work-stealing": True,
         "distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.connect": CONNECT,
         "distributed.worker.profile.enabled": False,
         # Instead of Dask's own, which give memory back after every tensor: 1.8 times slower on a CPU
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, threads),
     }  # fmt: skip
     with dask.config.set(settings):
         if scheduler is None:
-            with local_cluster(workers) as cluster, Client(cluster) as client:
+            with (
+                _environment_kept((*THREADS, "PYTHONHASHSEED")),
+                local_cluster(workers) as cluster,
+                Client(cluster) as client,
+            ):
                 yield client
             return
         try:
@@ -86,6 +91,20 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                              "tcp://host:8786") from error  # fmt: skip
         with client:
             yield client
+
+
+@contextmanager
+def _environment_kept(names: Sequence[str]) -> Iterator[None]:
+    """What a nanny sets for its worker it sets in this process too; afterwards all is as it was."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def local_cluster(workers: int) -> SpecCluster:
