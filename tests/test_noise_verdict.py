@@ -22,7 +22,7 @@ def rows(gains, sigma=0.1, n=10):
 )  # fmt: skip
 def test_verdict_counts_pages(gains, verdict):
     file, rule = RULES["fig4"]
-    assert file == "fig04_noise"
+    assert file == "fig04_noise.json"
     assert rule(rows(gains)).verdict == verdict
 
 

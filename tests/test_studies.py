@@ -171,10 +171,11 @@ def test_one_record_per_edit_and_way(computed):
 
 
 def test_every_rule_reads_what_the_studies_write(computed):
-    for claim, (name, rule) in verdicts.RULES.items():
-        if name not in (aldd.STUDY.name, ip.STUDY.name):
+    written = {f"{aldd.STUDY.name}.json": computed["first"], f"{ip.STUDY.name}.json": computed["second"]}
+    for claim, (file, rule) in verdicts.RULES.items():
+        if file not in written:
             continue
-        records = computed["first" if name == aldd.STUDY.name else "second"]
+        records = written[file]
         assert rule(records).verdict == "untested", claim  # two edits are too few
         many = [{**record, "edit": 2 * i + record["edit"]} for i in range(8) for record in records]
         assert rule(many).verdict in ("reproduced", "partly", "not reproduced") and rule(many).ours

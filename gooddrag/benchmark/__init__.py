@@ -6,7 +6,20 @@ gooddrag.benchmark.summary(table, ["dai_1", "truth_error_inside_mask"])
 
 from gooddrag.benchmark.runner import run
 from gooddrag.benchmark.scores import score
-from gooddrag.benchmark.table import COLUMNS, TIMES, compare, costs, images, load, mean, read, save, summary, values
+from gooddrag.benchmark.table import (
+    COLUMNS,
+    TABLE_1,
+    TIMES,
+    compare,
+    costs,
+    images,
+    load,
+    mean,
+    read,
+    save,
+    summary,
+    values,
+)
 
-__all__ = ["COLUMNS", "TIMES", "compare", "costs", "images", "load", "mean", "read", "run", "save", "score", "summary",
-           "values"]  # fmt: skip
+__all__ = ["COLUMNS", "TABLE_1", "TIMES", "compare", "costs", "images", "load", "mean", "read", "run", "save", "score",
+           "summary", "values"]  # fmt: skip

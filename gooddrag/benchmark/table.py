@@ -25,6 +25,13 @@ ORIGIN = ["model", "weights", "vae", "dtype", "machine", "gooddrag", "torch", "k
 COLUMNS = [*ABOUT, *SCORES, *TRACKED, *COST, *ORIGIN]
 TEXT = ["sample", "category", "task", "method", "state", "model", "weights", "vae", "dtype", "machine", "gooddrag",
         "torch", "key", "finished", "error"]  # fmt: skip
+TABLE_1 = {
+    "DragDiffusion": (0.1477, 0.1439, 0.1298, 0.1146),
+    "DragDiffusion*": (0.1189, 0.1101, 0.0979, 0.0924),
+    "SDE-Drag": (0.1571, 0.1437, 0.1291, 0.1143),
+    "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
+}
+"""The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20."""
 TIMES = [*SECONDS, "peak_memory_mib", "machine", "finished"]
 """Columns that differ from run to run; everything else of two runs on one machine is equal."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from gooddrag.experiments import read
 from gooddrag.files import atomic_file
@@ -22,12 +23,12 @@ def fill(ledger: str | Path, results: str | Path) -> list[str]:
     book = json.loads(ledger.read_text(encoding="utf-8"))
     lines = []
     for claim in book["claims"]:
-        if claim["id"] not in RULES or not (file := results / f"{RULES[claim['id']][0]}.json").is_file():
+        if claim["id"] not in RULES or not (file := results / RULES[claim["id"]][0]).is_file():
             continue
-        record = read(file)
-        verdict = RULES[claim["id"]][1](record["data"])
+        data, model = _evidence(file)
+        verdict = RULES[claim["id"]][1](data)
         tested = verdict.verdict != "untested"
-        claim |= {"where": f"{results.name}/{file.name}" if tested else "", "model": record["model"] if tested else "",
+        claim |= {"where": f"{results.name}/{file.name}" if tested else "", "model": model if tested else "",
                   "ours": verdict.ours, "verdict": verdict.verdict, "why": verdict.why}  # fmt: skip
         lines.append(f"{claim['id']}: {verdict}")
     rows = ",\n".join(f"    {json.dumps(claim, ensure_ascii=False)}" for claim in book["claims"])
@@ -35,3 +36,14 @@ def fill(ledger: str | Path, results: str | Path) -> list[str]:
     with atomic_file(ledger) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return lines
+
+
+def _evidence(file: Path) -> tuple[Any, str]:
+    """What a file of kept results, or a table of the benchmark, holds, and the model that made it."""
+    if file.suffix == ".csv":
+        from gooddrag import benchmark  # pandas
+
+        table = benchmark.read(file)
+        return table, table["model"].iloc[0]
+    record = read(file)
+    return record["data"], record["model"]
