@@ -262,14 +262,16 @@ def _scheduler(source: str) -> DDIMScheduler:
 
 
 def _lora_lr(card: Path) -> float:
-    """The LoRA's learning rate that a model's own folder asks for, or the released one."""
+    """The LoRA's learning rate that a model's own folder asks for, or the released one; a file of that name that is
+    something else asks for nothing."""
     if not card.is_file():
         return LORA_LR
     try:
-        rate = json.loads(card.read_text(encoding="utf-8")).get("lora_lr", LORA_LR)
+        asked = json.loads(card.read_text(encoding="utf-8"))
+        rate = asked.get("lora_lr", LORA_LR) if isinstance(asked, dict) else LORA_LR
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise ValueError(f"lora_lr is {rate!r}; expected a number above 0, at most 1")
-    except (OSError, AttributeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"model: cannot read {card}: {error}") from error
     return float(rate)
 
