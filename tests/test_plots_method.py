@@ -53,6 +53,21 @@ def test_image_grid_marks_targets_and_leaves_empty_places_empty():
     png(fig)
 
 
+def test_image_grid_can_show_a_window():
+    window = plots.edited_window(SAMPLE)
+    assert window == (7, 7, 43, 43)  # 30 px of mask and a tenth of that on each side
+    fig = plots.image_grid([[("user", SAMPLE), ("x", PAGE)]], targets=SAMPLE.targets, window=window)
+    assert all((*ax.get_xlim(), *ax.get_ylim()) == (6.5, 42.5, 42.5, 6.5) for ax in fig.axes)
+    png(fig)
+
+
+@pytest.mark.parametrize("points", [[(0, 0), (1, 0)], [(63, 63), (62, 63)], [(0, 0), (63, 63)]])
+def test_an_edited_window_stays_in_the_picture_and_holds_the_points(points):
+    left, top, right, bottom = plots.edited_window(Sample(PAGE, [points]))
+    assert right - left == bottom - top and min(left, top) >= 0 and max(right, bottom) <= 64
+    assert all(left <= x < right and top <= y < bottom for x, y in points)
+
+
 def test_change_maps_and_errors_show_the_difference():
     other = picture(seed=1)
     expected = np.abs(np.asarray(other, float) - np.asarray(PAGE, float)).mean(axis=2) / 255

@@ -154,8 +154,10 @@ def test_feature_figures():
 
 def test_motion_step_and_the_story_of_a_handle():
     window = ("before", np.arange(25.0).reshape(5, 5), (10, 12), (12, 14))
-    figure = plots.motion_step(picture(), (20, 22), (18, 20), (40, 40), 4, np.ones((16, 16)), [window, window])
+    wider = ("after", 2 * window[1], *window[2:])
+    figure = plots.motion_step(picture(), (20, 22), (18, 20), (40, 40), 4, np.ones((16, 16)), [window, wider])
     assert len(figure.axes) == 4
+    assert [ax.images[0].get_clim() for ax in figure.axes[2:]] == [(0, 48), (0, 48)]
     drawn(figure)
     crops = [(f"k = {k}", picture((24, 24))) for k in range(6)]
     figure = plots.handle_story(crops, np.ones((9, 2)), np.ones((10, 2)))

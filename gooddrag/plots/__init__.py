@@ -1,7 +1,7 @@
 """Every figure's drawing: one function per kind of figure, one module per topic, the same colours everywhere."""
 
 from gooddrag.plots.ablation import errors, knob, looks_at
-from gooddrag.plots.aldd import change_maps, duel, image_grid, manifold_walks, ruler, schedules
+from gooddrag.plots.aldd import change_maps, duel, edited_window, image_grid, manifold_walks, ruler, schedules
 from gooddrag.plots.base import (
     ARROW,
     HANDLE,
@@ -72,6 +72,7 @@ __all__ = [
     "drift_strips",
     "duel",
     "edit_overview",
+    "edited_window",
     "edits_sheet",
     "errors",
     "feature_grid",

@@ -37,11 +37,13 @@ def schedules(walks: Mapping[str, Sequence[Any]]) -> Figure:
 
 
 def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]], size: float = 2.0,
-               targets: np.ndarray | None = None) -> Figure:  # fmt: skip
+               targets: np.ndarray | None = None,
+               window: tuple[int, int, int, int] | None = None) -> Figure:  # fmt: skip
     """Rows of titled panels; a `Sample` is drawn as the user marked it.
 
     Args:
         targets: (l, 2) (x, y), marked by a ring in every panel that is an image.
+        window: (left, top, right, bottom), the part to show of all panels, such as `edited_window` gives; default: all.
     """
     columns = max(map(len, rows))
     fig, axes = figure(columns, len(rows), size)
@@ -51,12 +53,30 @@ def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]], size:
         for ax, (title, picture) in zip(line, row, strict=False):
             if not isinstance(picture, Image.Image):
                 draw_user_edit(ax, picture, title)
-                continue
-            draw_image(ax, picture, title)
-            if targets is not None:
+            else:
+                draw_image(ax, picture, title)
+            if window is not None:
+                left, top, right, bottom = window
+                ax.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))
+            if targets is not None and isinstance(picture, Image.Image):
                 ax.plot(*np.asarray(targets).T, "o", mfc="none", mec="white", mew=2.4, ms=9)
                 ax.plot(*np.asarray(targets).T, "o", mfc="none", mec=TARGET, mew=1.2, ms=9)
     return fig
+
+
+def edited_window(sample: Sample, margin: float = 0.1) -> tuple[int, int, int, int]:
+    """The smallest square window of the picture, (left, top, right, bottom), that holds its mask and its points, wider
+    by `margin` on each side; as much of it as fits.
+    """
+    marks = sample.points.reshape(-1, 2)
+    if sample.mask is not None and sample.mask.any():
+        rows, columns = np.nonzero(sample.mask)
+        marks = np.concatenate([marks, np.stack([columns, rows], 1)])
+    low, high = marks.min(0), marks.max(0) + 1
+    half, whole = (high - low).max() * (0.5 + margin), np.array(sample.image.size)
+    size = np.minimum(np.ceil(2 * half), whole)
+    corner = np.clip(np.floor((low + high - size) / 2), 0, whole - size)
+    return tuple(int(v) for v in (*corner, *(corner + size)))
 
 
 def change_maps(sample: Sample, images: Mapping[str, Image.Image], limit: float = 0.3) -> Figure:

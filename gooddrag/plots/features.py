@@ -65,11 +65,17 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "") -
 
 
 def draw_distance_map(ax: Axes, distance: np.ndarray, corner: Sequence[int], handle: Sequence[float],
-                      title: str = "") -> None:  # fmt: skip
-    """A tracking window (R, S) on the supervision grid: old handle (cross), nearest feature (dot); all (x, y)."""
+                      title: str = "", limits: tuple[float | None, float | None] = (None, None)) -> None:  # fmt: skip
+    """A tracking window (R, S) on the supervision grid: old handle (cross), nearest feature (dot); all (x, y).
+
+    Args:
+        limits: of the colours; default: the map's own.
+    """
     rows, columns = distance.shape
     x, y = corner
-    ax.imshow(distance, cmap="viridis", extent=(x - 0.5, x + columns - 0.5, y + rows - 0.5, y - 0.5))
+    low, high = limits
+    extent = (x - 0.5, x + columns - 0.5, y + rows - 0.5, y - 0.5)
+    ax.imshow(distance, cmap="viridis", extent=extent, vmin=low, vmax=high)
     ax.plot(*handle, "x", color=ARROW, ms=8, mew=2)
     row, column = divmod(int(distance.argmin()), columns)
     ax.plot(x + column, y + row, "o", color=HANDLE, ms=7, mec="white", mew=1)
@@ -91,7 +97,8 @@ def motion_step(
     Args:
         image: the picture; handle, ahead (p + beta d), target (x, y) and radius in its pixels.
         gradient: (h, w), size of the loss's gradient at each latent cell.
-        maps: (title, distance map, corner (x, y), old handle (x, y)), the last two on the supervision grid.
+        maps: (title, distance map, corner (x, y), old handle (x, y)), the last two on the supervision grid. The maps
+            share one scale of colours.
     """
     fig, axes = figure(2 + len(maps), size=2.2)
     draw_image(axes[0, 0], image, "patch at p, patch ahead")
@@ -99,8 +106,9 @@ def motion_step(
     draw_square(axes[0, 0], ahead, radius, TARGET)
     axes[0, 0].annotate("", xy=target, xytext=handle, arrowprops=dict(arrowstyle="-|>", color=ARROW, lw=1.2))
     draw_heat(axes[0, 1], image, gradient, r"$|\partial L/\partial z_T|$")
+    limits = (min(distance.min() for _, distance, *_ in maps), max(distance.max() for _, distance, *_ in maps))
     for ax, (title, distance, corner, old) in zip(axes[0, 2:], maps, strict=True):
-        draw_distance_map(ax, distance, corner, old, title)
+        draw_distance_map(ax, distance, corner, old, title, limits)
     return fig
 
 
