@@ -217,8 +217,9 @@ def drag_latents(model: DiffusionModel, trajectory: list[Tensor], tasks: Sequenc
         task = replace(task, p_0=task.p_0.to(z.device), q=task.q.to(z.device), frozen=task.frozen.to(z))
         runs.append(_Drag(model, z, task, config, schedule, callback))
 
-    everyone = range(len(runs))
-    for n, t in zip([*config.schedule, *[0] * config.T], range(config.T, 0, -1), strict=False):
+    everyone, first = range(len(runs)), config.masactrl and config.masactrl_from == "first"
+    for level, t in enumerate(range(config.T, 0, -1)):
+        n, last = (config.schedule[level:] or [0])[0], level + 1 == len(config.schedule)
         dragging = {i: run for i, run in enumerate(runs) if n and not run.stopped}
         resting = {i: run for i, run in enumerate(runs) if i not in dragging}
         if dragging:
@@ -229,7 +230,12 @@ def drag_latents(model: DiffusionModel, trajectory: list[Tensor], tasks: Sequenc
             with phase("drag"):
                 passes = {i: run.operations(n, ref.row(i)) for i, run in dragging.items()}
                 together(passes, model, schedule.timestep(t), config.feature_block, rows)
-            _denoise(dragging, ref.z_prev, rows)  # without MasaCtrl, which starts one step later (released)
+            if ended := {i: run for i, run in dragging.items() if first and (last or run.stopped)}:
+                resting |= ended
+                for run in ended.values():
+                    run.eps = None  # of a pass that did not share
+            if plain := {i: run for i, run in dragging.items() if i not in ended}:
+                _denoise(plain, ref.z_prev, rows)
         if resting:
             rows(everyone)
             states = [s[list(resting)] for s in source.shared(t)] if config.masactrl else None

@@ -74,6 +74,9 @@ class DragConfig(_Checked):
     masactrl_start: int = 10
     """First transformer block, counted from 0 in order of execution on Stable Diffusion's 16 ("from the 10th layer");
     on a U-Net with fewer blocks the same share of them."""
+    masactrl_from: Literal["second", "first"] = "second"
+    """The denoising step, counted from the end of dragging, from which it is on: the "second" (GoodDrag as released) or
+    the "first" (DragDiffusion as released). The text does not say."""
 
     # Early stop (released code only; the text has none)
     stop_distance: float | None = 2.0
@@ -163,7 +166,7 @@ class DragConfig(_Checked):
         baseline = cls(
             strength=0.7, K=80, J=1, r1=1, r2=3, beta=1.0, lam=0.1, lr=0.01, aldd=False, ip=False,
             stop_unmoved=None, drag_scale="dragdiffusion", capped_step=False, tracking="updated", track_at_start=False,
-            adam="once",
+            adam="once", masactrl_from="first",
         )  # fmt: skip
         return replace(baseline, **changes)
 

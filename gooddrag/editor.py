@@ -85,7 +85,7 @@ class DragEditor:
             lora = self._fitting(lambda: fit_cached(self.model, z_0, self._lora_source, self.seed, self.progress))
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
         self._trajectories: dict[tuple, list[Tensor]] = {}
-        self._sources: dict[tuple, SourcePath] = {}
+        self.forget_source()
         return self
 
     def invert(self, config: DragConfig | None = None) -> list[Tensor]:
@@ -166,19 +166,28 @@ class DragEditor:
         # Out of the handler: its traceback would hold on to every tensor of the failed attempt.
         warnings.warn(f"memory: ran out ({reason}); going on in 'low', which is slower", stacklevel=3)
         self.memory, self.why = "low", "low: memory ran out in full"
-        for source in getattr(self, "_sources", {}).values():
+        if source := getattr(self, "_source_path", None):
             source.move("cpu")
         release(self.model.device)
         return self._fitting(work)
 
+    def forget_source(self) -> None:
+        """Drop what is kept of the unedited latent's way down (hundreds of MiB at 512 x 512); the next drag makes its
+        own passes."""
+        self._source_key: tuple | None = None
+        self._source_path: SourcePath | None = None
+
     def _source(self, config: DragConfig) -> SourcePath:
-        """The unedited latent's passes, shared by all drags of the image that start from the same z_T."""
+        """The unedited latent's passes, shared by the drags of the image that start from the same z_T; those of the
+        last drag are kept."""
         key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
-        if key not in self._sources:
+        if key != self._source_key:
+            self.forget_source()
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
             z_T = self.invert(config)[-1]
-            self._sources[key] = SourcePath(self.model, schedule, z_T, config.T, *key[-2:], STORE[self.memory])
-        return self._sources[key]
+            self._source_path = SourcePath(self.model, schedule, z_T, config.T, *key[-2:], STORE[self.memory])
+            self._source_key = key
+        return self._source_path
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:
         if not isinstance(points, Sample):

@@ -12,7 +12,7 @@ from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, denoise, invert, step
 from gooddrag.frame import Frame
-from gooddrag.masactrl import BorrowedSelfAttention
+from gooddrag.masactrl import BorrowedSelfAttention, mutual_self_attention
 from gooddrag.source import reference_step
 
 SIZE = (64, 64)
@@ -384,6 +384,31 @@ def test_stale_tracking_sees_the_features_before_the_update(tiny):
     assert float(b.maps[0].min()) > 1e-3
 
 
+@pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), dict(stop_unmoved=1, r2=1)])
+def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, changes):
+    """GoodDrag's released code leaves the step after the last drag operation plain, DragDiffusion's does not; the
+    denoising against a loop of its own, both latents in one batch."""
+    config = quick(masactrl_from="first", **changes)
+    watch = run(tiny, config)
+    dragged = watch.of("update")[-1]
+    schedule, t = Schedule(tiny.alphas_cumprod, config.num_steps), dragged.t
+    path = trajectory_of(tiny, config)
+    source = path[-1]
+    with torch.no_grad():
+        for level in range(config.T, t, -1):
+            source = step(source, tiny.eps(source, schedule.timestep(level)), schedule.alpha(level),
+                          schedule.alpha(level - 1))  # fmt: skip
+        both = torch.cat([source, dragged.z])
+        for level in range(t, 0, -1):
+            with mutual_self_attention(tiny.unet, config.masactrl_start):
+                eps = tiny.eps(both, schedule.timestep(level))
+            both = step(both, eps, schedule.alpha(level), schedule.alpha(level - 1))
+    torch.testing.assert_close(watch.z, both[1:], atol=1e-4, rtol=1e-4)
+    plain = run(tiny, replace(config, masactrl_from="second"))
+    assert not torch.allclose(plain.z, watch.z, atol=1e-4)
+    assert sum(watch.calls.sharing) == sum(plain.calls.sharing) + 1 == t
+
+
 # every switch, in any mixture
 
 SETTINGS = st.fixed_dictionaries(
@@ -391,6 +416,7 @@ SETTINGS = st.fixed_dictionaries(
         strength=st.sampled_from([0.2, 0.75, 1.0]), K=st.integers(0, 2), B=st.integers(1, 2), J=st.integers(1, 2),
         r1=st.integers(0, 4), r2=st.integers(1, 12), beta=st.floats(0, 8), lam=st.floats(0, 10), lr=st.floats(0, 0.1),
         aldd=st.booleans(), ip=st.booleans(), masactrl=st.booleans(), masactrl_start=st.integers(0, 16),
+        masactrl_from=st.sampled_from(["second", "first"]),
         stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3),
         feature_block=st.integers(-3, -1), grid=st.sampled_from(["latent4", "image"]),
         drag_scale=st.sampled_from(["released", "sum", "dragdiffusion"]), capped_step=st.booleans(),

@@ -7,7 +7,7 @@ import pytest
 from tiny import picture
 
 import gooddrag as gd
-from gooddrag import baselines, metrics
+from gooddrag import baselines, cost, metrics
 from gooddrag.baselines import METHODS, CopyPaste, Dragging, Method, Unedited, VaeRoundTrip, dragging
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.sample import Sample
@@ -88,6 +88,19 @@ def test_draggings_of_one_sample_share_the_slow_part(tiny, sample):
     assert first.prepare(tiny, other, 0) is not editor
     assert first.prepare(tiny, sample, 1) is not editor
     assert dragging._last[0][1] == sample.image.tobytes()
+
+
+def test_what_an_edit_costs_does_not_depend_on_what_ran_before(tiny, sample):
+    methods = Dragging(QUICK, None), Dragging(dataclasses.replace(QUICK, ip=False), None)
+
+    def calls(method):
+        with cost.Meter(tiny) as meter:
+            method.edit(tiny, sample, 0)
+        return {name: sum(meter.parts[name].forwards.values()) for name in ("reference", "drag", "denoise")}
+
+    alone = [calls(method) for method in methods]
+    assert alone[0]["reference"] == QUICK.T
+    assert [calls(method) for method in methods[::-1]][::-1] == alone
 
 
 def test_names_are_there():

@@ -37,6 +37,7 @@ def test_dragdiffusion_and_its_star():
     c = DragConfig.dragdiffusion()
     assert (c.T, c.schedule, c.J, c.r1, c.r2, c.beta, c.lr, c.lam) == (35, [80], 1, 1, 3, 1, 0.01, 0.1)
     assert (c.aldd, c.ip, c.drag_scale, c.adam, c.capped_step) == (False, False, "dragdiffusion", "once", False)
+    assert (c.masactrl_from, DragConfig().masactrl_from) == ("first", "second")
     assert DragConfig.dragdiffusion(K=210).schedule == [210]
 
 

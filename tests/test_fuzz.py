@@ -669,6 +669,7 @@ def edits(draw):
         aldd=draw(st.booleans()),
         ip=draw(st.booleans()),
         masactrl=draw(st.booleans()),
+        masactrl_from=draw(st.sampled_from(["second", "first"])),
         grid=draw(st.sampled_from(["latent4", "image"])),
         tracking=draw(st.sampled_from(["stale", "updated"])),
         drag_scale=draw(st.sampled_from(["released", "sum", "dragdiffusion"])),

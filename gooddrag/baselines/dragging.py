@@ -33,8 +33,15 @@ class Dragging:
 
     def edit(self, model: DiffusionModel, sample: Sample, seed: int = 0,
              callback: Callback | None = None) -> DragResult:  # fmt: skip
-        """The same edit with its handles and history. `callback` as in `DragEditor.drag`."""
-        return self.prepare(model, sample, seed).drag(sample, config=self.config, callback=callback)
+        """The same edit with its handles and history. `callback` as in `DragEditor.drag`.
+
+        Every method makes its own passes of the unedited latent: what it costs does not depend on what ran before it.
+        """
+        editor = self.prepare(model, sample, seed)
+        try:
+            return editor.drag(sample, config=self.config, callback=callback)
+        finally:
+            editor.forget_source()
 
     def prepare(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragEditor:
         """The slow part, encoding, LoRA and inversion. Methods that follow each other on one sample share what is

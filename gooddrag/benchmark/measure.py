@@ -16,6 +16,7 @@ from gooddrag.baselines import Method
 from gooddrag.config import LoraConfig
 from gooddrag.frame import Frame
 from gooddrag.lora import fit_cached
+from gooddrag.memory import choose, tier
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -78,9 +79,11 @@ def measured(model: DiffusionModel, method: Method, sample: Sample, seed: int) -
     reset_peak_memory(model.device)
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if isinstance(lora, LoraConfig):
+        frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         with meter.phase("lora"):
-            frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
-            fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
+            z_0 = model.encode(frame.to_tensor(sample.image))
+            with tier(choose("auto", model)[0], model):
+                fit_cached(model, z_0, lora, seed)
     if hasattr(method, "prepare"):
         with meter.phase("prepare"):
             method.prepare(model, sample, seed)

@@ -157,12 +157,15 @@ def memory_plan(n: Needs, config: DragConfig | None = None, low: bool = False) -
 def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None) -> dict[str, tuple[int, int, int]]:
     """U-Net passes that Algorithm 1 needs without an early stop: {phase: (forwards, backwards, latents in each)}."""
     config, lora = config or DragConfig(), lora or LoraConfig()
+    levels, updates = len(config.schedule), config.K * config.J
+    known = levels if config.tracking == "updated" else 0  # the last tracking's pass serves the denoising step too ...
+    again = int(config.masactrl and config.masactrl_from == "first" and levels > 0)  # ... unless that step shares
     return {
         "LoRA": (lora.steps, lora.steps, lora.batch_size),
         "inversion": (config.T, 0, 1),
-        "reference": (config.T if config.masactrl else len(config.schedule), 0, 1),
-        "drag": (config.K * config.J, config.K * config.J, 1),
-        "denoise": (config.T - (len(config.schedule) if config.tracking == "updated" else 0), 0, 1),
+        "reference": (config.T + again if config.masactrl else levels, 0, 1),
+        "drag": (updates + known, updates, 1),
+        "denoise": (config.T - known + (again if known else 0), 0, 1),
     }
 
 
