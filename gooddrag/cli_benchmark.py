@@ -16,7 +16,8 @@ Sheet = Annotated[
     typer.Option(metavar="JPG", help="Where to draw twelve samples with all results.", show_default=False),
 ]
 ModelOf = Annotated[
-    str | None, typer.Option(metavar="NAME|PATH", help="Default: what the folder calls it.", show_default=False)
+    str | None,
+    typer.Option(metavar="NAME|PATH", help="Default: the folder's, if storybook or sd15.", show_default=False),
 ]
 Vae = Annotated[str | None, typer.Option(metavar="PATH", help="Another VAE for the model.", show_default=False)]
 MOST_NUMBERS = 100_000  # in one range

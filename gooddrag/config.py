@@ -113,7 +113,8 @@ class DragConfig(_Checked):
     inversion: Literal["destination", "source"] = "destination"
     """Time step the U-Net is told when inverting from t-1 to t: t (released) or t-1 (Eq. 3 as printed)."""
     reference: Literal["denoised", "inverted"] = "denoised"
-    """z_t^0 in Eq. 8: the inverted z_T "denoised" again (released), or the latents stored while it was "inverted"."""
+    """z_{t-1}^0 in the mask term of Eq. 8: the inverted z_T "denoised" again (released), or the latents stored while it
+    was "inverted". Features and attention are of the denoised one."""
 
     RANGES = {
         "num_steps": (1, 1000), "strength": (0.01, 1.0), "K": (0, 100_000), "B": (1, 100_000), "J": (1, 1000),

@@ -116,7 +116,7 @@ class DragEditor:
                 image: its points and its mask count, and the result carries it, with its truth and its name.
             mask: (H, W), above 0 = editable; None = everything is editable.
             callback: called with a `State` after every update, tracking and denoising step; returning True ends
-                the dragging.
+                the dragging. Where memory runs out and the drag is repeated in "low", it is told all anew.
             keep_outside: put the original pixels back wherever the mask is not editable.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
@@ -135,7 +135,20 @@ class DragEditor:
         task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
         trajectory = self._fitting(lambda: self.invert(config))
         latent, handles, recorder = self._fitting(lambda: self._dragged(trajectory, task, config, callback, keep))
-        return DragResult.of(self.model, sample, self.frame, config, latent, handles, recorder, keep_outside)
+        made = (self.model, sample, self.frame, config, latent, handles, recorder, keep_outside)
+        try:
+            return DragResult.of(*made)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self.forget_source()  # the edit is done: what is kept for the next one makes room for its picture
+        release(self.model.device)
+        try:
+            return DragResult.of(*made)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise MemoryError(f"memory: not enough on {self.model.device.type} to decode; {ADVICE}") from error
+            raise
 
     def _dragged(self, trajectory: list[Tensor], task: Task, config: DragConfig, callback: Callback | None,
                  keep: Iterable[str]) -> tuple[Tensor, Tensor, Recorder]:  # fmt: skip

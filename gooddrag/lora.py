@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gooddrag import files
+from gooddrag.alone import alone
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
 from gooddrag.finite import check_finite
@@ -62,6 +63,11 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
     config = settled(config, model)
     if config.steps == 0:
         return {}
+    with alone(model.unet):
+        return _fitted(model, z_0, config, seed, progress)
+
+
+def _fitted(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int, progress: Progress) -> Lora:
     unet, generator = model.unet, torch.Generator().manual_seed(seed)
     half = model.dtype in (torch.float16, torch.bfloat16)
     adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian",
@@ -99,7 +105,16 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, se
 
 @contextmanager
 def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -> Iterator[None]:
-    """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was."""
+    """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was. Another
+    thread that wants the U-Net waits meanwhile.
+    """
+    with alone(unet):
+        with _written(unet, lora, scale):
+            yield
+
+
+@contextmanager
+def _written(unet: UNet2DConditionModel, lora: Lora | None, scale: float) -> Iterator[None]:
     saved: list[tuple[Tensor, Tensor]] = []
     try:
         for name in _adapted(lora or {}):
@@ -136,6 +151,13 @@ def applied_each(unet: UNet2DConditionModel, loras: Sequence[Lora]) -> Iterator[
         with applied(unet, loras[0]):
             yield nobody
         return
+    with alone(unet), _beside(unet, loras) as choose:
+        yield choose
+
+
+@contextmanager
+def _beside(unet: UNet2DConditionModel, loras: Sequence[Lora]) -> Iterator[Rows]:
+    """The LoRAs as products of their own, B A x beside W x."""
     with applied(unet, loras[0]):  # says where the first one does not fit
         pass
     rows: list[int] = list(range(len(loras)))

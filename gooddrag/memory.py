@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -10,6 +9,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from gooddrag.alone import alone
+from gooddrag.devices import free_bytes, release
 from gooddrag.model import DiffusionModel
 
 Memory = Literal["auto", "full", "low"]
@@ -38,23 +39,6 @@ def choose(memory: Memory, model: DiffusionModel) -> tuple[str, str]:
         return "full", f"full: how much memory is free on {model.device.type} is not known"
     tier = "full" if free > wanted else "low"
     return tier, f"{tier}: {free / 2**30:.1f} GiB free on {model.device.type}, about {wanted / 2**30:.1f} wanted"
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes that a device could still give; None where it does not say."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def release(device: torch.device) -> None:
-    """Give blocks that the allocator keeps in reserve back to the device."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -94,8 +78,9 @@ def parked(part: nn.Module) -> Iterator[None]:
 @contextmanager
 def tier(name: str, model: DiffusionModel) -> Iterator[None]:
     """The U-Net works under a tier: "low" checkpoints, and parks the VAE, which is idle meanwhile."""
-    if name == "full":
-        yield
-        return
-    with checkpointed(model), parked(model.vae):
-        yield
+    with alone(model.unet):
+        if name == "full":
+            yield
+            return
+        with checkpointed(model), parked(model.vae):
+            yield

@@ -15,6 +15,7 @@ from diffusers.utils import logging
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
+from gooddrag.devices import free_bytes
 from gooddrag.finite import check_finite
 
 STORYBOOK = Path(__file__).parent / "storybook" / "weights"
@@ -116,8 +117,17 @@ class DiffusionModel:
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype."""
-        return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
+        """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype. A VAE that waits on another
+        device (see `gooddrag.memory`) comes to the latents for the call.
+        """
+        home = self.vae.device
+        if home != z.device:
+            self.vae.to(z.device)
+        try:
+            return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
+        finally:
+            if home != z.device:
+                self.vae.to(home)
 
     def eps(self, z_t: Tensor, timestep: int) -> Tensor:
         """eps_theta(z_t, t): noise prediction, shape and dtype of z_t. Gradients flow to z_t if it asks for them."""
@@ -187,16 +197,17 @@ def load_model(
 
 def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
     """What "auto" stands for here: a name for `load_model`, and one line on why."""
-    if name := os.environ.get("GOODDRAG_MODEL"):
+    if (name := os.environ.get("GOODDRAG_MODEL", "auto")) != "auto" and name:
         return name, f"{name}: $GOODDRAG_MODEL asks for it"
     if device is not None and torch.device(device).type != "cuda":
         return "storybook", f"storybook: device {device} was asked for"
     if not torch.cuda.is_available():
         return "storybook", "storybook: no CUDA GPU here"
-    free = torch.cuda.mem_get_info()[0]
+    gpu = torch.device(device or "cuda")
+    free = free_bytes(gpu)
     if free < SD15_MIN_BYTES:
         return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 5"
-    return "sd15", f"sd15: {torch.cuda.get_device_name()} with {free / 2**30:.1f} GiB free"
+    return "sd15", f"sd15: {torch.cuda.get_device_name(gpu)} with {free / 2**30:.1f} GiB free"
 
 
 def _part(cls, source: str, subfolder: str, **kwargs):
@@ -249,10 +260,12 @@ def _quiet(local: bool) -> Iterator[None]:
 
 
 def _vae(source: str, subfolder: str, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
-    config = Path(source, subfolder, "config.json")
-    # The class name is only looked for: whether the file is sound, from_pretrained says.
-    tiny = config.is_file() and '"AutoencoderTiny"' in config.read_text(errors="replace")
-    return _part(AutoencoderTiny if tiny else AutoencoderKL, source, subfolder, dtype=dtype)
+    try:
+        with _quiet(Path(source).is_dir()):
+            kind = AutoencoderKL.load_config(source, subfolder=subfolder or None).get("_class_name")
+    except Exception:  # whatever is wrong with it, loading says so
+        kind = None
+    return _part(AutoencoderTiny if kind == "AutoencoderTiny" else AutoencoderKL, source, subfolder, dtype=dtype)
 
 
 def _scheduler(source: str) -> DDIMScheduler:

@@ -222,6 +222,10 @@ def test_nothing_is_mixed_in(finished, tiny, tmp_path):
         assert sorted(path.rglob("*")) == files
     with pytest.raises(ValueError, match="^model: tiny with weights .*expected this folder's tiny"):
         benchmark.score(path, str(other))
+    with pytest.raises(
+        ValueError, match="^model: none given, and this folder only knows .* 'tiny'; expected its folder"
+    ):
+        benchmark.score(path)
     same(table, benchmark.load(path))
 
 

@@ -144,6 +144,7 @@ def test_ratings_of_another_kind(tmp_path, changes):
     from gooddrag.gscore.rating import read_ratings
 
     (tmp_path / "1.json").write_text(json.dumps(RATING))
+    (tmp_path / ".2-of-a-killed-process.json").write_text("{")
     assert len(read_ratings(tmp_path)) == 1
     (tmp_path / "2.json").write_text(json.dumps(RATING | changes))
     with pytest.raises(ValueError, match="^folder: 2.json cannot be read .*expected a kept rating"):

@@ -1,4 +1,5 @@
 import pickle
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -432,3 +433,31 @@ def test_files_without_a_lora(lora, tmp_path):
     save_file(without_b(lora), tmp_path / "half.safetensors")
     with pytest.raises(ValueError, match="has only one of its two matrices"):
         load_lora(tmp_path / "half.safetensors")
+
+
+def test_a_second_thread_waits_for_the_weights(tiny, lora):
+    """Otherwise the one that ends last would put the other's LoRA back as the weights."""
+    before = weights(tiny.unet)
+    inside, leave, order = threading.Event(), threading.Event(), []
+
+    def first():
+        with applied(tiny.unet, lora):
+            inside.set()
+            leave.wait(60)
+            order.append("first")
+
+    def second():
+        with applied(tiny.unet, lora, scale=2.0), applied(tiny.unet, lora):  # its own thread may go further in
+            order.append("second")
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (first, second)]
+    threads[0].start()
+    inside.wait(60)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert threads[1].is_alive() and not order
+    leave.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == ["first", "second"]
+    assert same(before, weights(tiny.unet))

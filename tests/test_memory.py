@@ -96,3 +96,19 @@ def test_which_words(tiny):
     with pytest.raises(ValueError, match="^memory: 'tiny'; expected 'auto', 'full' or 'low'$"):
         DragEditor(tiny, memory="tiny")
     assert memory.free_bytes(torch.device("cpu")) > 0
+
+
+def test_running_out_while_decoding_keeps_the_edit(tiny, monkeypatch):
+    want, decode, calls = edit(tiny), tiny.decode, []
+
+    def runs_out(z, times):
+        calls.append(z)
+        if len(calls) <= times:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(z)
+
+    monkeypatch.setattr(tiny, "decode", lambda z: runs_out(z, 1))
+    assert edit(tiny).image.tobytes() == want.image.tobytes() and len(calls) == 2
+    monkeypatch.setattr(tiny, "decode", lambda z: runs_out(z, 9))
+    with pytest.raises(MemoryError, match="^memory: not enough on cpu to decode; use a smaller image"):
+        edit(tiny)

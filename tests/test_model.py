@@ -205,11 +205,14 @@ def test_auto_without_a_gpu(monkeypatch, tiny_folder):
 @pytest.mark.parametrize("free, want", [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * 2**30), 2**34))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A100")
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: asked.append(gpu) or (int((free - 1) * 2**30), 2**34))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 3 * 2**30)  # of which one is free to be had
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 2 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: "A100")
     name, why = module.choose_model()
     assert name == want and f"{free:.1f} GiB free" in why
-    assert module.choose_model("cuda:0")[0] == want
+    assert module.choose_model("cuda:1")[0] == want and asked == [torch.device("cuda"), torch.device("cuda:1")]
 
 
 def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folder):
@@ -217,6 +220,10 @@ def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folde
     model = load_model("auto", device="cpu")
     assert model.name == str(tiny_folder) and "GOODDRAG_MODEL" in model.why
     assert load_model("storybook", device="cpu").name == "storybook"  # what is asked for by name is what one gets
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for nothing in ("auto", ""):
+        monkeypatch.setenv("GOODDRAG_MODEL", nothing)
+        assert module.choose_model() == ("storybook", "storybook: no CUDA GPU here")
 
 
 # what cannot be loaded
@@ -310,3 +317,20 @@ def test_other_predictions_are_refused(copy):
 def test_contract_from_parts(tiny):
     model = DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**module.SD_DDIM), torch.ones(1, 3, 8))
     assert model.prompt.shape == (1, 3, 8) and model.why == "mine: asked for"
+
+
+def test_a_vae_on_another_device_comes_to_the_latents_and_goes_back(tiny, monkeypatch):
+    """Where there is no GPU, what is moved is only told."""
+    moves = []
+
+    class Parked(type(tiny.vae)):
+        device = torch.device("meta")  # as it says
+
+        def to(self, device):
+            moves.append(torch.device(device).type)
+            return self
+
+    z = torch.zeros(1, 4, 8, 8)
+    want = tiny.decode(z)
+    monkeypatch.setattr(tiny.vae, "__class__", Parked)
+    assert torch.equal(tiny.decode(z), want) and moves == ["cpu", "meta"]

@@ -218,6 +218,7 @@ def test_an_interrupted_recomputation_goes_on_and_may_be_shared(editor, tmp_path
     drawn = study.samples(editor.model, 4)
     others = rest.compute(editor.model, drawn, parts=rest.parts(editor.model), share=(1, 2))
     assert [r["edit"] for r in others] == [1, 3] and calls == [drawn[i].name for i in (0, 1, 3)]
+    (rest.parts(editor.model) / ".002-of-a-killed-process.json").write_text("{")
     part = rest.parts(editor.model) / "001.json"
     part.write_text(json.dumps([3600.0, json.loads(part.read_text())[1]]))  # as if it had taken an hour
     made = rest.results(editor.model, tmp_path, recompute=True)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 DEATHS = 20  # workers that may die on one job before it counts as deadly
 CONNECT = "20s"  # patience with the scheduler
+LOOPBACK = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-DIED = f"KilledWorker: {DEATHS + 1} workers died on this edit (out of memory?)"
+DIED = "KilledWorker: {} workers died on this edit (out of memory?)"
 
 
 def run_on_cluster(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method], model: tuple, workers: int,
@@ -49,8 +50,8 @@ def run_on_cluster(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Me
                 for future in as_completed(futures):
                     try:
                         told = future.result()
-                    except KilledWorker:
-                        record_death(folder, futures[future], methods, DIED)
+                    except KilledWorker as error:
+                        record_death(folder, futures[future], methods, DIED.format(error.allowed_failures + 1))
                         told = None
                     if told is None:  # or another process has it in hand
                         again.append(futures[future])
@@ -117,10 +118,10 @@ def local_cluster(workers: int) -> SpecCluster:
     for i in range(workers):
         gpus = torch.cuda.device_count()
         env = {"CUDA_VISIBLE_DEVICES": _visible(i % gpus)} if gpus else {}
-        options = {"nthreads": 1, "env": env, "host": "127.0.0.1", "dashboard": False, "memory_limit": 0,
+        options = {"nthreads": 1, "env": env, **LOOPBACK, "memory_limit": 0,
                    "silence_logs": logging.ERROR}  # fmt: skip
         spec[i] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {**LOOPBACK, "port": 0}}
     return SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.ERROR)
 
 

@@ -26,7 +26,7 @@ from gooddrag.sample import Sample
 Told = Callable[[str, float | None], object]
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 BUSY_SECONDS = 2.0  # until a job that another process has in hand is asked for again
-_alone = threading.Lock()  # a LoRA is applied in the model's weights: two threads must not share a model
+_alone = threading.RLock()  # threads of one process share its model and what is kept of the last sample
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,10 @@ def run_on_worker(path: str, job: Job, methods: Mapping[str, Method], model: tup
     Returns:
         {method: seconds or None}, or None if another process has the job in hand.
     """
-    folder, loaded, told = Folder(path), worker_model(*model), {}
-    if model_identity(loaded) != folder.identity:
-        raise ValueError(f"model: this worker's {loaded.label} differs from the folder's; expected the same weights "
-                         "on every worker")  # fmt: skip
-    return told if run_job(folder, job, methods, loaded, retry_failed, told.__setitem__) else None
+    folder, told = Folder(path), {}
+    with _alone:
+        loaded = worker_model(*model)
+        if model_identity(loaded) != folder.identity:
+            raise ValueError(f"model: this worker's {loaded.label} differs from the folder's; expected the same "
+                             "weights on every worker")  # fmt: skip
+        return told if run_job(folder, job, methods, loaded, retry_failed, told.__setitem__) else None

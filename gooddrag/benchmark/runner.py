@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 from gooddrag.baselines import METHODS, Method
 from gooddrag.benchmark.folder import Folder, slug
 from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_job, unfinished
+from gooddrag.devices import release
 from gooddrag.model import DiffusionModel, load_model
 from gooddrag.sample import Sample
 
@@ -75,8 +77,10 @@ def run(
         elif workers or scheduler:
             from gooddrag.benchmark.cluster import run_on_cluster
 
-            name = (loaded.name, vae, None, None)
+            name, device = (loaded.name, vae, None, None), loaded.device
             del loaded  # the workers have their own
+            gc.collect()
+            release(device)
             run_on_cluster(folder, todo, by_slug, name, workers, scheduler, retry_failed, bar)
         else:
             while todo:  # what another process has in hand comes round again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -56,7 +57,8 @@ def score(path: str | Path, model: str | DiffusionModel | None = None, vae: str 
 
     Args:
         path: a folder of `run`.
-        model: the model of the folder, or its name; default: the name that the folder has for it.
+        model: the model of the folder, or what `load_model` takes; default: the model by the name that the folder has
+            for it, which is enough for "storybook" and "sd15".
 
     Returns:
         How many results were scored.
@@ -66,8 +68,11 @@ def score(path: str | Path, model: str | DiffusionModel | None = None, vae: str 
     """
     folder = Folder(path)
     identity = folder.identity
+    if model is None and identity["model"] not in ("storybook", "sd15"):
+        raise ValueError(f"model: none given, and this folder only knows the last part of its name, "
+                         f"{identity['model']!r}; expected its folder or Hub id")  # fmt: skip
     if not isinstance(model, DiffusionModel):
-        model = load_model(model or identity["model"], vae=vae)
+        model = load_model(model or identity["model"], dtype=getattr(torch, identity["dtype"]), vae=vae)
     if model_identity(model) != identity:
         raise ValueError(f"model: {model.label} with weights {model.fingerprint}; expected this folder's "
                          f"{identity['model']} with weights {identity['weights']} and its VAE and dtype")  # fmt: skip

@@ -90,7 +90,9 @@ def rate(rater: Rater, samples: Sequence[Sample], results: Mapping[str, Mapping[
 
 def read_ratings(folder: str | Path) -> list[Rating]:
     """Every rating that a folder holds, by sample and repeat."""
-    return sorted((_read(path) for path in Path(folder).glob("*.json")), key=lambda r: (r.sample, r.repeat, r.methods))
+    return sorted(
+        (_read(path) for path in Path(folder).glob("[!.]*.json")), key=lambda r: (r.sample, r.repeat, r.methods)
+    )
 
 
 def summary(ratings: Sequence[Rating]) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ class Study:
 
 def _seconds(parts: Path) -> float:
     """What the edits in a folder of parts took, in whichever process."""
-    return sum(json.loads(part.read_text(encoding="utf-8"))[0] for part in parts.glob("*.json"))
+    return sum(json.loads(part.read_text(encoding="utf-8"))[0] for part in parts.glob("[!.]*.json"))
 
 
 def spread(n: int) -> list[tuple[str, str, int]]:

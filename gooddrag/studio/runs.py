@@ -80,7 +80,7 @@ class Stopped(Exception):
 class Runner:
     """Runs orders on a model, each in a thread of its own.
 
-    An image's LoRA and inversion are kept for as long as the image stays the same.
+    An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
         model: from `load_model`.
@@ -155,6 +155,7 @@ class Runner:
             self._image, self._editors = image, {}
         key = (order.lora, order.seed if order.lora else None)
         if key not in self._editors:
+            self._editors = {}  # one at a time: what it keeps may fill a GPU, and fitted LoRAs are on disk
             editor = DragEditor(self.model, order.lora, order.seed, progress=self._prepared)
             self._editors[key] = editor.set_image(order.sample.image)
         return self._editors[key]

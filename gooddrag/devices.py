@@ -1,0 +1,29 @@
+"""What a device has left, and giving back what is kept in reserve."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that a device could still give to this process; None where it does not say."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # Linux: caches of files count as free, as they are
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def release(device: torch.device) -> None:
+    """Give blocks that the allocator keeps in reserve back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
