@@ -5,7 +5,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import quick
+from tiny import picture
+
+from gooddrag import benchmark
+from gooddrag.sample import Sample
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = json.loads((ROOT / "notebooks" / "claims.json").read_text(encoding="utf-8"))["claims"]
@@ -63,3 +69,27 @@ def test_paper_and_released_presets_differ_where_the_table_says_so():
         "lam", "feature_block", "grid", "drag_scale", "capped_step", "skip_distance", "tracking", "track_at_start",
         "tracking_reference", "stop_distance", "stop_unmoved", "adam", "inversion",
     }  # fmt: skip
+
+
+def test_tables_of_a_benchmark_run(tiny, tmp_path):
+    """Means and ratios are the benchmark's own; a failed edit leaves dashes, and never a mean of the others."""
+
+    mask = np.zeros((48, 48), bool)
+    mask[4:40, 4:44] = True
+    pages = [Sample(picture((48, 48), i), [[[10, 12], [30, 20]]], mask, picture((48, 48), i + 9), name=f"page {i}")
+             for i in range(3)]  # fmt: skip
+    table = benchmark.run(tmp_path / "out", pages, quick.METHODS, model=tiny, progress=False)
+    script = readme_tables()
+    lines = script.methods_table(table).splitlines()
+    assert lines[0].startswith("3 edits, 0 failed; model `tiny`") and len(lines) == 4 + len(quick.METHODS)
+    (mine,) = (line for line in lines if line.startswith("| GoodDrag |"))
+    assert f"| {benchmark.mean(table, 'GoodDrag', 'dai_1').value:.4f} (paper 0.0696) |" in mine
+    ratios = script.ratios_table(table)
+    _, ratio = benchmark.compare(table, "GoodDrag", "SDE-Drag", "dai_20")
+    assert f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" in ratios
+    assert "| DragDiffusion, in the paper | 0.47 | 0.47 | 0.49 | 0.54 | | | |" in ratios
+    table.loc[(table["method"] == "SDE-Drag") & (table["sample"] == "page 1"), ["dai_20", "state"]] = [None, "failed"]
+    assert "3 edits, 1 failed" in script.methods_table(table)
+    assert any(line.startswith("| SDE-Drag |") and "| - (paper 0.1143)" in line
+               for line in script.methods_table(table).splitlines())  # fmt: skip
+    assert "| SDE-Drag | - |" in script.ratios_table(table)
