@@ -83,11 +83,12 @@ def records(n=6, **ways):
     [
         ((0.0, 1.0, 1.0), NOTHING, ""),
         ((1.0, 0.5, 0.5), LITTLE, ""),
-        ((3.0, 1.0, 1.0), "more than chance", ""),
-        ((5.0, 0.5, 1.0), "much more than chance", "better"),
-        ((5.0, 1.5, 0.5), "much more than chance", "worse"),  # the truth decides
-        ((5.0, 1.0, 2.0), "much more than chance", "worse"),
-        (lambda i: (5.0, 0.5 if i else 1.5, 1.0), "much more than chance", ""),  # 5 of 6 is no verdict
+        ((3.0, 1.0, 1.0), "further than chance", ""),
+        ((5.0, 0.5, 1.0), "much further than chance", "better"),
+        ((5.0, 1.5, 0.5), "much further than chance", "worse"),  # the truth decides
+        ((5.0, 1.0, 2.0), "much further than chance", "worse"),
+        (lambda i: (5.0, 0.5 if i else 1.5, 1.0), "much further than chance", ""),  # 5 of 6 is no verdict
+        (lambda i: (5.0 if i else 1.0, 0.5, 1.0), LITTLE, ""),  # further than chance on 5 of 6
     ],
 )
 def test_verdicts_by_rule(values, size, leaning):
@@ -99,7 +100,7 @@ def test_verdicts_by_rule(values, size, leaning):
 
 def test_few_edits_have_no_direction_and_luck_is_counted():
     few = differences.effects(records(3, **{"lam = 0.2": (5.0, 0.5, 0.5)}))
-    assert few[0].leaning == "" and few[0].verdict.endswith("too few edits for a direction")
+    assert few[0].leaning == "" and few[0].verdict == "too few edits to tell from chance"
     assert differences.by_luck(few) == 0
     assert differences.by_luck(differences.effects(records(6))) == 2 * 12 * 2 / 2**6  # all of 6, either way
 

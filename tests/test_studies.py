@@ -288,3 +288,23 @@ def test_ledger_is_filled_from_files(tmp_path):
     ledger.fill(book, results)
     first, _ = json.loads(book.read_text())["claims"]
     assert first["verdict"] == "untested" and first["why"] and not first["where"]
+
+
+def test_the_rules_on_a_benchmark_table():
+    """The ratio of the means must be well below one with its whole interval, at every radius."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+
+    def table(mine, n=40):
+        base = rng.uniform(0.1, 0.2, n)
+        rows = [{"sample": f"s{i}", "method": method, "seed": 0, **{f"dai_{g}": x * factor for g in (1, 5, 10, 20)}}
+                for method, factor in (("GoodDrag", mine), ("DragDiffusion", 1), ("DragDiffusion*", 0.9))
+                for i, x in enumerate(base)]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    rule, star = (verdicts.RULES[claim][1] for claim in ("table1_here", "star_here"))
+    assert rule(table(0.5)).verdict == star(table(0.5)).verdict == "reproduced"
+    assert rule(table(0.7)).verdict == "partly" and star(table(0.7)).verdict == "reproduced"  # 0.7 / 0.9 < 0.8
+    assert rule(table(1.1)).verdict == star(table(1.1)).verdict == "not reproduced"
+    assert rule(table(0.5, 11)).verdict == "untested"
+    assert "ratio at radius 1: 0.50 (0.50 to 0.50)" in rule(table(0.5)).ours

@@ -63,7 +63,7 @@ def around_drags(size: tuple[int, int], points: np.ndarray) -> np.ndarray:
     """A sensible mask for a set of drags: everything near the way from a handle to its target.
 
     "Near" is the length of the drag, but at least AROUND of the image's short side. Over the storybook's edits that
-    covers about seven tenths of the true mask; notebook 07 measures it.
+    covers most of what has to change; notebook 07 measures how much.
 
     Args:
         size: (W, H) of the image.

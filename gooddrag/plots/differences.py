@@ -59,7 +59,7 @@ def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]
         chance, released: the ways that give the grey band and the dashed line.
     """
     labels = [("" if e.row is None else f"row {e.row}: ") + e.way.replace(", ", ",\n") for e in found]
-    colours = [COLOURS[e.leaning] if e.apart > e.chance else QUIET for e in found]
+    colours = [COLOURS[e.leaning] if e.loud else QUIET for e in found]
     with style.context(STYLE):
         fig = Figure(figsize=(1.75 * len(PANELS) + 2.3, 0.4 * len(labels) + 1.0), layout="constrained")
         axes = fig.subplots(1, len(PANELS), sharey=True, squeeze=False)[0]

@@ -1,7 +1,7 @@
 """What each difference between the paper's text and the released code does: one switch at a time, on the same edits.
 
-The yardstick is chance: the released settings once more, with another seed of the LoRA's fit. A switch that moves the
-result less than that seed does cannot be told from it.
+The yardstick is chance: the released settings once more, with another seed of the LoRA's fit. A switch that does not
+move the result further than that seed does, edit by edit, cannot be told from it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gooddrag.studies.study import Records, Study, column, dragged, versus
 
 RELEASED, PRINTED, CHANCE = "released", "all of the text", "another seed"
 FEWEST = 4  # edits that can agree at all: of 3, the 95 % interval of the share of wins holds one half even at 3 to 0
-NOTHING, LITTLE = "changes nothing here", "no more than chance"
+NOTHING, LITTLE, FEW = "changes nothing here", "no further than chance", "too few edits to tell from chance"
 # Row of the ledger (notebooks/differences.json) -> the fields that switch it from the released code to the text.
 FIELDS = {
     1: ("lam",),
@@ -91,6 +91,7 @@ class Effect:
     Attributes:
         row: of the ledger; None for all of them at once.
         apart: median distance to the released settings' picture, in grey levels; chance: the same of another seed.
+        further: the paired comparison of the two distances; a win is an edit that the switch moves further than chance.
         truth, damage: the paired comparisons of the error to the truth and of the damage outside the mask; a win is
             the text's.
         numbers: medians over the edits: truth, damage, dai, left_px, operations, seconds.
@@ -100,6 +101,7 @@ class Effect:
     row: int | None
     apart: float
     chance: float
+    further: Paired
     truth: Paired
     damage: Paired
     numbers: dict[str, float]
@@ -108,28 +110,32 @@ class Effect:
     def size(self) -> str:
         if self.apart == 0:
             return NOTHING
-        if self.apart <= self.chance:
-            return LITTLE
-        return "more than chance" if self.apart < 2 * self.chance else "much more than chance"
+        if not self.loud:
+            return LITTLE if self.further.n >= FEWEST else FEW
+        return "further than chance" if self.apart < 2 * self.chance else "much further than chance"
+
+    @property
+    def loud(self) -> bool:
+        """Whether it moves the edits further than chance: the 95 % interval of their share lies above one half."""
+        return self.further.low > 0.5
 
     @property
     def leaning(self) -> str:
         """ "better", "worse" or neither: the truth decides, then the damage outside the mask."""
-        if self.size in (NOTHING, LITTLE):
+        if not self.loud:
             return ""
         return direction(self.truth, "better", "worse") or direction(self.damage, "better", "worse")
 
     @property
     def verdict(self) -> str:
         """In plain words, by rule: its size first, then what it is good for, where the edits agree."""
-        if self.size in (NOTHING, LITTLE):
+        if not self.loud:
             return self.size
         said = [
             direction(self.truth, f"nearer to the truth ({_of(self.truth)})", f"further from it ({_of(self.truth)})"),
             direction(self.damage, f"less damage ({_of(self.damage)})", f"more damage ({_of(self.damage)})"),
         ]
-        silent = "too few edits for a direction" if self.truth.n < FEWEST else "the edits do not agree"
-        return f"{self.size}: {', '.join(filter(None, said)) or silent}"
+        return f"{self.size}: {', '.join(filter(None, said)) or 'the edits do not agree'}"
 
 
 def _of(pair: Paired) -> str:
@@ -148,7 +154,8 @@ def effects(records: Records) -> list[Effect]:
     for way in [*SWITCHES, PRINTED]:
         pairs = (versus(records, way, RELEASED, key) for key in ("truth", "damage"))
         numbers = medians(records, way)
-        found.append(Effect(way, SWITCHES.get(way), numbers.pop("apart"), chance, *pairs, numbers))
+        further = versus(records, way, CHANCE, "apart", sign=-1)
+        found.append(Effect(way, SWITCHES.get(way), numbers.pop("apart"), chance, further, *pairs, numbers))
     return found
 
 

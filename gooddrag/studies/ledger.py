@@ -25,10 +25,11 @@ def fill(ledger: str | Path, results: str | Path) -> list[str]:
     for claim in book["claims"]:
         if claim["id"] not in RULES or not (file := results / RULES[claim["id"]][0]).is_file():
             continue
-        data, model = _evidence(file)
+        data, model, weights = _evidence(file)
         verdict = RULES[claim["id"]][1](data)
         tested = verdict.verdict != "untested"
         claim |= {"where": f"{results.name}/{file.name}" if tested else "", "model": model if tested else "",
+                  "weights": weights if tested else "",
                   "ours": verdict.ours, "verdict": verdict.verdict, "why": verdict.why}  # fmt: skip
         lines.append(f"{claim['id']}: {verdict}")
     rows = ",\n".join(f"    {json.dumps(claim, ensure_ascii=False)}" for claim in book["claims"])
@@ -38,12 +39,12 @@ def fill(ledger: str | Path, results: str | Path) -> list[str]:
     return lines
 
 
-def _evidence(file: Path) -> tuple[Any, str]:
-    """What a file of kept results, or a table of the benchmark, holds, and the model that made it."""
+def _evidence(file: Path) -> tuple[Any, str, str]:
+    """What a file of kept results, or a table of the benchmark, holds; the model that made it, and its weights."""
     if file.suffix == ".csv":
         from gooddrag import benchmark  # pandas
 
         table = benchmark.read(file)
-        return table, table["model"].iloc[0]
+        return table, table["model"].iloc[0], table["weights"].iloc[0]
     record = read(file)
-    return record["data"], record["model"]
+    return record["data"], record["model"], record["weights"]
