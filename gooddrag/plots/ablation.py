@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from gooddrag.plots.base import HANDLE, draw_image, figure
@@ -27,6 +28,10 @@ def knob(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "") 
         wide = values.min() > 0 and values.max() > 4 * values.min()
         ax.set(title=title, xticks=x, xlabel=xlabel, yscale="log" if wide else "linear")
         ax.set_xticklabels(list(settings), rotation=30, ha="right")
+        if wide:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
     return fig
 
 
