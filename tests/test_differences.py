@@ -82,13 +82,14 @@ def records(n=6, **ways):
     "values, size, leaning",
     [
         ((0.0, 1.0, 1.0), NOTHING, ""),
-        ((1.0, 0.5, 0.5), LITTLE, ""),
+        ((1.0, 0.5, 0.5), LITTLE, "better"),
+        ((1.0, 1.0, 1.0), LITTLE, ""),
         ((3.0, 1.0, 1.0), "further than chance", ""),
         ((5.0, 0.5, 1.0), "much further than chance", "better"),
         ((5.0, 1.5, 0.5), "much further than chance", "worse"),  # the truth decides
         ((5.0, 1.0, 2.0), "much further than chance", "worse"),
         (lambda i: (5.0, 0.5 if i else 1.5, 1.0), "much further than chance", ""),  # 5 of 6 is no verdict
-        (lambda i: (5.0 if i else 1.0, 0.5, 1.0), LITTLE, ""),  # further than chance on 5 of 6
+        (lambda i: (5.0 if i else 1.0, 1.0, 1.5), LITTLE, "worse"),  # further than chance on 5 of 6
     ],
 )
 def test_verdicts_by_rule(values, size, leaning):

@@ -51,7 +51,7 @@ def draw_changes(ax: Axes, values: Sequence[np.ndarray], chance: np.ndarray, cen
 def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]], chance: str = "another seed",
                        released: str = "released") -> Figure:  # fmt: skip
     """Every switch's effect on every number: switches down, numbers across. Blue is better, red is worse, black has no
-    direction, light grey does no more than chance.
+    direction, light grey has none either and does no more than chance.
 
     Args:
         found: from `studies.differences.effects`.
@@ -59,7 +59,7 @@ def difference_effects(found: Sequence[Effect], records: Sequence[dict[str, Any]
         chance, released: the ways that give the grey band and the dashed line.
     """
     labels = [("" if e.row is None else f"row {e.row}: ") + e.way.replace(", ", ",\n") for e in found]
-    colours = [COLOURS[e.leaning] if e.loud else QUIET for e in found]
+    colours = [COLOURS[e.leaning] if e.loud or e.leaning else QUIET for e in found]
     with style.context(STYLE):
         fig = Figure(figsize=(1.75 * len(PANELS) + 2.3, 0.4 * len(labels) + 1.0), layout="constrained")
         axes = fig.subplots(1, len(PANELS), sharey=True, squeeze=False)[0]

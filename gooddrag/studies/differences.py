@@ -1,7 +1,8 @@
 """What each difference between the paper's text and the released code does: one switch at a time, on the same edits.
 
-The yardstick is chance: the released settings once more, with another seed of the LoRA's fit. A switch that does not
-move the result further than that seed does, edit by edit, cannot be told from it.
+The yardstick of size is chance: the released settings once more, with another seed of the LoRA's fit. Does a switch
+move the result further than that seed does, edit by edit? Its direction is another question: does it bring the edits
+nearer to the truth, or do less damage, on edit after edit?
 """
 
 from __future__ import annotations
@@ -122,20 +123,19 @@ class Effect:
     @property
     def leaning(self) -> str:
         """ "better", "worse" or neither: the truth decides, then the damage outside the mask."""
-        if not self.loud:
-            return ""
         return direction(self.truth, "better", "worse") or direction(self.damage, "better", "worse")
 
     @property
     def verdict(self) -> str:
-        """In plain words, by rule: its size first, then what it is good for, where the edits agree."""
-        if not self.loud:
-            return self.size
+        """In plain words, by rule: its size first, then what it is good for, where the edits agree. A switch may do
+        less than chance does and still always to the same side: both ways share the LoRA.
+        """
         said = [
             direction(self.truth, f"nearer to the truth ({_of(self.truth)})", f"further from it ({_of(self.truth)})"),
             direction(self.damage, f"less damage ({_of(self.damage)})", f"more damage ({_of(self.damage)})"),
         ]
-        return f"{self.size}: {', '.join(filter(None, said)) or 'the edits do not agree'}"
+        told = ", ".join(filter(None, said)) or ("the edits do not agree" if self.loud else "")
+        return f"{self.size}: {told}" if told else self.size
 
 
 def _of(pair: Paired) -> str:
