@@ -44,6 +44,8 @@ CANDIDATES = {
     "25 steps, J = 2, lr 0.03, no MasaCtrl": dict(num_steps=25, B=20, J=2, lr=0.03, masactrl=False),
     "25 steps, J = 1, lr 0.06, K = 40": dict(num_steps=25, B=20, J=1, lr=0.06, K=40),
     "15 steps, J = 2, lr 0.03": dict(num_steps=15, B=30, J=2, lr=0.03),
+    "15 steps, J = 1, lr 0.06": dict(num_steps=15, B=30, J=1, lr=0.06),
+    "15 steps, J = 1, lr 0.04": dict(num_steps=15, B=30, J=1, lr=0.04),
 }
 
 

@@ -25,6 +25,7 @@ class Preset(StrEnum):
     released = "released"
     paper = "paper"
     dragdiffusion = "dragdiffusion"
+    fast = "fast"
 
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]

@@ -172,9 +172,16 @@ class DragConfig(_Checked):
         return replace(baseline, **changes)
 
     @classmethod
+    def fast(cls, **changes: Any) -> DragConfig:
+        """Fewer levels, one larger step per drag operation: less than half of the default's U-Net passes at no larger
+        error to the truth, on 24 edits of the embedded model (results/pareto.json). Not tried on Stable Diffusion.
+        """
+        return cls(**{"num_steps": 15, "B": 30, "J": 1, "lr": 0.04, **changes})
+
+    @classmethod
     def preset(cls, name: str, **changes: Any) -> DragConfig:
-        """A preset by its name: released, paper or dragdiffusion."""
-        presets = {"released": cls.released, "paper": cls.paper, "dragdiffusion": cls.dragdiffusion}
+        """A preset by its name: released, paper, dragdiffusion or fast."""
+        presets = {"released": cls.released, "paper": cls.paper, "dragdiffusion": cls.dragdiffusion, "fast": cls.fast}
         if not isinstance(name, str) or name not in presets:
             raise ValueError(f"preset: {name!r}; expected one of {', '.join(presets)}")
         return presets[name](**changes)

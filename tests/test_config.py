@@ -1,5 +1,7 @@
+import json
 import math
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -41,14 +43,22 @@ def test_dragdiffusion_and_its_star():
     assert DragConfig.dragdiffusion(K=210).schedule == [210]
 
 
-@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion"])
+def test_fast_is_the_measured_point():
+    """What README says of it stands in results/pareto.json, which measured these very settings."""
+    report = json.loads((Path(__file__).parents[1] / "results" / "pareto.json").read_text(encoding="utf-8"))
+    (name,) = [name for name, changes in report["candidates"].items() if DragConfig(**changes) == DragConfig.fast()]
+    row = report["summary"][name]
+    assert row["edits"] >= 24 and max(row["cost_share"], row["whole_share"]) <= 0.5 and row["error_share"] <= 1.05
+
+
+@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast"])
 def test_presets_take_changes(name):
     assert DragConfig.preset(name, K=20, lam=0.5) == getattr(DragConfig, name)(K=20, lam=0.5)
     assert DragConfig.preset(name, K=20).K == 20
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"^preset: 'papyrus'; expected one of released, paper, dragdiffusion$"):
+    with pytest.raises(ValueError, match=r"^preset: 'papyrus'; expected one of released, paper, dragdiffusion, fast$"):
         DragConfig.preset("papyrus")
 
 

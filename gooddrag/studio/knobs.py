@@ -8,7 +8,7 @@ import ipywidgets as W
 
 from gooddrag.config import DragConfig, LoraConfig
 
-PRESETS = ("released", "paper", "dragdiffusion")
+PRESETS = ("released", "paper", "dragdiffusion", "fast")
 YOURS = "as given"
 FIELDS = ("K", "J", "lam", "strength")
 
