@@ -11,7 +11,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "load_model": "model",
+    "load_model": "loading",
     "DiffusionModel": "model",
     "Sample": "sample",
     "load_image": "images",

@@ -218,8 +218,9 @@ def drag_latents(model: DiffusionModel, trajectory: list[Tensor], tasks: Sequenc
         runs.append(_Drag(model, z, task, config, schedule, callback))
 
     everyone, first = range(len(runs)), config.masactrl and config.masactrl_from == "first"
-    for level, t in enumerate(range(config.T, 0, -1)):
-        n, last = (config.schedule[level:] or [0])[0], level + 1 == len(config.schedule)
+    portions = config.schedule
+    for level, t in enumerate(range(config.T, 0, -1), start=1):
+        n, last = portions[level - 1] if level <= len(portions) else 0, level == len(portions)
         dragging = {i: run for i, run in enumerate(runs) if n and not run.stopped}
         resting = {i: run for i, run in enumerate(runs) if i not in dragging}
         if dragging:

@@ -65,7 +65,7 @@ def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_o
     """Drag and write, with a few lines on what is going on."""
     from gooddrag.editor import DragEditor
     from gooddrag.files import check_writable
-    from gooddrag.model import load_model
+    from gooddrag.loading import load_model
 
     check_writable(output)
     model = load_model(model_name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from matplotlib import style
 
-from gooddrag.model import choose_model
+from gooddrag.loading import choose_model
 from gooddrag.plots import STYLE
 
 

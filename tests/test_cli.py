@@ -87,8 +87,8 @@ def test_same_command_same_bytes(quick, place, tiny_folder):
 
 def test_lora_file_or_none(quick, place, tiny_folder, monkeypatch):
     from gooddrag.editor import DragEditor
+    from gooddrag.loading import load_model
     from gooddrag.lora_files import save_lora
-    from gooddrag.model import load_model
 
     strong = LoraConfig(rank=2, steps=3, lr=1e-2)
     save_lora(DragEditor(load_model(tiny_folder, device="cpu"), strong).set_image("in.png").lora, "mine.safetensors")

@@ -12,9 +12,9 @@ from tiny import NATIVE, TINY_SD, picture, random
 import gooddrag
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor, drag
+from gooddrag.loading import load_model
 from gooddrag.lora import fit
 from gooddrag.lora_files import save_lora
-from gooddrag.model import load_model
 from gooddrag.passes import Backward, Forward, together
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample

@@ -64,7 +64,7 @@ def test_fit_gives_both_matrices_of_every_attention_projection(tiny, lora):
 
 
 def test_fit_leaves_the_unet_as_it_was(tiny_folder):
-    from gooddrag.model import load_model
+    from gooddrag.loading import load_model
 
     model = load_model(tiny_folder, device="cpu")
     before, modules = weights(model.unet), [n for n, _ in model.unet.named_modules()]
@@ -152,7 +152,7 @@ def test_no_steps_is_no_lora(tiny):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_fit_in_other_precisions(tiny_folder, dtype):
-    from gooddrag.model import load_model
+    from gooddrag.loading import load_model
 
     model = load_model(tiny_folder, device="cpu", dtype=dtype)
     z_0 = Z_0.to(torch.promote_types(dtype, torch.float32))

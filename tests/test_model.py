@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY_SD, random, save_tiny
 from transformers.utils import logging as text_logging
 
-from gooddrag import model as module
+from gooddrag import loading as module
 from gooddrag.ddim import Schedule
-from gooddrag.model import LORA_LR, DiffusionModel, load_model
+from gooddrag.loading import load_model
+from gooddrag.model import LORA_LR, DiffusionModel
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -165,7 +166,7 @@ def test_a_lora_rate_that_is_none(copy, card):
 
 def test_a_loaded_model_does_not_need_its_files(copy, tmp_path):
     """In a process of its own: reading a mapped file that has been cut off ends with a bus error."""
-    code = ("import sys, torch; from pathlib import Path; from gooddrag.model import load_model; "
+    code = ("import sys, torch; from pathlib import Path; from gooddrag.loading import load_model; "
             "model = load_model(sys.argv[1], device='cpu'); before = model.fingerprint; "
             "[file.write_bytes(b'') for file in Path(sys.argv[1]).rglob('*.safetensors')]; "
             "assert model.fingerprint == before; model.eps(torch.zeros(1, 4, 16, 16), 301); "

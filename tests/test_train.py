@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 
-from gooddrag.model import load_model
+from gooddrag.loading import load_model
 from gooddrag.storybook import pictures
 from gooddrag.storybook.pictures import Pictures
 from gooddrag.storybook.recipe import Recipe

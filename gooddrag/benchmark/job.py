@@ -20,7 +20,8 @@ from gooddrag.baselines import Method
 from gooddrag.benchmark.folder import Folder, model_identity, settings
 from gooddrag.benchmark.measure import measured
 from gooddrag.benchmark.scores import round_trip, scores
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.loading import load_model
+from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 Told = Callable[[str, float | None], object]

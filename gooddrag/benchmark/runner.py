@@ -15,7 +15,8 @@ from gooddrag.baselines import METHODS, Method
 from gooddrag.benchmark.folder import Folder, slug
 from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_job, unfinished
 from gooddrag.devices import release
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.loading import load_model
+from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from gooddrag import metrics
 from gooddrag.benchmark.folder import Folder, model_identity
 from gooddrag.files import atomic_file
 from gooddrag.images import load_image
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.loading import load_model
+from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 

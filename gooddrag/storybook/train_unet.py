@@ -11,7 +11,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor
 
-from gooddrag.model import SD_DDIM
+from gooddrag.loading import SD_DDIM
 from gooddrag.storybook.pictures import Pictures, held_out
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting

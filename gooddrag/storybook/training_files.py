@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gooddrag.files import atomic_dir, atomic_file
-from gooddrag.model import SD_DDIM
+from gooddrag.loading import SD_DDIM
 
 LOG, HISTORY = "metrics.jsonl", "history.jsonl"  # the log while training, and the same beside the weights
 
