@@ -61,30 +61,52 @@ def drag_batch(
         FloatingPointError: something in one of the edits is not finite; see `drag_latent`.
         MemoryError: no memory for so many at once.
     """
-    samples, config = list(samples), config or DragConfig()
-    if not samples:
-        raise ValueError("samples: none given; expected one or more")
-    if wrong := [s for s in samples if not isinstance(s, Sample)]:
-        raise ValueError(f"samples: {type(wrong[0]).__name__} among them; expected Sample(image, points, mask)")
-    if not isinstance(config, DragConfig):
-        raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+    samples, config = _checked(samples, config)
     if isinstance(lora, str | os.PathLike):
         lora = load_lora(Path(lora))  # once, so that all share it
     editors = [DragEditor(model, lora, seed, progress, memory) for _ in samples]
-    _check_sizes(model, samples)
+    _check_sizes([Frame.fit(s.image.size, model.vae_scale, model.native_size) for s in samples])  # before the work
     for editor, sample in zip(editors, samples, strict=True):
         editor.set_image(sample.image)
+    return drag_together(editors, samples, config, callback, keep_outside, keep, progress)
+
+
+def drag_together(
+    editors: Sequence[DragEditor],
+    samples: Sequence[Sample],
+    config: DragConfig | None = None,
+    callback: Callable[[int, State], bool | None] | None = None,
+    keep_outside: bool = False,
+    keep: Iterable[str] = (),
+    progress: bool = False,
+) -> list[DragResult]:
+    """`drag_batch` for editors that have their images: `[e.drag(s, None, config) for e, s in zip(editors, samples)]`.
+
+    Inversions that the editors have made for this setting are used; unless all have, they are made in one batch.
+
+    Args:
+        editors: of one model, each with the image of its sample. The rest, and what is raised: as for `drag_batch`.
+    """
+    editors, (samples, config) = list(editors), _checked(samples, config)
+    if len(editors) != len(samples) or any(e.model is not editors[0].model for e in editors):
+        raise ValueError(f"editors: {len(editors)} for {len(samples)} samples; expected one each, of one model")
+    model, memory = editors[0].model, editors[0].memory
+    _check_sizes([e.frame for e in editors])
     tasks = [e.frame.task(s, config, tuple(e.z_0.shape[-2:])) for e, s in zip(editors, samples, strict=True)]
     recorders = [Recorder(e.frame, task.size, keep) for e, task in zip(editors, tasks, strict=True)]
     observers = [_observer(i, recorder, callback) for i, recorder in enumerate(recorders)]
 
     schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
-    z_0 = torch.cat([editor.z_0 for editor in editors])  # (B, C, h, w)
+    kept = [e.inverted(config) for e in editors]
     try:
-        with tier(editors[0].memory, model), applied_each(model.unet, [editor.lora for editor in editors]) as rows:
-            trajectory = _inverted(model, z_0, schedule, config, progress)
+        with tier(memory, model), applied_each(model.unet, [editor.lora for editor in editors]) as rows:
+            if None in kept:
+                z_0 = torch.cat([editor.z_0 for editor in editors])  # (B, C, h, w)
+                trajectory = _inverted(model, z_0, schedule, config, progress)
+            else:
+                trajectory = [torch.cat(level) for level in zip(*kept, strict=True)]
             source = SourcePath(model, schedule, trajectory[-1], config.T, config.feature_block,
-                                config.masactrl_start, STORE[editors[0].memory])  # fmt: skip
+                                config.masactrl_start, STORE[memory])  # fmt: skip
             edited = drag_latents(model, trajectory, tasks, config, observers, source, rows)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -97,8 +119,19 @@ def drag_batch(
     ]
 
 
-def _check_sizes(model: DiffusionModel, samples: Sequence[Sample]) -> None:
-    sizes = [Frame.fit(s.image.size, model.vae_scale, model.native_size).padded for s in samples]
+def _checked(samples: Sequence[Sample], config: DragConfig | None) -> tuple[list[Sample], DragConfig]:
+    samples, config = list(samples), config or DragConfig()
+    if not samples:
+        raise ValueError("samples: none given; expected one or more")
+    if wrong := [s for s in samples if not isinstance(s, Sample)]:
+        raise ValueError(f"samples: {type(wrong[0]).__name__} among them; expected Sample(image, points, mask)")
+    if not isinstance(config, DragConfig):
+        raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+    return samples, config
+
+
+def _check_sizes(frames: Sequence[Frame]) -> None:
+    sizes = [frame.padded for frame in frames]
     if other := next((i for i, size in enumerate(sizes) if size != sizes[0]), None):
         first, second = (f"{sizes[i][0]} x {sizes[i][1]} px" for i in (0, other))
         raise ValueError(f"samples: number {other} is worked at as {second}, number 0 as {first}; expected one size")

@@ -1,4 +1,4 @@
-"""The command line of the benchmark: `gooddrag bench`, `gooddrag score`."""
+"""The command line of the benchmark: `gooddrag bench`, `score` and `join`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         scheduler: Annotated[
             str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster that is up.", show_default=False)
         ] = None,
+        batch: Annotated[int, typer.Option(min=1, help="Samples dragged at once; what fits the memory.")] = 1,
         retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed edits again.")] = False,
         table: Table = None,
         sheet: Sheet = None,
@@ -64,7 +65,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         with one_line_errors():
             picked = numbers(only, "only") if only else None
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
-                             retry_failed=retry_failed)  # fmt: skip
+                             retry_failed=retry_failed, batch=batch)  # fmt: skip
             chosen, samples = find_methods(methods), find_samples(data, source, picked)
             try:
                 results = run(output, samples, chosen, **arguments)
@@ -92,6 +93,19 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
                 typer.echo(f"scored: {rescore(folder, model, vae, progress=True)}", err=True)
             report(folder, load(folder), table, sheet)
 
+    @app.command()
+    def join(
+        tables: Annotated[list[Path], typer.Argument(metavar="CSV...", help="Tables of bench.", show_default=False)],
+        output: Annotated[Path, typer.Option("--output", "-o", metavar="CSV", help="The table of all.")],
+    ) -> None:
+        """Join the tables of runs that could not share a folder: other sittings, other machines."""
+        from gooddrag import benchmark
+
+        with one_line_errors():
+            joined = benchmark.join([benchmark.read(file) for file in tables])
+            benchmark.save(joined, output)
+            tell(joined, [output])
+
 
 def report(folder: Path, results, table: Path | None, sheet: Path | None) -> None:
     """Write DIR/table.csv, the copies asked for, and a few lines to read."""
@@ -103,14 +117,20 @@ def report(folder: Path, results, table: Path | None, sheet: Path | None) -> Non
     if sheet:
         with atomic_file(sheet, "sheet") as temporary:
             plots.results_sheet(folder, results).save(temporary, quality=80, optimize=True)
+    tell(results, [folder / "table.csv", *filter(None, (table, sheet))])
+
+
+def tell(results, written: list[Path]) -> None:
+    """A table's means, what failed or is missing, and where it was written to."""
+    from gooddrag import benchmark
+
     typer.echo(benchmark.summary(results, SHOWN).to_string(float_format="{:.4f}".format))
     failed = results[results["state"] == "failed"]
     for row in failed.head(10).itertuples():
         typer.echo(f"failed: {row.method} on {row.sample} (seed {row.seed}): {row.error}", err=True)
     if (open_ := int((results["state"] == "missing").sum())) or len(failed):
         typer.echo(f"not finished: {open_} missing, {len(failed)} failed; means need every edit", err=True)
-    written = [str(f) for f in (folder / "table.csv", table, sheet) if f]
-    typer.echo(f"written: {', '.join(written)}", err=True)
+    typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
 def find_methods(names: str | None) -> dict:

@@ -92,13 +92,21 @@ class DragEditor:
         """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting."""
         self._need_image()
         config = config or DragConfig()
-        key = (config.num_steps, config.T, config.inversion)
-        if key not in self._trajectories:
+        if (kept := self.inverted(config)) is None:
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
             with phase("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
                 steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
-                self._trajectories[key] = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
-        return self._trajectories[key]
+                kept = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
+            self._trajectories[self._inversion(config)] = kept
+        return kept
+
+    def inverted(self, config: DragConfig) -> list[Tensor] | None:
+        """What `invert` has computed for this setting, or None."""
+        return self._trajectories.get(self._inversion(config))
+
+    @staticmethod
+    def _inversion(config: DragConfig) -> tuple:
+        return config.num_steps, config.T, config.inversion
 
     def drag(
         self,
@@ -193,7 +201,7 @@ class DragEditor:
     def _source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by the drags of the image that start from the same z_T; those of the
         last drag are kept."""
-        key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
+        key = (*self._inversion(config), config.feature_block, config.masactrl_start)
         if key != self._source_key:
             self.forget_source()
             schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)

@@ -80,14 +80,18 @@ def test_dragging_is_drag(tiny, sample):
     assert result.sample is sample and np.array_equal(result.handles, expected.handles)
 
 
-def test_draggings_of_one_sample_share_the_slow_part(tiny, sample):
+def test_draggings_of_one_sample_share_the_slow_part(tiny, tiny64, sample, monkeypatch):
+    monkeypatch.setattr(dragging, "KEPT", 2)
     first, second = Dragging(QUICK, None), Dragging(dataclasses.replace(QUICK, ip=False), None)
     editor = first.prepare(tiny, sample, 0)
     assert second.prepare(tiny, sample, 0) is editor and len(editor._trajectories) == 1
     other = dataclasses.replace(sample, image=picture(SIZE, seed=1))
     assert first.prepare(tiny, other, 0) is not editor
     assert first.prepare(tiny, sample, 1) is not editor
-    assert dragging._last[0][1] == sample.image.tobytes()
+    kept = list(dragging._kept)
+    assert [key[1] for key in kept] == [other.image.tobytes(), sample.image.tobytes()]
+    first.prepare(tiny64, sample, 0)
+    assert [key[0] for key in dragging._kept] == [tiny64]  # nothing keeps a model that is no longer used
 
 
 def test_what_an_edit_costs_does_not_depend_on_what_ran_before(tiny, sample):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from quick import Brighter
 from tiny import picture, save_tiny
 
 from gooddrag import benchmark, metrics
-from gooddrag.baselines import METHODS, Unedited
+from gooddrag.baselines import METHODS, Dragging, Unedited, dragging
 from gooddrag.benchmark import COLUMNS, TIMES, cluster
 from gooddrag.benchmark.folder import Folder, slug
-from gooddrag.benchmark.job import Job, run_job, unfinished
+from gooddrag.benchmark.job import Job, run_jobs, unfinished
 from gooddrag.benchmark.runner import Progress, duration
 from gooddrag.images import load_image
 from gooddrag.sample import Sample
@@ -92,7 +93,7 @@ def test_methods_samples_and_seeds_may_be_added(tiny, tmp_path):
     methods = {"Brighter": Brighter(log=str(log))}
     benchmark.run(tmp_path / "out", make(1), methods, model=tiny, progress=False)
     table = benchmark.run(tmp_path / "out", make(2), methods | {"Unedited": Unedited()}, (0, 3), tiny, progress=False)
-    assert log.read_text().splitlines() == ["sample 0 0", "sample 0 3", "sample 1 0", "sample 1 3"]
+    assert log.read_text().splitlines() == ["sample 0 0", "sample 1 0", "sample 0 3", "sample 1 3"]
     assert len(table) == 8 and set(table["seed"]) == {0, 3}
     brighter = table[(table["method"] == "Brighter") & (table["sample"] == "sample 0")]
     assert brighter["damage_outside_mask"].is_monotonic_increasing  # seed 3 is another image
@@ -120,7 +121,33 @@ def test_csv_gives_the_table_back(finished, tmp_path):
             benchmark.read(tmp_path / file)
 
 
+def test_parts_of_a_run_join_to_the_table_of_the_whole(finished, tiny, tmp_path):
+    _, table = finished
+    for part, places in (("a", (0, 2)), ("b", (1, 2))):
+        benchmark.run(tmp_path / part, [make(3)[i] for i in places], quick.METHODS, model=tiny, progress=False)
+        benchmark.save(benchmark.load(tmp_path / part), tmp_path / f"{part}.csv")
+    a, b = (benchmark.read(tmp_path / f"{part}.csv") for part in "ab")
+    pd.testing.assert_frame_equal(benchmark.join([a, b])[SAME], table[SAME], rtol=1e-5)
+    b.loc[b["sample"] == "sample 2", "state"] = a.loc[a["method"] == "GoodDrag", "state"] = "missing"
+    joined = benchmark.join([a, b])
+    missing = joined[joined["state"] == "missing"][["sample", "method"]].values.tolist()
+    assert len(joined) == 15 and missing == [["sample 0", "GoodDrag"], ["sample 2", "GoodDrag"]]
+
+
 # what goes wrong
+
+
+@pytest.mark.parametrize(("column", "rows", "said"), [
+    ("weights", None, "weights is"),
+    ("settings", "GoodDrag", "settings of GoodDrag is"),
+    ("key", "sample 1", "key of sample 1, 0, Unedited is"),
+])  # fmt: skip
+def test_tables_of_different_runs_do_not_join(finished, column, rows, said):
+    _, table = finished
+    other = table.copy()
+    other.loc[(other["method"] == rows) | (other["sample"] == rows) | (rows is None), column] = "0" * 16
+    with pytest.raises(ValueError, match=f"^tables: {said} '.*' and '0000000000000000'; expected runs of one model"):
+        benchmark.join([table, other])
 
 
 def test_an_error_is_a_result(tiny, tmp_path):
@@ -202,8 +229,8 @@ def test_a_job_in_other_hands_is_left_alone(tiny, tmp_path):
     folder.prepare(tiny, make(1), methods, [0])
     job, by_slug = Job("sample-0", 0, ("brighter",)), {"brighter": Brighter()}
     with folder.lock("sample-0", 0):
-        assert not run_job(Folder(tmp_path / "out"), job, by_slug, tiny)
-    assert run_job(folder, job, by_slug, tiny) and unfinished(folder, job) == []
+        assert run_jobs(Folder(tmp_path / "out"), [job], by_slug, tiny) == [job]
+    assert run_jobs(folder, [job], by_slug, tiny) == [] and unfinished(folder, job) == []
 
 
 def test_nothing_is_mixed_in(finished, tiny, tmp_path):
@@ -241,6 +268,7 @@ def test_nothing_is_mixed_in(finished, tiny, tmp_path):
         ({"seeds": [1, 1]}, "^seeds: "),
         ({"seeds": [-1]}, "^seeds: "),
         ({"workers": -1}, "^workers: -1"),
+        ({"batch": 0}, "^batch: 0; expected 1 or more"),
         ({"workers": 1, "scheduler": "tcp://x:1"}, "^workers, scheduler: both"),
         ({"workers": 1}, "^model: a loaded one"),
     ],
@@ -263,6 +291,53 @@ def test_names_become_folders():
     assert len({slug(n) for n in names}) == len(names)
     assert slug("DragDiffusion*") == "dragdiffusion-star" and slug(names[-1]) == "007-animal-open-mouth"
     assert slug("../a/b\\c") == "a-b-c"
+
+
+# batches
+
+
+LOOSE = ["unet_calls", "unet_images", "batch", "weights", "vae", "dtype", "key"]
+FILES = dict(rtol=1e-3, atol=1e-3)  # an image is whole numbers: what rounds the other way differs by 1 / 255
+
+
+def drags():
+    return {name: quick.METHODS[name] for name in ("Copy-paste", "GoodDrag", "GoodDrag without IP")}
+
+
+def test_a_batch_gives_the_results_of_one_by_one(tiny64, tmp_path, monkeypatch):
+    samples = [*make(3), *make(4, (40, 64))[3:]]  # the last one is of another size
+    single = benchmark.run(tmp_path / "single", samples, drags(), model=tiny64, progress=False)
+    monkeypatch.setattr(dragging, "_kept", OrderedDict())  # as in a new process
+    table = benchmark.run(tmp_path / "batch", samples, drags(), model=tiny64, progress=False, batch=4)
+    columns = [c for c in SAME if c not in LOOSE]
+    pd.testing.assert_frame_equal(table[columns], single[columns], **FILES)
+    by = table.set_index(["method", "sample"])
+    assert by.loc["GoodDrag", "batch"].tolist() == [3, 3, 3, 1] and (by.loc["Copy-paste", "batch"] == 1).all()
+    alone = single.set_index(["method", "sample"])
+    for column in ("unet_images", "unet_calls"):  # the calls are shared by all, the images everyone's own
+        assert by.loc["GoodDrag", column].tolist() == alone.loc["GoodDrag", column].tolist()
+    assert by.loc["GoodDrag", "prepare_seconds"].notna().all()  # each one's own, and shared by the methods that follow
+    assert by.loc["GoodDrag without IP", ["lora_seconds", "prepare_seconds"]].isna().all(axis=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragile(Dragging):
+    """A drag that no batch gets through, and sample 1 not at all."""
+
+    def edit_together(self, model, samples, seed=0):
+        raise MemoryError(f"samples: {len(samples)} at once are too many")
+
+    def edit(self, model, sample, seed=0, callback=None):
+        if sample.name == "sample 1":
+            raise RuntimeError("no sample 1 today")
+        return super().edit(model, sample, seed, callback)
+
+
+def test_a_batch_that_fails_is_run_one_by_one(tiny, tmp_path):
+    methods = {"GoodDrag": Fragile(quick.DRAG, quick.LORA)}
+    table = benchmark.run(tmp_path / "out", make(3), methods, model=tiny, progress=False, batch=3)
+    assert table["state"].tolist() == ["done", "failed", "done"] and table["batch"].fillna(0).tolist() == [1, 0, 1]
+    assert table["error"][1] == "RuntimeError: no sample 1 today"
 
 
 # numbers
@@ -321,6 +396,14 @@ def test_two_workers_give_the_same_table_though_one_dies(finished, tiny_folder, 
     got = parallel[parallel["method"] != "Brighter"]
     same(expected.reset_index(drop=True), got.reset_index(drop=True))
     assert sorted((tmp_path / "log").read_text().splitlines()) == ["sample 0 0", "sample 1 0", "sample 1 0"]
+
+
+def test_a_group_that_kills_its_workers_is_taken_apart(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "DEATHS", 0)
+    methods = {"Brighter": Brighter(at="sample 1", then="die", once=False)}
+    table = benchmark.run(tmp_path / "out", make(2), methods, model=str(tiny_folder), workers=1, batch=2,
+                          progress=False)  # fmt: skip
+    assert table["state"].tolist() == ["done", "failed"] and "1 workers died on this edit" in table["error"][1]
 
 
 def environment():

@@ -1,4 +1,4 @@
-"""`gooddrag bench` and `gooddrag score` as a person types them."""
+"""`gooddrag bench`, `score` and `join` as a person types them."""
 
 import shutil
 
@@ -41,6 +41,19 @@ def test_bench_then_score(data, tiny_folder, tmp_path):
     assert "scored: 4" in (again := gooddrag_("score", out, "--model", tiny_folder)).stderr
     assert "not finished: 2 missing, 0 failed; means need every edit" in again.stderr and "NaN" in again.stdout
     assert gooddrag_("score", out, "--keep").exit_code == 0
+
+
+def test_join(data, tiny_folder, tmp_path):
+    for part in "0", "1-2":
+        run = gooddrag_("bench", data, "-o", tmp_path / part, "--only", part, "--model", tiny_folder, *QUICK,
+                        "--table", tmp_path / f"{part}.csv")  # fmt: skip
+        assert run.exit_code == 0, run.stderr
+    parts = [tmp_path / f"{part}.csv" for part in ("0", "1-2")]
+    joined = gooddrag_("join", *parts, "-o", tmp_path / "all.csv")
+    assert joined.exit_code == 0 and "Copy-paste" in joined.stdout and "all.csv" in joined.stderr
+    assert (benchmark.read(tmp_path / "all.csv")["state"] == "done").sum() == 6
+    wrong = gooddrag_("join", parts[0], tmp_path / "none.csv", "-o", tmp_path / "no.csv")
+    assert wrong.exit_code == 2 and "none.csv' cannot be read" in wrong.stderr and not (tmp_path / "no.csv").exists()
 
 
 @pytest.mark.parametrize("arguments, said", [

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from gooddrag.algorithm import Callback
+from gooddrag.batch import drag_together
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
-_last: tuple[tuple, DragEditor] | None = None
+KEPT = 16  # editors, a few MiB each
+_kept: OrderedDict[tuple, DragEditor] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,19 @@ class Dragging:
         finally:
             editor.forget_source()
 
+    def edit_together(self, model: DiffusionModel, samples: Sequence[Sample], seed: int = 0) -> list[DragResult]:
+        """`edit` of several samples of one size in U-Net passes of one batch (see `drag_batch`)."""
+        editors = [self.prepare(model, sample, seed) for sample in samples]
+        return drag_together(editors, samples, self.config)
+
     def prepare(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragEditor:
-        """The slow part, encoding, LoRA and inversion. Methods that follow each other on one sample share what is
-        equal: the editor of the last call is kept, and fitted LoRAs are cached on disk.
+        """The slow part, encoding, LoRA and inversion. Methods that follow each other on the same samples share what
+        is equal: the last editors are kept, of one model, and fitted LoRAs are cached on disk.
         """
-        global _last
         key = (model, sample.image.tobytes(), sample.image.size, self.lora, seed)
-        if _last is None or _last[0] != key:
-            _last = None  # free its tensors first
-            _last = (key, DragEditor(model, self.lora, seed).set_image(sample.image))
-        _last[1].invert(self.config)
-        return _last[1]
+        editor = _kept.pop(key, None)
+        while len(_kept) >= KEPT or any(other is not model for other, *_ in _kept):
+            _kept.popitem(last=False)  # the eldest first
+        _kept[key] = editor or DragEditor(model, self.lora, seed).set_image(sample.image)
+        _kept[key].invert(self.config)
+        return _kept[key]

@@ -13,6 +13,7 @@ from gooddrag.benchmark.table import (
     compare,
     costs,
     images,
+    join,
     load,
     mean,
     read,
@@ -21,5 +22,5 @@ from gooddrag.benchmark.table import (
     values,
 )
 
-__all__ = ["COLUMNS", "TABLE_1", "TIMES", "compare", "costs", "images", "load", "mean", "read", "run", "save", "score",
-           "summary", "values"]  # fmt: skip
+__all__ = ["COLUMNS", "TABLE_1", "TIMES", "compare", "costs", "images", "join", "load", "mean", "read", "run", "save",
+           "score", "summary", "values"]  # fmt: skip

@@ -26,10 +26,11 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 DIED = "KilledWorker: {} workers died on this edit (out of memory?)"
 
 
-def run_on_cluster(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method], model: tuple, workers: int,
-                   scheduler: str | None, retry_failed: bool, progress: Progress) -> None:  # fmt: skip
-    """Run jobs on workers, which write their results themselves. A worker that dies is replaced and its job given to
-    another, which finds what the first had finished.
+def run_on_cluster(folder: Folder, groups: Sequence[Sequence[Job]], methods: Mapping[str, Method], model: tuple,
+                   workers: int, scheduler: str | None, retry_failed: bool, progress: Progress) -> None:  # fmt: skip
+    """Run groups of jobs (see `run_jobs`) on workers, which write their results themselves. A worker that dies is
+    replaced and its group given to another, which finds what the first had finished; a group that workers die on again
+    and again is taken apart.
 
     Args:
         methods: slug -> method. model: arguments of `job.worker_model`.
@@ -41,25 +42,28 @@ def run_on_cluster(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Me
     from distributed.scheduler import KilledWorker
 
     with _client(workers, scheduler) as client:
-        while jobs:
-            futures = {client.submit(run_on_worker, str(folder.path.absolute()), job, methods, model, retry_failed,
-                                     key=f"{job.sample}-seed-{job.seed}-{time.time_ns()}", pure=False): job
-                       for job in jobs}  # fmt: skip
-            again: list[Job] = []
+        while groups:
+            futures = {client.submit(run_on_worker, str(folder.path.absolute()), group, methods, model, retry_failed,
+                                     key=f"{group[0].sample}-seed-{group[0].seed}-{time.time_ns()}", pure=False): group
+                       for group in groups}  # fmt: skip
+            again: list[Sequence[Job]] = []
             try:
                 for future in as_completed(futures):
                     try:
-                        told = future.result()
+                        told, busy = future.result()
                     except KilledWorker as error:
-                        record_death(folder, futures[future], methods, DIED.format(error.allowed_failures + 1))
-                        told = None
-                    if told is None:  # or another process has it in hand
-                        again.append(futures[future])
-                    for method, seconds in (told or {}).items():
+                        group = futures[future]
+                        if len(group) == 1:
+                            record_death(folder, group[0], methods, DIED.format(error.allowed_failures + 1))
+                        again += [[job] for job in group]
+                        continue
+                    if busy:
+                        again.append(busy)
+                    for method, seconds in told:
                         progress.told(method, seconds)
             finally:
                 client.cancel(list(futures))
-            if jobs := again:
+            if groups := again:
                 time.sleep(BUSY_SECONDS)
 
 

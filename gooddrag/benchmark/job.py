@@ -8,8 +8,9 @@ import platform
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import torch
@@ -20,6 +21,8 @@ from gooddrag.baselines import Method
 from gooddrag.benchmark.folder import Folder, model_identity, settings
 from gooddrag.benchmark.measure import measured
 from gooddrag.benchmark.scores import round_trip, scores
+from gooddrag.devices import release
+from gooddrag.frame import Frame
 from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -48,56 +51,112 @@ def unfinished(folder: Folder, job: Job, retry_failed: bool = False) -> list[str
             if r is None or r["key"] != keys[m] or (retry_failed and r["state"] == "failed")]  # fmt: skip
 
 
-def run_job(folder: Folder, job: Job, methods: Mapping[str, Method], model: DiffusionModel,
-            retry_failed: bool = False, tell: Told = lambda method, seconds: None) -> bool:  # fmt: skip
-    """Run what is unfinished of a job and write each result as it comes.
+def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method], model: DiffusionModel,
+             retry_failed: bool = False, tell: Told = lambda method, seconds: None) -> list[Job]:  # fmt: skip
+    """Run what is unfinished of some jobs and write each result as it comes.
 
     Args:
+        jobs: of one seed and the same methods. Several share U-Net batches where a method can (see `edit_together`),
+            and a batch that fails is run again one by one.
         methods: slug -> method.
         tell: called with each finished method and its seconds in all (None: it was there already).
 
     Returns:
-        False if another process has this job in hand; nothing was done then.
+        The jobs that another process has in hand; nothing was done for them.
     """
-    with _alone:
-        try:
-            lock = folder.lock(job.sample, job.seed).acquire(timeout=0)
-        except Timeout:
-            return False
-        with lock:
+    busy: list[Job] = []
+    with _alone, ExitStack() as locks:
+        mine: dict[Job, _Work] = {}
+        for job in jobs:
+            try:
+                locks.enter_context(folder.lock(job.sample, job.seed).acquire(timeout=0))
+            except Timeout:
+                busy.append(job)
+                continue
             folder.clean(job.sample, job.seed)
             todo = unfinished(folder, job, retry_failed)  # again: another process may just have finished
-            sample, known = folder.sample(job.sample) if todo else None, {}
-            for method in job.methods:
+            mine[job] = _Work(job, todo, folder.sample(job.sample) if todo else None)
+        for name in jobs[0].methods:
+            for work in mine.values():
+                if name not in work.todo:
+                    tell(name, None)
+            todo = [work for work in mine.values() if name in work.todo]
+            for part in _parts(todo, methods[name], model):
                 start = time.perf_counter()
-                if method in todo:
-                    _task(folder, job, method, methods[method], sample, model, known)
-                tell(method, time.perf_counter() - start if method in todo else None)
-    return True
+                _tasks(folder, part, name, methods[name], model)
+                for _ in part:
+                    tell(name, (time.perf_counter() - start) / len(part))
+    return busy
 
 
-def _task(folder: Folder, job: Job, name: str, method: Method, sample: Sample, model: DiffusionModel,
-          known: dict) -> dict:  # fmt: skip
-    """One edit, its scores and its record; an error of the method is a result too.
+@dataclass
+class _Work:
+    """A job in hand: its unfinished methods, its sample, and features of its images that are known already."""
+
+    job: Job
+    todo: list[str]
+    sample: Sample | None
+    known: dict = field(default_factory=dict)
+
+
+def _parts(todo: list[_Work], method: Method, model: DiffusionModel) -> list[list[_Work]]:
+    """What can share batches: samples of one size at the model's, with a method that can."""
+    if not hasattr(method, "edit_together"):
+        return [[work] for work in todo]
+    sizes: dict[tuple[int, int], list[_Work]] = {}
+    for work in todo:
+        frame = Frame.fit(work.sample.image.size, model.vae_scale, model.native_size)
+        sizes.setdefault(frame.padded, []).append(work)
+    return list(sizes.values())
+
+
+def _tasks(folder: Folder, part: list[_Work], name: str, method: Method, model: DiffusionModel) -> None:
+    """Edits, their scores and their records; an error of the method is a result too.
 
     Raises:
         OSError: the disk is full or cannot be written: that is no method's doing, and the next run goes on from here.
     """
-    record, image = _blank(folder, job, name, method, sample) | {"machine": machine(model)}, None
+    made: list | None = None
     try:
-        image, record["cost"], record["tracked"] = measured(model, method, sample, job.seed)
+        made = measured(model, method, [work.sample for work in part], part[0].job.seed)
+    except Exception as error:
+        _check_disk(error)
+        if len(part) == 1:
+            made = [error]
+    if made is None:  # out of the handler, whose traceback would hold on to the tensors of all
+        release(model.device)
+        for work in part:
+            _tasks(folder, [work], name, method, model)
+        return
+    for work, outcome in zip(part, made, strict=True):
+        _finish(folder, work, name, method, model, outcome)
+
+
+def _finish(folder: Folder, work: _Work, name: str, method: Method, model: DiffusionModel,
+            made: tuple | Exception) -> None:  # fmt: skip
+    record = _blank(folder, work.job, name, method, work.sample) | {"machine": machine(model)}
+    image = None
+    try:
+        if isinstance(made, Exception):
+            raise made
+        image, record["cost"], record["tracked"] = made
         start = time.perf_counter()
-        record["scores"] = scores(model, sample, image, round_trip(folder, job.sample, sample, model), known)
+        phi = round_trip(folder, work.job.sample, work.sample, model)
+        record["scores"] = scores(model, work.sample, image, phi, work.known)
         record["cost"]["score_seconds"] = round(time.perf_counter() - start, 3)
         record["state"] = "done"
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK:
-            raise
+        _check_disk(error)
         # whatever a method does wrong belongs in the table, and the next one shall run
         image = None
         record["error"] = f"{type(error).__name__}: {error}"[:500]
         record["traceback"] = traceback.format_exc()
-    return folder.store(job.sample, job.seed, name, record, image)
+    folder.store(work.job.sample, work.job.seed, name, record, image)
+
+
+def _check_disk(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno in DISK:
+        raise error
 
 
 def _blank(folder: Folder, job: Job, name: str, method: Method, sample: Sample) -> dict:
@@ -135,16 +194,18 @@ def worker_model(name: str, vae: str | None, device: str | None, dtype: str | No
     return load_model(name, device, getattr(torch, dtype) if dtype else None, vae)
 
 
-def run_on_worker(path: str, job: Job, methods: Mapping[str, Method], model: tuple, retry_failed: bool) -> dict | None:
-    """`run_job` in a process that has nothing yet but this package and a view of the folder.
+def run_on_worker(path: str, jobs: Sequence[Job], methods: Mapping[str, Method], model: tuple,
+                  retry_failed: bool) -> tuple[list[tuple[str, float | None]], list[Job]]:  # fmt: skip
+    """`run_jobs` in a process that has nothing yet but this package and a view of the folder.
 
     Returns:
-        {method: seconds or None}, or None if another process has the job in hand.
+        What `tell` would have been called with, and the jobs that another process has in hand.
     """
-    folder, told = Folder(path), {}
+    folder, told = Folder(path), []
     with _alone:
         loaded = worker_model(*model)
         if model_identity(loaded) != folder.identity:
             raise ValueError(f"model: this worker's {loaded.label} differs from the folder's; expected the same "
                              "weights on every worker")  # fmt: skip
-        return told if run_job(folder, job, methods, loaded, retry_failed, told.__setitem__) else None
+        busy = run_jobs(folder, jobs, methods, loaded, retry_failed, lambda *pair: told.append(pair))
+    return told, busy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,24 +59,48 @@ class Meter:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
 
-    def cost(self) -> dict[str, float | int | None]:
-        """Plain numbers. A preparation without any U-Net call was somebody else's: its seconds are None, not 0."""
-        own = {name: round(s, 3) if name == "edit" or self.calls[name] else None for name, s in self.seconds.items()}
-        return {"lora_seconds": own.get("lora"), "prepare_seconds": own.get("prepare"), "edit_seconds": own["edit"],
-                "unet_calls": self.calls["edit"], "unet_images": self.images["edit"],
+    def cost(self, batch: int = 1) -> dict[str, float | int | None]:
+        """Plain numbers. A preparation without any U-Net call was somebody else's: its seconds are None, not 0. Of an
+        edit of `batch` samples at once each has its share of the seconds and of the images.
+        """
+        own = {name: round(s, 3) if self.calls[name] else None for name, s in self.seconds.items()}
+        return {"lora_seconds": own.get("lora"), "prepare_seconds": own.get("prepare"),
+                "edit_seconds": round(self.seconds["edit"] / batch, 3), "unet_calls": self.calls["edit"],
+                "unet_images": self.images["edit"] / batch, "batch": batch,
                 "peak_memory_mib": peak_memory(self.model.device)}  # fmt: skip
 
 
-def measured(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> tuple[Image.Image, dict, dict]:
-    """One edit with its cost in three phases: fitting the LoRA, what else belongs to the image (encoding, inversion),
+def measured(model: DiffusionModel, method: Method, samples: Sequence[Sample],
+             seed: int) -> list[tuple[Image.Image, dict, dict]]:  # fmt: skip
+    """Edits with their cost in three phases: fitting the LoRA, what else belongs to the image (encoding, inversion),
     and the edit. The first two are shared by methods that follow each other on a sample.
 
+    Args:
+        samples: one; or several of one size, prepared one by one and then edited in one batch, by a method that has
+            `edit_together`.
+
     Returns:
-        The image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates, and the
-        distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
+        For each sample: the image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates,
+        and the distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
     """
-    meter = Meter(model)
     reset_peak_memory(model.device)
+    meters = [_prepared(model, method, sample, seed) for sample in samples]
+    whole = Meter(model)
+    with whole.phase("edit"):
+        edits = _edits(model, method, samples, seed)
+    made = []
+    for sample, meter, (image, told) in zip(samples, meters, edits, strict=True):
+        if not isinstance(image, Image.Image) or image.mode != "RGB" or image.size != sample.image.size:
+            raise ValueError(f"method: returned {image!r}; expected a PIL RGB image of {sample.image.size} px")
+        for mine, its in ((meter.seconds, whole.seconds), (meter.calls, whole.calls), (meter.images, whole.images)):
+            mine |= its
+        made.append((image, meter.cost(len(samples)), told))
+    return made
+
+
+def _prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> Meter:
+    """What of a method belongs to the image, done and metered."""
+    meter = Meter(model)
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if isinstance(lora, LoraConfig):
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
@@ -87,16 +111,15 @@ def measured(model: DiffusionModel, method: Method, sample: Sample, seed: int) -
     if hasattr(method, "prepare"):
         with meter.phase("prepare"):
             method.prepare(model, sample, seed)
-    told: dict[str, Any] = {}
-    with meter.phase("edit"):
-        if hasattr(method, "edit"):
-            result = method.edit(model, sample, seed)
-            image, told = result.image, {name: result.metrics[name] for name in TRACKED}
-        else:
-            image = method(model, sample, seed)
-    if not isinstance(image, Image.Image) or image.mode != "RGB" or image.size != sample.image.size:
-        raise ValueError(f"method: returned {image!r}; expected a PIL RGB image of {sample.image.size} px")
-    return image, meter.cost(), told
+    return meter
+
+
+def _edits(model: DiffusionModel, method: Method, samples: Sequence[Sample], seed: int) -> list[tuple[Any, dict]]:
+    """Images, and what drags tell of themselves."""
+    if not hasattr(method, "edit"):
+        return [(method(model, sample, seed), {}) for sample in samples]
+    results = method.edit_together(model, samples, seed) if len(samples) > 1 else [method.edit(model, samples[0], seed)]
+    return [(result.image, {name: result.metrics[name] for name in TRACKED}) for result in results]
 
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

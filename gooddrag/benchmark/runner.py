@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from gooddrag.baselines import METHODS, Method
 from gooddrag.benchmark.folder import Folder, slug
-from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_job, unfinished
+from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_jobs, unfinished
 from gooddrag.devices import release
 from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
@@ -34,13 +34,14 @@ def run(
     scheduler: str | None = None,
     retry_failed: bool = False,
     progress: bool = True,
+    batch: int = 1,
 ) -> DataFrame:
     """Run what is not there yet, and give the table of what is.
 
     Whatever stops it, an interrupt, a crash, a power cut, the same call goes on after the last finished edit. Two
     processes may run on one folder at a time; they share the work. An error of a method is kept as its result, with
-    its traceback, and shows in the table. Equal results to the last bit need equal hardware and, on a CPU, an equal
-    number of threads in all sittings and workers ($OMP_NUM_THREADS): sums depend on the order of their terms.
+    its traceback, and shows in the table. Equal results to the last bit need equal hardware, batches and, on a CPU, an
+    equal number of threads in all sittings and workers ($OMP_NUM_THREADS): sums depend on the order of their terms.
 
     Args:
         path: the results folder; new, or one of an earlier run with the same model (see `benchmark.folder`).
@@ -50,6 +51,8 @@ def run(
         scheduler: address of a Dask cluster that is up; its workers must see `path` under the same name.
         retry_failed: run failed tasks again.
         progress: show a bar, with an estimate once every method has run.
+        batch: so many samples are dragged at once, in U-Net passes of one batch (see `drag_batch`); where memory does
+            not allow it, one by one. An edit's seconds are then its share of the batch's.
 
     Returns:
         `load(path)`: one row per planned task.
@@ -60,6 +63,8 @@ def run(
     """
     if workers < 0:
         raise ValueError(f"workers: {workers}; expected 0 or more")
+    if batch < 1:
+        raise ValueError(f"batch: {batch}; expected 1 or more")
     if workers and scheduler:
         raise ValueError("workers, scheduler: both given; expected one of them")
     if (workers or scheduler) and isinstance(model, DiffusionModel):
@@ -72,7 +77,7 @@ def run(
     by_slug = {slug(name): method for name, method in methods.items()}
     jobs = [Job(slug(s.name), seed, tuple(by_slug)) for s in samples for seed in seeds]
     with progress_bar(folder, jobs, retry_failed, max(1, workers), progress) as bar:
-        todo = [job for job in jobs if job not in bar.finished]
+        todo = _groups([job for job in jobs if job not in bar.finished], batch)
         if not todo:
             pass
         elif workers or scheduler:
@@ -85,10 +90,18 @@ def run(
             run_on_cluster(folder, todo, by_slug, name, workers, scheduler, retry_failed, bar)
         else:
             while todo:  # what another process has in hand comes round again
-                todo = [job for job in todo if not run_job(folder, job, by_slug, loaded, retry_failed, bar.told)]
-                if todo:
+                busy = [run_jobs(folder, group, by_slug, loaded, retry_failed, bar.told) for group in todo]
+                if todo := [jobs for jobs in busy if jobs]:
                     time.sleep(BUSY_SECONDS)
     return load(path)
+
+
+def _groups(jobs: Sequence[Job], size: int) -> list[list[Job]]:
+    """Neighbours of one seed, so many at a time."""
+    by_seed: dict[int, list[Job]] = {}
+    for job in jobs:
+        by_seed.setdefault(job.seed, []).append(job)
+    return [jobs[i : i + size] for jobs in by_seed.values() for i in range(0, len(jobs), size)]
 
 
 class Progress:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from gooddrag.baselines import METHODS
-from gooddrag.benchmark.folder import Folder, slug
+from gooddrag.benchmark.folder import Folder, digest, slug
 from gooddrag.experiments import Paired, paired
 from gooddrag.files import atomic_file
 from gooddrag.metrics import GAMMAS, Interval, mean_interval, ratio_interval
 
 STATES = ("done", "failed", "missing")
+TASK = ["sample", "seed", "method"]
 ABOUT = ["sample", "category", "task", "pairs", "method", "seed", "state"]
 SCORES = [*(f"dai_{g}" for g in GAMMAS), *(f"dai_released_{g}" for g in GAMMAS), "md", "md_truth",
           "truth_error_inside_mask", "truth_error_unedited", "truth_error_ratio", "damage_outside_mask", "ssim_truth",
           "psnr_truth"]  # fmt: skip
 TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
 SECONDS = ["lora_seconds", "prepare_seconds", "edit_seconds", "score_seconds"]
-COST = [*SECONDS, "unet_calls", "unet_images", "peak_memory_mib"]
-ORIGIN = ["model", "weights", "vae", "dtype", "machine", "gooddrag", "torch", "key", "finished", "error"]
+COST = [*SECONDS, "unet_calls", "unet_images", "batch", "peak_memory_mib"]
+IDENTITY = ["model", "weights", "vae", "dtype"]
+ORIGIN = [*IDENTITY, "machine", "gooddrag", "torch", "settings", "key", "finished", "error"]
 COLUMNS = [*ABOUT, *SCORES, *TRACKED, *COST, *ORIGIN]
 TEXT = ["sample", "category", "task", "method", "state", "model", "weights", "vae", "dtype", "machine", "gooddrag",
-        "torch", "key", "finished", "error"]  # fmt: skip
+        "torch", "settings", "key", "finished", "error"]  # fmt: skip
 TABLE_1 = {
     "DragDiffusion": (0.1477, 0.1439, 0.1298, 0.1146),
     "DragDiffusion*": (0.1189, 0.1101, 0.0979, 0.0924),
@@ -41,7 +44,8 @@ def load(path: str | Path) -> pd.DataFrame:
 
     Columns: what the task is (sample, category, task, pairs, method, seed); state: "done", "failed" (then `error`
     says why) or "missing"; the scores (see `scores`); what the drag's own tracking says (the largest distance of a
-    sample's pairs, px); the cost (seconds are empty where the work was shared with another method); and the origin.
+    sample's pairs, px); the cost (seconds are empty where the work was shared with another method); and the origin
+    (settings: a hash of the method's).
     """
     folder = Folder(path)
     folder.identity  # or the error that says that this is no such folder  # noqa: B018
@@ -54,7 +58,8 @@ def load(path: str | Path) -> pd.DataFrame:
             record = {"state": "missing", "sample": sample.name, "category": sample.category, "task": sample.task,
                       "pairs": len(sample.points), "method": names[method], "seed": seed}  # fmt: skip
         tracked = {k: np.max(v, initial=0) for k, v in record.get("tracked", {}).items()}
-        rows.append(record | record.get("scores", {}) | record.get("cost", {}) | tracked)
+        hashed = {"settings": digest(record["settings"])} if "settings" in record else {}
+        rows.append(record | record.get("scores", {}) | record.get("cost", {}) | tracked | hashed)
     return _typed(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -91,6 +96,35 @@ def read(file: str | Path) -> pd.DataFrame:
             f"file: {str(file)!r} cannot be read ({error}); expected a table of `gooddrag bench`"
         ) from error
     return table
+
+
+def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table from runs that could not share a folder: other sittings, other machines. A task that several of them
+    have is taken from the first that finished it, else from the first where it failed.
+
+    Raises:
+        ValueError: no table; or they differ in the model, in a method's settings, or in what one task is.
+    """
+    if not tables:
+        raise ValueError("tables: none given; expected one or more")
+    rows = pd.concat(tables, ignore_index=True)
+    made = rows[rows["state"] != "missing"]
+    _agree(made, [], IDENTITY)
+    _agree(made, ["method"], ["settings"])
+    _agree(made, TASK, ["key"])
+    best_first = rows.assign(_state=rows["state"].map(STATES.index)).sort_values("_state", kind="stable")
+    return _typed(best_first.drop_duplicates(TASK)[COLUMNS])
+
+
+def _agree(rows: pd.DataFrame, groups: list[str], columns: list[str]) -> None:
+    """Every group of rows must have one value in each column."""
+    for column in columns:
+        for group, part in rows.groupby(groups, sort=False) if groups else [((), rows)]:
+            different = part[column].unique()
+            if len(different) > 1:
+                what = f"{column} of {', '.join(map(str, group))}" if groups else column
+                raise ValueError(f"tables: {what} is {different[0]!r} and {different[1]!r}; expected runs of one "
+                                 "model, one data set and the same methods")  # fmt: skip
 
 
 def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:
