@@ -54,7 +54,9 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         scheduler: Annotated[
             str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster that is up.", show_default=False)
         ] = None,
-        batch: Annotated[int, typer.Option(min=1, help="Samples dragged at once; what fits the memory.")] = 1,
+        batch: Annotated[
+            int, typer.Option(min=1, help="Samples of one size dragged at once, on a GPU with the memory for it.")
+        ] = 1,
         retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed edits again.")] = False,
         table: Table = None,
         sheet: Sheet = None,

@@ -50,7 +50,8 @@ def methods_table(table: DataFrame) -> str:
     """Storybook100: one row per method, means over the edits, the paper's DAI beside ours; medians of what it cost."""
     about, cost = table.iloc[0], benchmark.costs(table)
     n, failed = table["sample"].nunique(), (table["state"] != "done").sum()
-    rows = [f"{n} edits, {failed} failed; model `{about.model}`, weights {about.weights}; {about.machine}.", ""]
+    machines = ", ".join(table["machine"].unique())
+    rows = [f"{n} edits, {failed} failed; model `{about.model}`, weights {about.weights}; {machines}.", ""]
     dai = [f"DAI, radius {gamma}" for gamma in GAMMAS]
     columns = [*dai, "error to the truth inside the mask", "damage outside it", "MD, px", "edit, s", "U-Net calls"]
     rows += [f"| method | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]

@@ -81,7 +81,7 @@ def test_dragging_is_drag(tiny, sample):
 
 
 def test_draggings_of_one_sample_share_the_slow_part(tiny, tiny64, sample, monkeypatch):
-    monkeypatch.setattr(dragging, "KEPT", 2)
+    monkeypatch.setattr(dragging, "_most", 2)
     first, second = Dragging(QUICK, None), Dragging(dataclasses.replace(QUICK, ip=False), None)
     editor = first.prepare(tiny, sample, 0)
     assert second.prepare(tiny, sample, 0) is editor and len(editor._trajectories) == 1

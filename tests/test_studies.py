@@ -307,4 +307,4 @@ def test_the_rules_on_a_benchmark_table():
     assert rule(table(0.7)).verdict == "partly" and star(table(0.7)).verdict == "reproduced"  # 0.7 / 0.9 < 0.8
     assert rule(table(1.1)).verdict == star(table(1.1)).verdict == "not reproduced"
     assert rule(table(0.5, 11)).verdict == "untested"
-    assert "ratio at radius 1: 0.50 (0.50 to 0.50)" in rule(table(0.5)).ours
+    assert "ratio of the means over 40 edits, radius 1: 0.50 (0.50 to 0.50)" in rule(table(0.5)).ours

@@ -16,8 +16,14 @@ from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
-KEPT = 16  # editors, a few MiB each
 _kept: OrderedDict[tuple, DragEditor] = OrderedDict()
+_most = 1
+
+
+def keep(samples: int) -> None:
+    """How many samples are edited at a time: so many editors are kept for the methods that follow."""
+    global _most
+    _most = samples
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Dragging:
         """
         key = (model, sample.image.tobytes(), sample.image.size, self.lora, seed)
         editor = _kept.pop(key, None)
-        while len(_kept) >= KEPT or any(other is not model for other, *_ in _kept):
+        while len(_kept) >= _most or any(other is not model for other, *_ in _kept):
             _kept.popitem(last=False)  # the eldest first
         _kept[key] = editor or DragEditor(model, self.lora, seed).set_image(sample.image)
         _kept[key].invert(self.config)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class Method(Protocol):
     """A way to edit an image: a frozen dataclass whose fields decide the outcome, so `dataclasses.asdict(method)` is
     its identity, together with the model, the sample and the seed.
+
+    The benchmark makes use of what else a method has: `prepare(model, sample, seed)`, what belongs to the image and is
+    timed apart; `edit`, the same edit as a DragResult; `edit_together(model, samples, seed)`, several of them at once.
     """
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:

@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 
 import torch
 from filelock import Timeout
 
 import gooddrag
 from gooddrag.baselines import Method
+from gooddrag.baselines.dragging import keep
 from gooddrag.benchmark.folder import Folder, model_identity, settings
-from gooddrag.benchmark.measure import measured
+from gooddrag.benchmark.measure import Meter, measured, prepared
 from gooddrag.benchmark.scores import round_trip, scores
 from gooddrag.devices import release
 from gooddrag.frame import Frame
@@ -30,7 +32,7 @@ from gooddrag.sample import Sample
 Told = Callable[[str, float | None], object]
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 BUSY_SECONDS = 2.0  # until a job that another process has in hand is asked for again
-_alone = threading.RLock()  # threads of one process share its model and what is kept of the last sample
+_alone = threading.RLock()  # threads of one process share its model and what is kept of the last samples
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
 
     Args:
         jobs: of one seed and the same methods. Several share U-Net batches where a method can (see `edit_together`),
-            and a batch that fails is run again one by one.
+            and a batch that fails is tried again in halves.
         methods: slug -> method.
         tell: called with each finished method and its seconds in all (None: it was there already).
 
@@ -76,6 +78,7 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
             folder.clean(job.sample, job.seed)
             todo = unfinished(folder, job, retry_failed)  # again: another process may just have finished
             mine[job] = _Work(job, todo, folder.sample(job.sample) if todo else None)
+        keep(len(jobs))
         for name in jobs[0].methods:
             for work in mine.values():
                 if name not in work.todo:
@@ -116,47 +119,57 @@ def _tasks(folder: Folder, part: list[_Work], name: str, method: Method, model: 
     Raises:
         OSError: the disk is full or cannot be written: that is no method's doing, and the next run goes on from here.
     """
-    made: list | None = None
-    try:
-        made = measured(model, method, [work.sample for work in part], part[0].job.seed)
-    except Exception as error:
-        _check_disk(error)
-        if len(part) == 1:
-            made = [error]
-    if made is None:  # out of the handler, whose traceback would hold on to the tensors of all
-        release(model.device)
-        for work in part:
-            _tasks(folder, [work], name, method, model)
-        return
-    for work, outcome in zip(part, made, strict=True):
-        _finish(folder, work, name, method, model, outcome)
-
-
-def _finish(folder: Folder, work: _Work, name: str, method: Method, model: DiffusionModel,
-            made: tuple | Exception) -> None:  # fmt: skip
-    record = _blank(folder, work.job, name, method, work.sample) | {"machine": machine(model)}
-    image = None
-    try:
-        if isinstance(made, Exception):
-            raise made
-        image, record["cost"], record["tracked"] = made
-        start = time.perf_counter()
-        phi = round_trip(folder, work.job.sample, work.sample, model)
-        record["scores"] = scores(model, work.sample, image, phi, work.known)
-        record["cost"]["score_seconds"] = round(time.perf_counter() - start, 3)
-        record["state"] = "done"
-    except Exception as error:
-        _check_disk(error)
-        # whatever a method does wrong belongs in the table, and the next one shall run
+    meters, errors = {}, {}
+    for i, work in enumerate(part):
+        try:
+            meters[i] = prepared(model, method, work.sample, work.job.seed)
+        except Exception as error:
+            errors[i] = _told(error)
+    made = _made(model, method, part, meters, errors)
+    for i, work in enumerate(part):
+        record = _blank(folder, work.job, name, method, work.sample) | {"machine": machine(model)} | errors.get(i, {})
         image = None
-        record["error"] = f"{type(error).__name__}: {error}"[:500]
-        record["traceback"] = traceback.format_exc()
-    folder.store(work.job.sample, work.job.seed, name, record, image)
+        if i in made:
+            image, record["cost"], record["tracked"] = made[i]
+            try:
+                start = time.perf_counter()
+                phi = round_trip(folder, work.job.sample, work.sample, model)
+                record["scores"] = scores(model, work.sample, image, phi, work.known)
+                record["cost"]["score_seconds"] = round(time.perf_counter() - start, 3)
+                record["state"] = "done"
+            except Exception as error:
+                image, record = None, record | _told(error)
+        folder.store(work.job.sample, work.job.seed, name, record, image)
 
 
-def _check_disk(error: Exception) -> None:
+def _made(model: DiffusionModel, method: Method, part: list[_Work], meters: dict[int, Meter],
+          errors: dict[int, dict]) -> dict[int, tuple]:  # fmt: skip
+    """The edits of the prepared samples of a part. A batch that fails is halved, down to the sample that fails alone:
+    its error goes to `errors`.
+    """
+    made: dict[int, tuple] = {}
+    batches = [list(meters)] if meters else []
+    while batches:
+        batch = batches.pop(0)
+        try:
+            samples, own = [part[i].sample for i in batch], [meters[i] for i in batch]
+            made |= dict(zip(batch, measured(method, samples, own, part[0].job.seed), strict=True))
+            continue
+        except Exception as error:
+            errors |= {batch[0]: _told(error)} if len(batch) == 1 else {}
+            if len(batch) > 1:
+                _told(error)  # a full disk stops the run here too
+                half = len(batch) // 2
+                batches[:0] = [batch[:half], batch[half:]]
+        release(model.device)  # out of the handler: its traceback holds on to every tensor of the failed attempt
+    return made
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """An error as a record has it: whatever a method does wrong belongs in the table, and the next one shall run."""
     if isinstance(error, OSError) and error.errno in DISK:
         raise error
+    return {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
 
 
 def _blank(folder: Folder, job: Job, name: str, method: Method, sample: Sample) -> dict:
@@ -168,6 +181,8 @@ def _blank(folder: Folder, job: Job, name: str, method: Method, sample: Sample) 
         **folder.identity,
         "settings": settings(method), "scores": {}, "cost": {}, "tracked": {}, "machine": "",
         "gooddrag": gooddrag.__version__, "torch": torch.__version__,
+        "versions": {name: version(name) for name in ("diffusers", "peft", "transformers")}
+        | {"python": platform.python_version()},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
 

@@ -70,36 +70,11 @@ class Meter:
                 "peak_memory_mib": peak_memory(self.model.device)}  # fmt: skip
 
 
-def measured(model: DiffusionModel, method: Method, samples: Sequence[Sample],
-             seed: int) -> list[tuple[Image.Image, dict, dict]]:  # fmt: skip
-    """Edits with their cost in three phases: fitting the LoRA, what else belongs to the image (encoding, inversion),
-    and the edit. The first two are shared by methods that follow each other on a sample.
-
-    Args:
-        samples: one; or several of one size, prepared one by one and then edited in one batch, by a method that has
-            `edit_together`.
-
-    Returns:
-        For each sample: the image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates,
-        and the distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
+def prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> Meter:
+    """What of a method belongs to the image, done and metered in two phases: fitting the LoRA, and the rest (encoding,
+    inversion). Methods that follow each other on a sample share them.
     """
     reset_peak_memory(model.device)
-    meters = [_prepared(model, method, sample, seed) for sample in samples]
-    whole = Meter(model)
-    with whole.phase("edit"):
-        edits = _edits(model, method, samples, seed)
-    made = []
-    for sample, meter, (image, told) in zip(samples, meters, edits, strict=True):
-        if not isinstance(image, Image.Image) or image.mode != "RGB" or image.size != sample.image.size:
-            raise ValueError(f"method: returned {image!r}; expected a PIL RGB image of {sample.image.size} px")
-        for mine, its in ((meter.seconds, whole.seconds), (meter.calls, whole.calls), (meter.images, whole.images)):
-            mine |= its
-        made.append((image, meter.cost(len(samples)), told))
-    return made
-
-
-def _prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> Meter:
-    """What of a method belongs to the image, done and metered."""
     meter = Meter(model)
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if isinstance(lora, LoraConfig):
@@ -114,11 +89,39 @@ def _prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) 
     return meter
 
 
+def measured(method: Method, samples: Sequence[Sample], meters: Sequence[Meter],
+             seed: int) -> list[tuple[Image.Image, dict, dict]]:  # fmt: skip
+    """The edits of samples that are prepared, with what they cost.
+
+    Args:
+        samples: one; or several of one size, edited in one batch, by a method that has `edit_together`.
+        meters: of their preparation.
+
+    Returns:
+        For each sample: the image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates,
+        and the distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
+    """
+    whole = Meter(meters[0].model)
+    with whole.phase("edit"):
+        edits = _edits(whole.model, method, samples, seed)
+    made = []
+    for sample, meter, (image, told) in zip(samples, meters, edits, strict=True):
+        if not isinstance(image, Image.Image) or image.mode != "RGB" or image.size != sample.image.size:
+            raise ValueError(f"method: returned {image!r}; expected a PIL RGB image of {sample.image.size} px")
+        for mine, its in ((meter.seconds, whole.seconds), (meter.calls, whole.calls), (meter.images, whole.images)):
+            mine |= its
+        made.append((image, meter.cost(len(samples)), told))
+    return made
+
+
 def _edits(model: DiffusionModel, method: Method, samples: Sequence[Sample], seed: int) -> list[tuple[Any, dict]]:
     """Images, and what drags tell of themselves."""
-    if not hasattr(method, "edit"):
-        return [(method(model, sample, seed), {}) for sample in samples]
-    results = method.edit_together(model, samples, seed) if len(samples) > 1 else [method.edit(model, samples[0], seed)]
+    if len(samples) > 1:
+        results = method.edit_together(model, samples, seed)
+    elif hasattr(method, "edit"):
+        results = [method.edit(model, samples[0], seed)]
+    else:
+        return [(method(model, samples[0], seed), {})]
     return [(result.image, {name: result.metrics[name] for name in TRACKED}) for result in results]
 
 

@@ -51,8 +51,9 @@ def run(
         scheduler: address of a Dask cluster that is up; its workers must see `path` under the same name.
         retry_failed: run failed tasks again.
         progress: show a bar, with an estimate once every method has run.
-        batch: so many samples are dragged at once, in U-Net passes of one batch (see `drag_batch`); where memory does
-            not allow it, one by one. An edit's seconds are then its share of the batch's.
+        batch: so many samples of one size are dragged at once, in U-Net passes of one batch (see `drag_batch`); where
+            that fails, for want of GPU memory say, half as many, down to one. An edit's seconds are then its share of
+            the batch's. SDE-Drag and the bounds go one by one.
 
     Returns:
         `load(path)`: one row per planned task.
@@ -77,7 +78,8 @@ def run(
     by_slug = {slug(name): method for name, method in methods.items()}
     jobs = [Job(slug(s.name), seed, tuple(by_slug)) for s in samples for seed in seeds]
     with progress_bar(folder, jobs, retry_failed, max(1, workers), progress) as bar:
-        todo = _groups([job for job in jobs if job not in bar.finished], batch)
+        sizes = {slug(s.name): s.image.size for s in samples}
+        todo = _groups([job for job in jobs if job not in bar.finished], sizes, batch)
         if not todo:
             pass
         elif workers or scheduler:
@@ -96,12 +98,12 @@ def run(
     return load(path)
 
 
-def _groups(jobs: Sequence[Job], size: int) -> list[list[Job]]:
-    """Neighbours of one seed, so many at a time."""
-    by_seed: dict[int, list[Job]] = {}
+def _groups(jobs: Sequence[Job], sizes: Mapping[str, tuple[int, int]], most: int) -> list[list[Job]]:
+    """Jobs of one seed, and of samples of one size, so many at a time."""
+    alike: dict[tuple, list[Job]] = {}
     for job in jobs:
-        by_seed.setdefault(job.seed, []).append(job)
-    return [jobs[i : i + size] for jobs in by_seed.values() for i in range(0, len(jobs), size)]
+        alike.setdefault((job.seed, sizes[job.sample] if most > 1 else None), []).append(job)
+    return [jobs[i : i + most] for jobs in alike.values() for i in range(0, len(jobs), most)]
 
 
 class Progress:

@@ -44,7 +44,8 @@ def load(path: str | Path) -> pd.DataFrame:
 
     Columns: what the task is (sample, category, task, pairs, method, seed); state: "done", "failed" (then `error`
     says why) or "missing"; the scores (see `scores`); what the drag's own tracking says (the largest distance of a
-    sample's pairs, px); the cost (seconds are empty where the work was shared with another method); and the origin
+    sample's pairs, px); the cost (seconds are empty where the work was shared with another method; `batch` samples
+    edited at once share the seconds, and the U-Net calls and the memory are those of all of them); and the origin
     (settings: a hash of the method's).
     """
     folder = Folder(path)
@@ -100,7 +101,8 @@ def read(file: str | Path) -> pd.DataFrame:
 
 def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One table from runs that could not share a folder: other sittings, other machines. A task that several of them
-    have is taken from the first that finished it, else from the first where it failed.
+    have is taken from the first that finished it, else from the first where it failed. What only some methods have
+    done is missing for the others, so that no mean is of a method's own choice of samples.
 
     Raises:
         ValueError: no table; or they differ in the model, in a method's settings, or in what one task is.
@@ -113,7 +115,10 @@ def join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     _agree(made, ["method"], ["settings"])
     _agree(made, TASK, ["key"])
     best_first = rows.assign(_state=rows["state"].map(STATES.index)).sort_values("_state", kind="stable")
-    return _typed(best_first.drop_duplicates(TASK)[COLUMNS])
+    best = best_first.drop_duplicates(TASK)[COLUMNS]
+    samples = best[["sample", "category", "task", "pairs", "seed"]].drop_duplicates()
+    whole = samples.merge(best[["method"]].drop_duplicates(), how="cross")
+    return _typed(whole.merge(best, how="left").fillna({"state": "missing"})[COLUMNS])
 
 
 def _agree(rows: pd.DataFrame, groups: list[str], columns: list[str]) -> None:

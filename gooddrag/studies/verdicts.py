@@ -126,13 +126,13 @@ def _ratios(other: str, most: float) -> Callable[[DataFrame], Verdict]:
     def rule(table: DataFrame) -> Verdict:
         from gooddrag.benchmark import compare  # pandas
 
-        parts = []
+        parts, n = [], table["sample"].nunique()
         for gamma in GAMMAS:
             _, ratio = compare(table, "GoodDrag", other, f"dai_{gamma}")
             status = "holds" if ratio.high <= most else "leans" if ratio.value < 1 else "fails"
-            text = f"ratio at radius {gamma}: {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-            parts.append(Part(text, status))
-        return judge(parts, table["sample"].nunique())
+            text = f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+            parts.append(Part(f"ratio of the means over {n} edits, radius {gamma}: {text}", status))
+        return judge(parts, n)
 
     return rule
 
