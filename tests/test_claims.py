@@ -12,9 +12,11 @@ from tiny import picture
 
 from gooddrag import benchmark
 from gooddrag.sample import Sample
+from gooddrag.studies import ledger
 
 ROOT = Path(__file__).parents[1]
-CLAIMS = json.loads((ROOT / "notebooks" / "claims.json").read_text(encoding="utf-8"))["claims"]
+LEDGER = ROOT / "notebooks" / "claims.json"
+CLAIMS = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"]
 EXPECTED = {"fig8", "fig11", "table1_here", "star_here",
             "fig1", "fig4", "fig5", "fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3",
             "runtime", "memory"}  # fmt: skip
@@ -48,6 +50,15 @@ def test_verdict_stands_on_something(claim):
 
 def test_readme_shows_the_ledger():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == readme_tables().filled_readme()
+
+
+def test_the_ledger_is_what_the_kept_results_say(tmp_path):
+    copy = tmp_path / "claims.json"
+    copy.write_bytes(LEDGER.read_bytes())
+    ledger.fill(copy, ROOT / "results")
+    assert copy.read_text(encoding="utf-8") == LEDGER.read_text(encoding="utf-8"), (
+        "run scripts/kept_results.py --claims"
+    )
 
 
 def test_every_difference_is_a_field_or_has_a_reason():

@@ -1,6 +1,7 @@
 """`gooddrag figures`: notebooks run without Jupyter open, and what they write is named."""
 
 import os
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -16,6 +17,9 @@ folder = Path(os.environ["GOODDRAG_FIGURES"])  # as here.figures
 seen = [os.environ.get(f"GOODDRAG_{name}", "-") for name in ("MODEL", "RECOMPUTE")]
 (folder / "fig09_x.png").write_text(" ".join([*seen, Path.cwd().name]))
 """
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def write(folder, name, *sources):
@@ -68,3 +72,8 @@ def test_a_failing_cell_is_one_line(clone):
     done = CliRunner().invoke(app, ["figures", "11"])
     assert done.exit_code == 2 and "11_breaks.ipynb stopped: AssertionError: not so" in done.stderr
     assert "GOODDRAG_FIGURES" not in os.environ
+
+
+def test_every_figure_loads_quickly_in_readme():
+    heavy = {file.name: file.stat().st_size for file in (ROOT / "figures").iterdir() if file.stat().st_size > 300_000}
+    assert not heavy

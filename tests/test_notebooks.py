@@ -40,9 +40,10 @@ def test_badge_and_setup_cell_agree_with_pyproject(script, path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_solution_is_folded_and_asserts(path):
     cells = nbformat.read(path, as_version=4).cells
-    for cell in cells:
-        if cell.source.startswith("# @title Solution"):  # it runs with the others, so it cannot rot
-            assert "assert" in cell.source and cell.metadata.jupyter.source_hidden
+    solutions = [cell for cell in cells if cell.source.startswith("# @title Solution")]
+    assert len(solutions) == sum("## Exercise" in cell.source for cell in cells) >= 1
+    for cell in solutions:  # it runs with the others, so it cannot rot
+        assert cell.cell_type == "code" and "assert" in cell.source and cell.metadata.jupyter.source_hidden
 
 
 def test_stamp_adds_and_replaces(script):

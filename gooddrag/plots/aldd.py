@@ -135,9 +135,11 @@ def manifold_walks(maps: Mapping[str, np.ndarray], kinds: Mapping[str, Sequence[
                    "o", color=colour, ms=4)  # fmt: skip
     left.plot(0, 0, "o", color="black", ms=7)
     left.plot(1, 0, "*", color="#3a9b4b", ms=14)
+    left.plot([], [], "s", color="grey", label="end")
     left.annotate("page", (0, 0), (4, 6), textcoords="offset points")
     left.annotate("truth", (1, 0), (-10, 9), textcoords="offset points")
     left.set(xlabel="along the true edit", ylabel="beside it", title="where the walks go")
+    left.legend(loc="lower center")
     right.axhline(1, color="black", lw=0.8)
     right.set(xlabel="step (dots: drag operations)", ylabel="distance, unedited = 1", title="how far off the manifold")
     right.legend()

@@ -36,20 +36,24 @@ def intermediate(panels: Sequence[tuple[str, Image.Image, np.ndarray | None]], s
     return fig
 
 
-def heatmaps(maps: Mapping[str, Sequence[Tensor]], operations: Sequence[int], size: float = 1.7) -> Figure:
+def heatmaps(maps: Mapping[str, Sequence[Tensor]], operations: Sequence[int], size: float = 1.7,
+             limits: tuple[float, float] | None = None) -> Figure:  # fmt: skip
     """Fig. 14a: distance maps of Omega(p, r2), one row per way, one column per drag operation; std below each.
 
-    All maps share one scale. Dark is near to the original feature; the cross is the minimum, the handle's next place.
+    All maps share one scale. Dark is near to the original feature; the dot is the minimum, the handle's next place.
+
+    Args:
+        limits: of the scale; default: those of the maps.
     """
     fig, axes = figure(len(operations), len(maps), size)
     fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
     values = [m for row in maps.values() for m in row]
-    low, high = min(float(m.min()) for m in values), max(float(m.max()) for m in values)
+    low, high = limits or (min(float(m.min()) for m in values), max(float(m.max()) for m in values))
     for line, (name, row) in zip(axes, maps.items(), strict=True):
         for ax, k, distance in zip(line, operations, row, strict=True):
             shown = ax.imshow(distance.numpy(), cmap="viridis", vmin=low, vmax=high)
             y, x = divmod(int(distance.argmin()), distance.shape[1])
-            ax.plot(x, y, "+", color="white", ms=9, mew=2)
+            ax.plot(x, y, "o", color=HANDLE, ms=7, mec="white", mew=1)
             ax.set(title=f"k = {k}", xticks=[], yticks=[], xlabel=f"std {float(distance.std()):.2f}")
             ax.grid(visible=False)
         line[0].set_ylabel(name)
