@@ -53,7 +53,7 @@ def _one_line_errors() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
-        except (ValueError, FloatingPointError, MemoryError) as error:
+        except (ValueError, FloatingPointError, MemoryError, ImportError) as error:  # ImportError: an extra is missing
             typer.echo(f"gooddrag: {error}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The command line of the benchmark: `gooddrag bench`, `score` and `join`."""
+"""The command line of the benchmark: `gooddrag bench`, `score`, `gscore` and `join`."""
 
 from __future__ import annotations
 
@@ -82,6 +82,9 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         model: ModelOf = None,
         vae: Vae = None,
         keep: Annotated[bool, typer.Option("--keep", help="Keep the scores that are there; only write.")] = False,
+        learned: Annotated[
+            str | None, typer.Option(help='"IF,TReS,MUSIQ,TOPIQ", or some of them, too.', show_default=False)
+        ] = None,
         table: Table = None,
         sheet: Sheet = None,
     ) -> None:
@@ -92,8 +95,45 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         with one_line_errors():
             load(folder)  # or the error that says that this is no such folder
             if not keep:
-                typer.echo(f"scored: {rescore(folder, model, vae, progress=True)}", err=True)
+                asked = [name.strip() for name in learned.split(",")] if learned else []
+                typer.echo(f"scored: {rescore(folder, model, vae, progress=True, learned=asked)}", err=True)
             report(folder, load(folder), table, sheet)
+
+    @app.command()
+    def gscore(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="What bench wrote.", show_default=False)],
+        rater: Annotated[str, typer.Option(help="A Gemini model.")] = "gemini-2.5-flash",
+        methods: Annotated[str | None, typer.Option(help="Default: all of the folder.", show_default=False)] = None,
+        prompt: Annotated[str, typer.Option(help="single-1, comparative-1, released.")] = "single-1",
+        repeats: Annotated[int, typer.Option(min=1, help="How often each question is put.")] = 1,
+        seed: Annotated[int, typer.Option(min=0, help="Of the edits; and of the order in a comparison.")] = 0,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: DIR/gscore.", show_default=False)
+        ] = None,
+        endpoint: Annotated[
+            str | None, typer.Option(help="Another server of this protocol.", show_default=False)
+        ] = None,
+    ) -> None:
+        """Have a Gemini model rate finished edits (GScore, Table 2); every reply is kept, none is asked for twice.
+
+        The key comes from GEMINI_API_KEY or GOOGLE_API_KEY.
+        """
+        import pandas as pd
+
+        from gooddrag import benchmark
+        from gooddrag import gscore as scoring
+
+        with one_line_errors():
+            names = [name.strip() for name in methods.split(",")] if methods else None
+            samples, results = benchmark.edited(folder, names, seed)
+            kept = output or folder / "gscore"
+            asked = scoring.GeminiRater(rater, endpoint=endpoint)
+            try:
+                ratings = scoring.rate(asked, samples, results, kept, prompt, repeats, seed)
+            except scoring.RaterError as error:
+                raise ValueError(f"{error} (what was rated is kept; the same command goes on)") from error
+            typer.echo(pd.DataFrame(scoring.summary(ratings)).to_string(index=False, float_format="{:.3f}".format))
+            typer.echo(f"written: {kept}", err=True)
 
     @app.command()
     def join(

@@ -114,6 +114,33 @@ def test_score_recomputes_without_running(finished, tiny, tmp_path):
     same(table, benchmark.load(copy))
 
 
+def test_learned_scores_stay_and_unknown_ones_are_refused(finished, tiny, tmp_path):
+    path, _ = finished
+    copy = shutil.copytree(path, tmp_path / "copy")
+    folder = Folder(copy)
+    record = folder.result("sample-1", 0, "copy-paste")
+    folder.rewrite("sample-1", 0, "copy-paste", record | {"scores": record["scores"] | {"TReS": 55.0}})
+    before = {file: file.read_bytes() for file in copy.rglob("metrics.json")}
+    with pytest.raises(ValueError, match="^learned: FID; expected some of IF, TReS, MUSIQ, TOPIQ"):
+        benchmark.score(copy, tiny, learned=["FID"])
+    assert before == {file: file.read_bytes() for file in copy.rglob("metrics.json")}
+    benchmark.score(copy, tiny)
+    table = benchmark.load(copy)
+    assert table["TReS"].dropna().tolist() == [55.0] and table["IF"].isna().all()
+
+
+def test_what_a_rater_looks_at(finished, tmp_path):
+    path, _ = finished
+    samples, results = benchmark.edited(path, ["GoodDrag", "Unedited"])
+    assert [s.name for s in samples] == ["sample 0", "sample 1", "sample 2"] and list(results) == [
+        "GoodDrag",
+        "Unedited",
+    ]
+    assert all(results["Unedited"][s.name].tobytes() == s.image.tobytes() for s in samples)
+    with pytest.raises(ValueError, match="^methods: BadDrag; expected some of"):
+        benchmark.edited(path, ["BadDrag"])
+
+
 def test_csv_gives_the_table_back(finished, tmp_path):
     _, table = finished
     benchmark.save(table, tmp_path / "table.csv")

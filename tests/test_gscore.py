@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import picture
+from typer.testing import CliRunner
 
 import gooddrag as gd
-from gooddrag import gscore
+from gooddrag import benchmark, gscore
+from gooddrag.baselines import CopyPaste, Unedited
+from gooddrag.cli import app
 from gooddrag.gscore import PROMPTS, GeminiRater, RaterError, Reply
 from gooddrag.gscore.gemini import CLIENTS
 from gooddrag.gscore.prompts import labels
@@ -381,3 +384,21 @@ def test_a_broken_record_is_named(tmp_path):
             run(Ruler(), tmp_path)
         with pytest.raises(ValueError, match="cannot be read"):
             gscore.read_ratings(tmp_path)
+
+
+def test_a_results_folder_is_rated_from_a_shell(server, tiny, tmp_path):
+    server.script = [(200, rated(7))]
+    methods = {"Unedited": Unedited(), "Copy-paste": CopyPaste(2)}
+    benchmark.run(tmp_path / "bench", SAMPLES, methods, model=tiny, progress=False)
+    command = ["gscore", str(tmp_path / "bench"), "--rater", "gemini-test", "--endpoint", server.url]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output + repr(first.exception)
+    rows = [line.split() for line in first.stdout.splitlines() if line.strip().startswith(tuple(methods))]
+    assert [(row[0], row[1]) for row in rows] == [("Copy-paste", "7.000"), ("Unedited", "7.000")]
+    assert len(server.requests) == 2 * len(SAMPLES) == len(list((tmp_path / "bench" / "gscore").iterdir()))
+    assert CliRunner().invoke(app, [*command, "--methods", "Unedited"]).exit_code == 0
+    assert len(server.requests) == 2 * len(SAMPLES)  # all there
+    assert KEY not in first.output
+    server.script = [(403, {"error": {"message": "no"}})]
+    refused = CliRunner().invoke(app, [*command, "--repeats", "2"])
+    assert refused.exit_code == 2 and len(refused.stderr.splitlines()) == 1 and KEY not in refused.stderr

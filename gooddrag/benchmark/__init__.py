@@ -12,6 +12,7 @@ from gooddrag.benchmark.table import (
     TIMES,
     compare,
     costs,
+    edited,
     images,
     join,
     load,
@@ -22,5 +23,5 @@ from gooddrag.benchmark.table import (
     values,
 )
 
-__all__ = ["COLUMNS", "TABLE_1", "TIMES", "compare", "costs", "images", "join", "load", "mean", "read", "run", "save",
-           "score", "summary", "values"]  # fmt: skip
+__all__ = ["COLUMNS", "TABLE_1", "TIMES", "compare", "costs", "edited", "images", "join", "load", "mean", "read", "run",
+           "save", "score", "summary", "values"]  # fmt: skip

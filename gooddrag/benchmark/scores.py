@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,21 +54,27 @@ def round_trip(folder: Folder, name: str, sample: Sample, model: DiffusionModel)
 
 
 def score(path: str | Path, model: str | DiffusionModel | None = None, vae: str | None = None,
-          progress: bool = False) -> int:  # fmt: skip
+          progress: bool = False, learned: Sequence[str] = ()) -> int:  # fmt: skip
     """Compute the metrics of every finished result in a folder anew, from the images; nothing is edited again.
 
     Args:
         path: a folder of `run`.
         model: the model of the folder, or what `load_model` takes; default: the model by the name that the folder has
             for it, which is enough for "storybook" and "sd15".
+        learned: some of `metrics.LEARNED` besides, trained networks that want their extra and download their weights.
+            Those of an earlier call stay.
 
     Returns:
         How many results were scored.
 
     Raises:
-        ValueError: no such folder; the model is not the one whose results these are.
+        ValueError: no such folder; the model is not the one whose results these are; another name in `learned`.
+        ImportError: a learned metric's library is missing.
     """
     folder = Folder(path)
+    if learned:  # before anything is rewritten
+        nothing = Image.new("RGB", (256, 256))
+        metrics.learned_scores(learned, nothing, nothing)
     identity = folder.identity
     if model is None and identity["model"] not in ("storybook", "sd15"):
         raise ValueError(f"model: none given, and this folder only knows the last part of its name, "
@@ -86,7 +93,9 @@ def score(path: str | Path, model: str | DiffusionModel | None = None, vae: str 
             record = folder.result(name, seed, method)
             if record is not None and record["state"] == "done":
                 image = load_image(folder.place(name, seed, method) / "image.png")
-                record["scores"] = scores(model, sample, image, phi, known)
+                kept = {name: value for name, value in record["scores"].items() if name in metrics.LEARNED}
+                asked = metrics.learned_scores(learned, sample.image, image, model.device)
+                record["scores"] = scores(model, sample, image, phi, known) | kept | asked
                 folder.rewrite(name, seed, method, record)
                 count += 1
     return count

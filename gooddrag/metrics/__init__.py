@@ -5,18 +5,20 @@ Images are PIL images of one size or uint8 arrays (H, W, 3); every number is com
 
 from gooddrag.metrics.accuracy import GAMMAS, dai, vae_round_trip
 from gooddrag.metrics.fidelity import damage_outside, edit_metrics, psnr, ssim, truth_error
-from gooddrag.metrics.learned import image_fidelity, quality
+from gooddrag.metrics.learned import LEARNED, image_fidelity, learned_scores, quality
 from gooddrag.metrics.matching import features, match, mean_distance
 from gooddrag.metrics.statistics import Interval, mean_interval, rank_correlation, ranks, ratio_interval, spearman
 
 __all__ = [
     "GAMMAS",
+    "LEARNED",
     "Interval",
     "dai",
     "damage_outside",
     "edit_metrics",
     "features",
     "image_fidelity",
+    "learned_scores",
     "match",
     "mean_distance",
     "mean_interval",

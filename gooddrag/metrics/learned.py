@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -12,6 +13,20 @@ from gooddrag.metrics.pixels import Pixels, floats, pair
 
 QUALITY = {"TReS": "tres", "MUSIQ": "musiq", "TOPIQ": "topiq_nr"}
 """Table 3's metrics by pyiqa's names; higher is better in all three."""
+LEARNED = ("IF", *QUALITY)
+
+
+def learned_scores(names: Sequence[str], original: Pixels, edited: Pixels,
+                   device: str | torch.device = "cpu") -> dict[str, float]:  # fmt: skip
+    """Some of `LEARNED` of an edit, by name.
+
+    Raises:
+        ValueError: another name. ImportError, OSError: as the functions below.
+    """
+    if unknown := [name for name in names if name not in LEARNED]:
+        raise ValueError(f"learned: {', '.join(unknown)}; expected some of {', '.join(LEARNED)}")
+    return {name: image_fidelity(original, edited, device) if name == "IF" else quality(edited, name, device)
+            for name in names}  # fmt: skip
 
 
 def image_fidelity(original: Pixels, edited: Pixels, device: str | torch.device = "cpu") -> float:

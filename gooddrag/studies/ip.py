@@ -18,6 +18,7 @@ WAYS = {
     "IP, J = 3": NO_STOP,
 }
 WITHOUT, ONE, LARGER, THREE = WAYS
+OUTSIDE = "#dddddd"
 
 
 def curves(result: DragResult) -> dict[str, list[float]]:
@@ -50,9 +51,11 @@ def guess(result: DragResult, k: int) -> Image.Image:
 
 
 def around(image: Image.Image, point: np.ndarray, radius: int) -> Image.Image:
-    """The square of side 2 radius + 1 around (x, y), black where it leaves the image."""
+    """The square of side 2 radius + 1 around (x, y), grey where it leaves the image."""
     x, y = np.rint(point).astype(int)
-    return image.crop((x - radius, y - radius, x + radius + 1, y + radius + 1))
+    square = Image.new("RGB", (2 * radius + 1, 2 * radius + 1), OUTSIDE)
+    square.paste(image, (radius - int(x), radius - int(y)))
+    return square
 
 
 STUDY = Study("ip", WAYS, measure)
