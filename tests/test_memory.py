@@ -7,6 +7,7 @@ from tiny import picture
 from gooddrag import memory
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.loading import load_model
 from gooddrag.lora import fit
 
 QUICK = DragConfig(num_steps=4, K=2, B=1, J=2, stop_unmoved=None)
@@ -112,3 +113,12 @@ def test_running_out_while_decoding_keeps_the_edit(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "decode", lambda z: runs_out(z, 9))
     with pytest.raises(MemoryError, match="^memory: not enough on cpu to decode; use a smaller image"):
         edit(tiny)
+
+
+def test_a_compiled_unet_gives_the_same_edit(tiny_folder):
+    """Dynamo sees the LoRA come and go, the hook on the features, and attention that looks at the source."""
+    plain, compiled = (load_model(str(tiny_folder)) for _ in range(2))
+    compiled.unet.compile(backend="eager")
+    results = [DragEditor(model, LORA).set_image(picture()).drag(POINTS, config=QUICK) for model in (plain, compiled)]
+    torch._dynamo.reset()
+    assert torch.equal(results[0].latent, results[1].latent)
