@@ -121,10 +121,11 @@ def composition(counts: dict[str, dict[str, int]], title: str = "") -> Figure:
 
 
 def dai_curves(table: DataFrame, published: dict[str, Sequence[float]] | None = None) -> Figure:
-    """Table 1 as a picture: mean DAI over the patch radius with bootstrap intervals; beside it, what was published.
+    """Table 1 as a picture: mean DAI over the patch radius; beside it, what was published.
 
     Args:
-        table: of `benchmark.load` or `read`. published: {method: DAI at radius 1, 5, 10, 20}.
+        table: of `benchmark.load` or `read`. published: {method: DAI at radius 1, 5, 10, 20}: these methods are drawn
+            with bootstrap intervals, the others as thin lines without.
     """
     from gooddrag.benchmark.table import mean
     from gooddrag.metrics import GAMMAS
@@ -136,15 +137,19 @@ def dai_curves(table: DataFrame, published: dict[str, Sequence[float]] | None = 
         found = [mean(table, method, f"dai_{g}") for g in GAMMAS]
         if None in found:
             continue  # it has failed or missing edits, and the table says so
+        if published and method not in published:
+            axes[0, 0].plot(range(len(GAMMAS)), [i.value for i in found], ":", lw=1.3, label=method,
+                            color=colours.get(method, "grey"))  # fmt: skip
+            continue
         y = np.array([[i.value, i.value - i.low, i.high - i.value] for i in found]).T
-        x = np.arange(len(GAMMAS)) + 0.04 * (i - len(methods) / 2)  # side by side, so that intervals can be told apart
-        axes[0, 0].errorbar(x, y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.2, label=method,
+        x = np.arange(len(GAMMAS)) + 0.05 * (i - len(methods) / 2)  # side by side, so that intervals can be told apart
+        axes[0, 0].errorbar(x, y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.4, label=method,
                             color=colours.get(method, "grey"))  # fmt: skip
     for method, values in (published or {}).items():
         axes[0, 1].plot(range(len(GAMMAS)), values, marker="o", ms=3, lw=1.2, label=method,
                         color=colours.get(method, "grey"))  # fmt: skip
     for ax, title in zip(axes[0], ("measured here", "published (Table 1)"), strict=False):
-        ax.set(title=title, xlabel="patch radius, px", ylabel="DAI", ylim=(0, 1.08 * ax.get_ylim()[1]))
+        ax.set(title=title, xlabel="patch radius, px", ylabel="DAI", ylim=(0, 1.2 * ax.get_ylim()[1]))
         ax.set_xticks(range(len(GAMMAS)), GAMMAS)
         ax.legend(fontsize="x-small")
     return fig
@@ -163,10 +168,11 @@ def grouped_means(table: DataFrame, column: str, by: str, label: str = "") -> Fi
     ax.imshow(values, cmap=colours, aspect="auto")
     half = (values.max() + values.min()) / 2
     for (row, col), value in np.ndenumerate(values):
-        shown = "-" if np.ma.is_masked(value) else f"{value:.3g}"
+        shown = "-" if np.ma.is_masked(value) else f"{value:#.3g}"
         ax.text(col, row, shown, ha="center", va="center", fontsize="small",
                 color="white" if shown != "-" and value > half else "black")  # fmt: skip
-    ax.set_xticks(range(len(grid.columns)), grid.columns)
+    counts = table.groupby(by)["sample"].nunique()
+    ax.set_xticks(range(len(grid.columns)), [f"{name}\n(n = {counts[name]})" for name in grid.columns])
     ax.set_yticks(range(len(grid)), grid.index)
     ax.set_title(f"{label or column}, mean by {by}")
     ax.tick_params(length=0)
