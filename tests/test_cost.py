@@ -86,6 +86,8 @@ def test_profile_adds_up(tiny):
     assert report["whole"]["seconds"] == pytest.approx(sum(p["seconds"] for p in phases.values()))
     assert report["second_drag"]["forwards"] == {"1": 8 + 4}  # its updates and its denoising, nothing of the source
     assert all(p["peak_bytes"] > 0 for name, p in phases.items() if name not in ("reference", "denoise"))
+    assert 0 < report["second_drag"]["first_update_seconds"] < report["second_drag"]["seconds"]
+    assert "first update done after" in cost.table(report)
     assert report["updates"] == 8 and json.loads(json.dumps(report)) == report
     assert all(name in cost.table(report) for name in [*phases, "whole edit", "second drag"])
     assert all(math.isfinite(p["cpu_ratio"]) for p in phases.values() if p["forwards"])
