@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ImageColor
 from tiny import picture, random
 
 import gooddrag as gd
@@ -130,7 +131,7 @@ def test_a_crop_has_the_point_in_its_middle():
     image = picture()
     crop = ip.around(image, np.array([20.2, 30.7]), 3)
     assert crop.size == (7, 7) and crop.getpixel((3, 3)) == image.getpixel((20, 31))
-    assert ip.around(image, np.array([0, 0]), 3).getpixel((0, 0)) == (0, 0, 0)
+    assert ip.around(image, np.array([0, 0]), 3).getpixel((0, 0)) == ImageColor.getrgb(ip.OUTSIDE)
 
 
 def test_denoising_from_where_dragging_ended_is_the_edit(editor, page):
