@@ -24,7 +24,6 @@ from gooddrag.benchmark.folder import Folder, model_identity, settings
 from gooddrag.benchmark.measure import Meter, measured, prepared
 from gooddrag.benchmark.scores import round_trip, scores
 from gooddrag.devices import release
-from gooddrag.frame import Frame
 from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -58,8 +57,8 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
     """Run what is unfinished of some jobs and write each result as it comes.
 
     Args:
-        jobs: of one seed and the same methods. Several share U-Net batches where a method can (see `edit_together`),
-            and a batch that fails is tried again in halves.
+        jobs: of one seed, the same methods, and samples of one size. Several share U-Net batches where a method can
+            (see `edit_together`), and a batch that fails is tried again in halves.
         methods: slug -> method.
         tell: called with each finished method and its seconds in all (None: it was there already).
 
@@ -84,7 +83,8 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
                 if name not in work.todo:
                     tell(name, None)
             todo = [work for work in mine.values() if name in work.todo]
-            for part in _parts(todo, methods[name], model):
+            together = todo and hasattr(methods[name], "edit_together")
+            for part in [todo] if together else [[work] for work in todo]:
                 start = time.perf_counter()
                 _tasks(folder, part, name, methods[name], model)
                 for _ in part:
@@ -100,17 +100,6 @@ class _Work:
     todo: list[str]
     sample: Sample | None
     known: dict = field(default_factory=dict)
-
-
-def _parts(todo: list[_Work], method: Method, model: DiffusionModel) -> list[list[_Work]]:
-    """What can share batches: samples of one size at the model's, with a method that can."""
-    if not hasattr(method, "edit_together"):
-        return [[work] for work in todo]
-    sizes: dict[tuple[int, int], list[_Work]] = {}
-    for work in todo:
-        frame = Frame.fit(work.sample.image.size, model.vae_scale, model.native_size)
-        sizes.setdefault(frame.padded, []).append(work)
-    return list(sizes.values())
 
 
 def _tasks(folder: Folder, part: list[_Work], name: str, method: Method, model: DiffusionModel) -> None:
@@ -156,11 +145,11 @@ def _made(model: DiffusionModel, method: Method, part: list[_Work], meters: dict
             made |= dict(zip(batch, measured(method, samples, own, part[0].job.seed), strict=True))
             continue
         except Exception as error:
-            errors |= {batch[0]: _told(error)} if len(batch) == 1 else {}
-            if len(batch) > 1:
-                _told(error)  # a full disk stops the run here too
-                half = len(batch) // 2
+            told, half = _told(error), len(batch) // 2
+            if half:
                 batches[:0] = [batch[:half], batch[half:]]
+            else:
+                errors[batch[0]] = told
         release(model.device)  # out of the handler: its traceback holds on to every tensor of the failed attempt
     return made
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.cost.bare import bare_times
 from gooddrag.cost.meter import Meter, Part
@@ -45,9 +46,14 @@ def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = N
         editor = DragEditor(model, fitted).set_image(sample.image)
         result = editor.drag(sample, config=config)
     updates: list[float] = []  # when each of the second drag's ended
+
+    def observe(state: State) -> None:
+        if state.event == "update":
+            updates.append(time.perf_counter())
+
     start = time.perf_counter()
     with Meter(model) as again:
-        editor.drag(sample, config=config, callback=lambda state: state.event == "update" and _note(updates))
+        editor.drag(sample, config=config, callback=observe)
     bare = [before, bare_times(model, editor.z_0, batches)]
     phases = {name: _row(meter.parts[name], bare) for name in PHASES if name in meter.parts}
     if memory and model.device.type != "cuda":
@@ -65,11 +71,6 @@ def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = N
         "second_drag": _row(_sum(again.parts.values()), bare)
         | {"first_update_seconds": updates[0] - start if updates else None},
     }
-
-
-def _note(times: list[float]) -> None:
-    """Add the time of now; None, so that a callback that ends with it stops nothing."""
-    times.append(time.perf_counter())
 
 
 def _sum(parts) -> Part:
