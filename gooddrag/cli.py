@@ -1,9 +1,8 @@
-"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`, `bench`, `score` and `profile`."""
+"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`; cli_benchmark and cli_cost add the rest."""
 
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,9 @@ from gooddrag.cli_cost import register as register_cost
 
 app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
                   add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
+
+
+NOTHING = "interrupted, nothing written"
 
 
 class Preset(StrEnum):
@@ -38,8 +40,12 @@ Seed = Annotated[
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """What a user got wrong is one line on stderr and exit code 2, never a traceback; warnings are one line too."""
+def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
+    """What a user got wrong is one line on stderr and exit code 2, never a traceback; warnings are one line too.
+
+    Args:
+        interrupted: what is said on Ctrl-C.
+    """
 
     shown: set[str] = set()
 
@@ -53,11 +59,12 @@ def _one_line_errors() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
-        except (ValueError, FloatingPointError, MemoryError, ImportError) as error:  # ImportError: an extra is missing
+        except (ValueError, FloatingPointError, MemoryError, ImportError, OSError) as error:
+            # ImportError: an extra is missing; OSError: the disk is full, a file has gone
             typer.echo(f"gooddrag: {error}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
-            typer.echo("gooddrag: interrupted, nothing written", err=True)
+            typer.echo(f"gooddrag: {interrupted}", err=True)
             raise typer.Exit(130) from None
 
 
@@ -89,7 +96,7 @@ def demo(
     """Drag one page of the storybook and compare with the truth."""
     from gooddrag import DragConfig, LoraConfig, storybook
 
-    with _one_line_errors():
+    with _one_line_errors(NOTHING):
         sample = storybook.edit(seed)
         typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
         metrics = _edit(sample, model, DragConfig.released(), 0, output, LoraConfig(), False).metrics
@@ -111,9 +118,9 @@ def drag(
     output: Output,
     mask: Annotated[Path | None, typer.Option(help="Image of the same size, above 0 = may change.")] = None,
     model: ModelName = "auto",
-    preset: Annotated[Preset, typer.Option(help="Settings: the released code's, the text's, the predecessor's.")] = (
-        Preset.released
-    ),
+    preset: Annotated[
+        Preset, typer.Option(help="Settings: the released code's, the text's, the predecessor's, fewer passes.")
+    ] = Preset.released,
     seed: Seed = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
@@ -125,7 +132,7 @@ def drag(
     from gooddrag import DragConfig, LoraConfig, Sample
     from gooddrag.sample import parse_points
 
-    with _one_line_errors():
+    with _one_line_errors(NOTHING):
         if lora and no_lora:
             raise ValueError("lora: a file and --no-lora; expected one of them")
         sample = Sample(image, parse_points(points), mask, name=image.stem)
@@ -161,24 +168,39 @@ def train_storybook(
     work: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, checkpoints and metrics.jsonl.")] = Path(
         ".training"
     ),
-    minutes: Annotated[float | None, typer.Option(min=0, help="Budget of the U-Net over all sittings.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Budget of the U-Net over all sittings; 0: none; without it, until you stop it."),
+    ] = None,
     ae_minutes: Annotated[float, typer.Option(min=0, help="Budget of the autoencoder over all sittings.")] = 15.0,
     cooldown: Annotated[
-        float | None, typer.Option(min=0, help="Minutes of falling learning rate at the end, on a branch of its own.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Minutes of falling learning rate at the end, on a branch of its own; without --minutes, only this.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoints in the work folder.")] = True,
     start: Annotated[Path | None, typer.Option("--from", help="Weights to begin with, with a fresh optimiser.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Only write what has been reached.")] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
+    processes: Annotated[
+        int, typer.Option(min=0, help="That draw pictures while the training waits; 0: it draws them itself.")
+    ] = 2,
+    channels: Annotated[
+        tuple[int, int, int] | None, typer.Option(help="Of the U-Net's three levels.", show_default="64 128 256")
+    ] = None,
 ) -> None:
     """Train the embedded model from nothing on the CPU; stop it and start it again as you like."""
     with _one_line_errors():
+        from gooddrag.storybook.recipe import Recipe
         from gooddrag.storybook.train import train
 
-        command = shlex.join(["gooddrag", *sys.argv[1:]])
+        recipe = Recipe(channels=channels) if channels else Recipe()
         card = train(output, work=work, minutes=minutes, ae_minutes=ae_minutes, cooldown=cooldown, resume=resume,
-                     start=start, export_only=export_only, seed=seed, threads=threads, command=command)  # fmt: skip
+                     start=start, export_only=export_only, seed=seed, threads=threads, processes=processes,
+                     recipe=recipe)  # fmt: skip
     typer.echo(json.dumps(card["held_out"], indent=2))
 
 

@@ -62,9 +62,10 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         sheet: Sheet = None,
     ) -> None:
         """Run methods on a data set and score them; the same command goes on where it was stopped."""
-        from gooddrag.benchmark import run
-
         with one_line_errors():
+            from gooddrag.benchmark import run
+
+            check_files(table, sheet)
             picked = numbers(only, "only") if only else None
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
                              retry_failed=retry_failed, batch=batch)  # fmt: skip
@@ -89,10 +90,11 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         sheet: Sheet = None,
     ) -> None:
         """Compute the scores of finished edits again, from their images, and write the table."""
-        from gooddrag.benchmark import load
-        from gooddrag.benchmark import score as rescore
-
         with one_line_errors():
+            from gooddrag.benchmark import load
+            from gooddrag.benchmark import score as rescore
+
+            check_files(table, sheet)
             load(folder)  # or the error that says that this is no such folder
             if not keep:
                 asked = [name.strip() for name in learned.split(",")] if learned else []
@@ -118,12 +120,10 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
 
         The key comes from GEMINI_API_KEY or GOOGLE_API_KEY.
         """
-        import pandas as pd
-
-        from gooddrag import benchmark
-        from gooddrag import gscore as scoring
-
         with one_line_errors():
+            from gooddrag import benchmark
+            from gooddrag import gscore as scoring
+
             names = [name.strip() for name in methods.split(",")] if methods else None
             samples, results = benchmark.edited(folder, names, seed)
             kept = output or folder / "gscore"
@@ -132,7 +132,10 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
                 ratings = scoring.rate(asked, samples, results, kept, prompt, repeats, seed)
             except scoring.RaterError as error:
                 raise ValueError(f"{error} (what was rated is kept; the same command goes on)") from error
-            typer.echo(pd.DataFrame(scoring.summary(ratings)).to_string(index=False, float_format="{:.3f}".format))
+            import pandas as pd  # not before benchmark, which says how to install it
+
+            told = pd.DataFrame(scoring.summary(ratings))
+            typer.echo(told.to_string(index=False, float_format="{:.3f}".format))
             typer.echo(f"written: {kept}", err=True)
 
     @app.command()
@@ -141,12 +144,21 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         output: Annotated[Path, typer.Option("--output", "-o", metavar="CSV", help="The table of all.")],
     ) -> None:
         """Join the tables of runs that could not share a folder: other sittings, other machines."""
-        from gooddrag import benchmark
-
         with one_line_errors():
+            from gooddrag import benchmark
+
             joined = benchmark.join([benchmark.read(file) for file in tables])
             benchmark.save(joined, output)
             tell(joined, [output])
+
+
+def check_files(table: Path | None, sheet: Path | None) -> None:
+    """Refuse what cannot be written before hours are spent on what should go into it."""
+    from gooddrag.files import check_writable_file
+
+    for argument, file in (("table", table), ("sheet", sheet)):
+        if file:
+            check_writable_file(file, argument)
 
 
 def report(folder: Path, results, table: Path | None, sheet: Path | None) -> None:

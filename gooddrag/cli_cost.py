@@ -29,9 +29,11 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
     ) -> None:
         """Run one edit and print passes, time, memory and the ratio to the bare U-Net calls, phase by phase."""
         from gooddrag import DragConfig, LoraConfig, cost, load_model, storybook
-        from gooddrag.files import atomic_file
+        from gooddrag.files import atomic_file, check_writable_file
 
         with one_line_errors():
+            if output:
+                check_writable_file(output)
             lora = LoraConfig(steps=lora_steps) if lora_steps else None
             report = cost.profile(load_model(model), storybook.edit(edit), DragConfig(K=k), lora)
             text = json.dumps(report, indent=1)

@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from gooddrag.files import check_writable
+
 MARK = "here.figures"  # a notebook that names it writes figures
 CELL_TIMEOUT = 4 * 3600  # s; on a CPU, Stable Diffusion needs its time
 
@@ -65,6 +67,7 @@ def regenerate(
         raise ValueError(f'figures: {error}; expected `pip install "gooddrag[notebooks]"`') from error
 
     output = (output or notebooks[0].absolute().parent.parent / "figures").absolute()
+    check_writable(output)
     output.mkdir(parents=True, exist_ok=True)
     before = _times(output)
     books = [nbformat.read(path, as_version=4) for path in notebooks]

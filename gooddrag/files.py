@@ -67,6 +67,13 @@ def check_writable(folder: str | os.PathLike, argument: str = "output") -> None:
         raise ValueError(f"{argument}: {str(folder)!r} cannot be written; expected a writable path")
 
 
+def check_writable_file(path: str | os.PathLike, argument: str = "output") -> None:
+    """The same for a file that is to be written, or replaced."""
+    if Path(path).is_dir():
+        raise ValueError(f"{argument}: {str(path)!r} is a folder; expected a file")
+    check_writable(Path(path).parent, argument)
+
+
 @contextmanager
 def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
     """Write a temporary file of the same suffix, which replaces `path` when the block ends well.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.utils import logging
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
@@ -105,8 +107,19 @@ def _part(cls, source: str, subfolder: str, **kwargs):
     except Exception as error:
         # diffusers, transformers, safetensors and the Hub client raise a dozen types here; all mean the same to a user.
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if reason.startswith("You set `ignore_mismatched_sizes`"):  # transformers, of a report that went to its log
+            reason = "its weights have other shapes than its config.json says"
+        if any(isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) for cause in _causes(error)):
+            reason = "it was not downloaded before, and the Hub cannot be reached (no network, or offline mode)"
         reading = "" if local else f"{source!r} is no folder here, and as a Hub id: "  # "models/mine" may mean either
         raise ValueError(f"model: {reading}cannot load {where}: {reason}") from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _owned(module: nn.Module) -> nn.Module:
@@ -125,14 +138,19 @@ def _quiet(local: bool) -> Iterator[None]:
 
     transformers' bar goes with them where nothing is downloaded: it lasts a moment.
     """
-    verbosity, bar = logging.get_verbosity(), local and text_logging.is_progress_bar_enabled()
+    verbosity, text_verbosity = logging.get_verbosity(), text_logging.get_verbosity()
+    bar = local and text_logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    text_logging.set_verbosity(text_logging.CRITICAL)
     if bar:
         text_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")  # diffusers to the Hub's client
+            yield
     finally:
         logging.set_verbosity(verbosity)
+        text_logging.set_verbosity(text_verbosity)
         if bar:
             text_logging.enable_progress_bar()
 
@@ -167,10 +185,21 @@ def _lora_lr(card: Path) -> float:
     return float(rate)
 
 
+def _has_text_encoder(source: str) -> bool:
+    """Whether a folder's table of contents, if it has one, says that a text encoder belongs to it."""
+    contents = Path(source, "model_index.json")
+    if not contents.is_file():
+        return False
+    try:
+        return bool((json.loads(contents.read_text(encoding="utf-8")).get("text_encoder") or [None])[0])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"model: cannot read {contents}: {error}") from error
+
+
 @torch.no_grad()
 def _empty_prompt(source: str, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    """The text embedding of "", padded to the tokenizer's 77 tokens; None for a local folder without text encoder."""
-    if Path(source).is_dir() and not (Path(source) / "text_encoder").is_dir():
+    """The text embedding of "", padded to the tokenizer's 77 tokens; None for a local model without text encoder."""
+    if Path(source).is_dir() and not Path(source, "text_encoder").is_dir() and not _has_text_encoder(source):
         return None
     from transformers import CLIPTextModel, CLIPTokenizer  # slow to import, and storybook needs neither
 

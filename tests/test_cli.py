@@ -1,10 +1,12 @@
 """`gooddrag` as a person types it."""
 
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import gooddrag
 from gooddrag import cli
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.sample import Sample
+from gooddrag.storybook.recipe import Recipe
 
 POINTS = "20,20>40,35"
 
@@ -23,7 +26,7 @@ POINTS = "20,20>40,35"
 @pytest.fixture
 def quick(monkeypatch):
     """Settings that take a moment; which preset was asked for is seen in lam."""
-    presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3}
+    presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3, "fast": 0.4}
     monkeypatch.setattr(DragConfig, "preset", lambda name: DragConfig(num_steps=4, K=2, B=1, J=1, lam=presets[name]))
     monkeypatch.setattr(DragConfig, "released", lambda: DragConfig(num_steps=4, K=2, B=1, J=1))
     monkeypatch.setattr(gooddrag, "LoraConfig", lambda: LoraConfig(rank=2, steps=2, batch_size=1), raising=False)
@@ -121,7 +124,6 @@ def test_empty_mask_is_noted_once(quick, place, tiny_folder):
     assert Image.open("out/result.png").tobytes() == picture().tobytes()
 
 
-@pytest.mark.skipif(not hasattr(gooddrag.storybook, "edit"), reason="the storybook's edits are not there")
 def test_demo(quick, place, tiny_folder):
     result = gooddrag_("demo", "--model", tiny_folder, "-o", "out", "--seed", 3)
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -137,6 +139,32 @@ def test_help(command):
     assert result.exit_code == 0
     for word in ["drag", "demo", "train-storybook"] if not command else ["--help", "Usage"]:
         assert word in result.stdout
+
+
+def test_train_storybook_passes_every_option_on(place, monkeypatch):
+    from gooddrag.storybook.train import train as original
+
+    calls = []
+
+    def train(*arguments, **options):
+        calls.append((arguments, options))
+        return {"held_out": {"eps_mse_storybook": 0.25}}
+
+    monkeypatch.setattr("gooddrag.storybook.train.train", train)
+    result = gooddrag_(
+        "train-storybook", "-o", "new", "--work", "desk", "--minutes", 30, "--ae-minutes", 2.5, "--cooldown", 4,
+        "--no-resume", "--from", "old", "--export-only", "--seed", 7, "--threads", 3, "--processes", 0,
+        "--channels", 16, 32, 48,
+    )  # fmt: skip
+    assert succeeded(result) == {"eps_mse_storybook": 0.25}
+    defaults = dict(work=Path(".training"), minutes=None, ae_minutes=15.0, cooldown=None, resume=True, start=None,
+                    export_only=False, seed=0, threads=None, processes=2, recipe=Recipe())  # fmt: skip
+    given = dict(work=Path("desk"), minutes=30.0, ae_minutes=2.5, cooldown=4.0, resume=False, start=Path("old"),
+                 export_only=True, seed=7, threads=3, processes=0, recipe=Recipe(channels=(16, 32, 48)))  # fmt: skip
+    assert all(given[name] != defaults[name] for name in defaults)
+    succeeded(gooddrag_("train-storybook"))
+    assert calls == [((Path("new"),), given), ((Path("storybook-weights"),), defaults)]
+    assert given.keys() == inspect.signature(original).parameters.keys() - {"out", "steps"}
 
 
 def test_no_arguments_shows_the_help():
@@ -247,10 +275,41 @@ def test_bad_outputs(quick, place, tiny_folder):
     refused(place, *common, output="/proc/none/such", said="'/proc/none/such' cannot be written")
 
 
+def test_bad_trainings(place, monkeypatch):
+    pytest.importorskip("skimage")
+    (place / "work").mkdir()
+    (place / "work" / "autoencoder.safetensors").write_text("damaged")
+    (place / "old").mkdir()
+    for arguments, said in (
+        (["--work", "in.png/below"], "in.png is a file"),
+        (["--work", "work"], "work: work/autoencoder.safetensors cannot be read"),
+        (["--work", "work", "--export-only"], "work: work/autoencoder.safetensors cannot be read"),
+        (["--work", "none", "--export-only"], "work: 'none' has no autoencoder.safetensors"),
+        (["--work", "none", "--from", "old"], "start: 'old' is not a folder of weights"),
+        (["--work", "none", "--cooldown", 1], "cooldown: 'none' has no unet.safetensors"),
+        (["--work", "none", "--channels", 16, 32, 40], "channels: (16, 32, 40); expected multiples of 16"),
+    ):
+        refused(place, "train-storybook", *arguments, said=said)
+    refused(place, "train-storybook", "--work", "none", output="in.png", said="out: in.png is a file")
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    refused(place, "train-storybook", "--work", "none", said='pip install -e ".[train]"')
+
+
 def test_overflow_is_one_line(quick, place, tiny_folder, monkeypatch):
     monkeypatch.setattr("gooddrag.motion.mask_loss", lambda z, *_: z.sum() * np.nan)
     common = ["drag", "in.png", "--points", POINTS, "--model", tiny_folder]
     refused(place, *common, "--no-lora", said="drag: nan in loss at t = ")
+
+
+def test_full_disk(quick, place, tiny_folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    before = tree(place)
+    result = gooddrag_("drag", "in.png", "--points", POINTS, "--model", tiny_folder, "--no-lora", "-o", "out")
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1].startswith("gooddrag: [Errno 28] No space left")
+    assert tree(place) == before
 
 
 def test_interrupted(quick, place, tiny_folder, monkeypatch):

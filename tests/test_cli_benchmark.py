@@ -1,5 +1,6 @@
 """`gooddrag bench`, `score` and `join` as a person types them."""
 
+import re
 import shutil
 
 import pytest
@@ -35,7 +36,7 @@ def test_bench_then_score(data, tiny_folder, tmp_path):
     assert "Copy-paste" in first.stdout and "written: " in first.stderr and len(benchmark.read(out / "table.csv")) == 4
     whole = gooddrag_(*common, "--table", tmp_path / "t.csv", "--sheet", tmp_path / "s.jpg")
     assert whole.exit_code == 0 and len(benchmark.read(tmp_path / "t.csv")) == 6
-    assert Image.open(tmp_path / "s.jpg").size == (4 * 132 - 4, 25 + 3 * 132 - 4)  # user edit, two methods, truth
+    assert Image.open(tmp_path / "s.jpg").size == (4 * 132 - 4, 32 + 3 * 132 - 4)  # user edit, two methods, truth
 
     shutil.rmtree(out / "results" / "cat-1")
     assert "scored: 4" in (again := gooddrag_("score", out, "--model", tiny_folder)).stderr
@@ -54,6 +55,18 @@ def test_join(data, tiny_folder, tmp_path):
     assert (benchmark.read(tmp_path / "all.csv")["state"] == "done").sum() == 6
     wrong = gooddrag_("join", parts[0], tmp_path / "none.csv", "-o", tmp_path / "no.csv")
     assert wrong.exit_code == 2 and "none.csv' cannot be read" in wrong.stderr and not (tmp_path / "no.csv").exists()
+
+
+@pytest.mark.parametrize("option, file, said", [
+    ("--table", "a-file/t.csv", "table: .*a-file is a file; expected a folder"),
+    ("--sheet", "data", "sheet: 'data' is a folder; expected a file"),
+])  # fmt: skip
+def test_what_cannot_be_written_is_refused_first(data, tiny_folder, tmp_path, monkeypatch, option, file, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    (tmp_path / "data").mkdir()
+    result = gooddrag_("bench", data, "-o", "out", "--model", tiny_folder, *QUICK, option, file)
+    assert result.exit_code == 2 and re.search(said, result.stderr) and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("arguments, said", [

@@ -13,7 +13,6 @@ from tiny import TINY_SD, random, save_tiny
 from transformers.utils import logging as text_logging
 
 from gooddrag import loading as module
-from gooddrag.ddim import Schedule
 from gooddrag.loading import load_model
 from gooddrag.model import LORA_LR, DiffusionModel
 
@@ -58,7 +57,7 @@ def test_frozen_and_in_eval_mode(tiny, tiny_sd):
 def test_schedule_is_the_released_one(tiny, tiny_sd):
     """What decides the algorithm does not come from the folder: first drag time step 741, last 621."""
     for model in (tiny, tiny_sd):
-        schedule = Schedule(model.alphas_cumprod, 50, model.steps_offset)
+        schedule = model.schedule(50)
         assert (schedule.timestep(38), schedule.timestep(32), schedule.timestep(35)) == (741, 621, 681)
         assert model.alphas_cumprod.dtype == torch.float32 and len(model.alphas_cumprod) == 1000
         reference = DDIMScheduler(**module.SD_DDIM)
@@ -91,7 +90,9 @@ def test_encode_is_the_scaled_mean(tiny_sd):
     with torch.no_grad():
         want = tiny_sd.vae.encode(x).latent_dist.mean * tiny_sd.vae.config.scaling_factor
         assert torch.equal(tiny_sd.encode(x), want)
-        assert torch.equal(tiny_sd.decode(want), tiny_sd.vae.decode(want / tiny_sd.vae.config.scaling_factor).sample)
+        decoded = tiny_sd.vae.decode(want / tiny_sd.vae.config.scaling_factor).sample
+        assert torch.equal(tiny_sd.decode(want), decoded)
+        assert torch.equal(tiny_sd.decode_image(want), (decoded / 2 + 0.5).clamp(0, 1))
     assert want.shape == (1, 4, 4, 6) and tiny_sd.vae.config.scaling_factor == 0.18215
 
 
@@ -258,8 +259,26 @@ def test_tokenizer_missing_beside_a_text_encoder(copy_sd):
     refused(copy_sd, "/tokenizer is missing")
 
 
+def test_text_encoder_missing_that_the_model_names(copy_sd):
+    """Without it the U-Net would be told nothing at all, and nobody would notice."""
+    shutil.rmtree(copy_sd / "text_encoder")
+    refused(copy_sd, "/text_encoder is missing")
+    (copy_sd / "model_index.json").write_text("[]")
+    refused(copy_sd, "^model: cannot read .*model_index.json")
+
+
+def test_text_encoder_of_wrong_shape_or_without_config(copy_sd, capfd):
+    config = copy_sd / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": 64}))
+    refused(copy_sd, "/text_encoder: its weights have other shapes than its config.json says$")
+    config.unlink()
+    refused(copy_sd, "^model: cannot load .*/text_encoder: .")
+    assert "LOAD REPORT" not in "".join(capfd.readouterr())
+
+
 def test_model_without_text_encoder_gets_a_zero_token(copy_sd):
     shutil.rmtree(copy_sd / "text_encoder")
+    (copy_sd / "model_index.json").unlink()
     assert torch.equal(load_model(copy_sd, device="cpu").prompt, torch.zeros(1, 1, 32))
 
 

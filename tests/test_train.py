@@ -1,6 +1,7 @@
 """Training at tiny sizes: it resumes bit by bit, folds the latents' moments, and writes what diffusers reads."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,10 @@ from gooddrag.storybook import pictures
 from gooddrag.storybook.pictures import Pictures
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
-from gooddrag.storybook.train import main, train
+from gooddrag.storybook.train import train
 from gooddrag.storybook.train_autoencoder import fold, moments, train_autoencoder
 from gooddrag.storybook.train_unet import quicken, train_unet
-from gooddrag.storybook.training_files import save_checkpoint
+from gooddrag.storybook.training_files import load_checkpoint, save_checkpoint
 
 pytest.importorskip("skimage")
 
@@ -30,7 +31,9 @@ TINY = dict(size=32, shard=12, photos=3, first_shards=1, grow_shards=1, pictures
             eval_pages=2, eval_photos=2, eval_every=2, save_seconds=0.0)  # fmt: skip
 RECIPE = Recipe(**TINY)
 STEPS = {"autoencoder": 4, "unet": 6}
+COOLING = STEPS | {"cooldown": 10}
 CHECKPOINTS = ("autoencoder.safetensors", "unet.safetensors")
+PHASES = ["autoencoder", "unet", "unet", "unet"]
 
 
 def run(folder: Path, **changes) -> dict:
@@ -38,11 +41,19 @@ def run(folder: Path, **changes) -> dict:
     return train(folder / "out", **settings)
 
 
-def assert_same_training(one: Path, two: Path) -> None:
-    for name in CHECKPOINTS:
+def assert_same_training(one: Path, two: Path, names: tuple[str, ...] = CHECKPOINTS) -> None:
+    for name in names:
         a, b = load_file(one / "work" / name), load_file(two / "work" / name)
         assert a.keys() == b.keys()
         assert [k for k in a if not torch.equal(a[k], b[k])] == []
+
+
+def phases(folder: Path) -> list[str]:
+    return [json.loads(line)["phase"] for line in (folder / "work" / "metrics.jsonl").read_text().splitlines()]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +75,21 @@ def trained(straight, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def weights(straight, tmp_path):
+    """The exported folder, as if it had taken long."""
+    folder = tmp_path / "weights"
+    shutil.copytree(straight[0] / "out", folder)
+    card = json.loads((folder / "training.json").read_text()) | {"hours": 5.0}
+    (folder / "training.json").write_text(json.dumps(card))
+    return folder
+
+
 class Interrupted(Sitting):
     """Hears the signal before step `at` of `phase`."""
 
     def __init__(self, work: Path, phase: str, at: int):
-        super().__init__(work, 0, RECIPE.save_seconds, {}, STEPS)
+        super().__init__(work, 0, RECIPE.save_seconds, {}, COOLING)
         self.where = phase, at
 
     def over(self, phase, progress):
@@ -138,14 +159,14 @@ def test_exported_folder_loads(straight):
     assert set(card["held_out"]) == {"db_storybook", "db_photos", "eps_mse_storybook", "eps_mse_photos"}
     readme = (out / "README.md").read_text()
     assert f"{card['held_out']['eps_mse_storybook']:.4g}" in readme and card["command"] in readme
-    phases = [json.loads(line)["phase"] for line in (folder / "work" / "metrics.jsonl").read_text().splitlines()]
-    assert phases == ["autoencoder", "unet", "unet", "unet"]
+    assert phases(folder) == PHASES
     assert (out / "history.jsonl").read_bytes() == (folder / "work" / "metrics.jsonl").read_bytes()
 
 
 def test_export_alone_writes_the_same(straight, tmp_path):
     folder, card = straight
-    assert train(tmp_path, work=folder / "work", recipe=RECIPE, export_only=True) == card
+    again = train(tmp_path, work=folder / "work", recipe=RECIPE, export_only=True)
+    assert again | {"command": card["command"]} == card
     for part in ("vae", "unet"):
         name = f"{part}/diffusion_pytorch_model.safetensors"
         assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes()
@@ -174,13 +195,61 @@ def test_trained_latents_are_normalised(straight):
 
 def test_cooldown_is_a_branch(trained):
     trunk = (trained / "work" / "unet.safetensors").read_bytes()
-    card = run(trained, cooldown=1.0, steps=STEPS | {"cooldown": 10})
+    card = run(trained, cooldown=1.0, steps=COOLING)
     assert card["cooled_down"] and card["steps"] == 10
     assert (trained / "work" / "unet.safetensors").read_bytes() == trunk
     log = [json.loads(line) for line in (trained / "work" / "metrics.jsonl").read_text().splitlines()]
     assert log[-1]["phase"] == "cooldown" and log[-1]["lr"] < RECIPE.lr
     card = run(trained, steps=STEPS | {"unet": 8})  # the trunk goes on from where it was
     assert card["steps"] == 8 and not card["cooled_down"]
+
+
+def test_the_trunk_is_trained_before_its_cooldown(straight, again):
+    card = run(again, cooldown=1.0, steps=COOLING)
+    assert card["cooled_down"] and card["steps"] == 10
+    assert_same_training(straight[0], again)
+    assert phases(again) == [*PHASES, "cooldown", "cooldown"]
+    trunk = again / "work" / "unet.safetensors"
+    before = trunk.stat().st_mtime_ns
+    assert run(again, cooldown=1.0, steps=COOLING) == card  # all is done, the cooldown too
+    assert trunk.stat().st_mtime_ns == before and phases(again) == [*PHASES, "cooldown", "cooldown"]
+
+
+def test_minutes_come_before_the_cooldown(again):
+    card = run(again, minutes=0.001, cooldown=0.001, steps={"autoencoder": 4})
+    trunk = load_checkpoint(again / "work" / "unet.safetensors", {})
+    assert trunk["step"] > 0 and trunk["seconds"] >= 0.06
+    assert card["cooled_down"] and card["steps"] > trunk["step"]
+
+
+@pytest.mark.parametrize("minutes", [None, 0])
+def test_cooldown_alone_needs_a_trunk(straight, trained, minutes):
+    alone = dict(minutes=minutes, cooldown=1.0, steps={"autoencoder": 4, "cooldown": 10})
+    assert run(trained, **alone)["steps"] == 10
+    assert_same_training(straight[0], trained)
+    before = contents(trained)
+    with pytest.raises(ValueError, match="^cooldown: .* has no unet.safetensors to branch off"):
+        run(trained, resume=False, **alone)
+    assert contents(trained) == before
+
+
+def test_interrupted_cooldown_goes_on_until_the_trunk_has_grown(straight, trained, tmp_path):
+    name, other = "unet-cooled.safetensors", tmp_path / "other"
+    shutil.copytree(straight[0] / "work", other / "work")
+    run(other, cooldown=1.0, steps=COOLING)
+
+    work = trained / "work"
+    sitting, source = Interrupted(work, "cooldown", 8), Pictures(work, 32, 12, 3, processes=0)
+    vae, _ = train_autoencoder(RECIPE, source, sitting)
+    _, progress = train_unet(RECIPE, vae, source, sitting, cooldown=1.0)
+    assert progress["step"] == 8
+    stopped = (work / name).read_bytes()
+    run(trained, cooldown=1.0, steps=COOLING)
+    assert_same_training(other, trained, (name,))
+
+    (work / name).write_bytes(stopped)
+    run(trained, cooldown=1.0, steps=COOLING | {"unet": 9})
+    assert load_checkpoint(work / name, {})["branched_at"] == 9
 
 
 def test_more_minutes_for_the_autoencoder_refine_the_decoder_only(trained):
@@ -198,15 +267,53 @@ def test_begins_with_weights_and_a_new_optimiser(straight, tmp_path):
     folder, before = straight
     card = run(tmp_path, start=folder / "out", steps={"unet": 8}, ae_minutes=0)
     assert card["steps"] == 8 and card["samples"] == before["samples"] + 2 * RECIPE.batch
-    assert card["ae_steps"] == before["ae_steps"]
+    assert all(card[name] == before[name] for name in ("ae_steps", "latent_mean", "latent_std"))
     name = "vae/diffusion_pytorch_model.safetensors"
     assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes()
+
+
+def test_cooldown_of_given_weights(straight, weights, tmp_path):
+    card = run(tmp_path, start=weights, cooldown=0.001, steps={}, ae_minutes=0)
+    assert card["cooled_down"] and card["steps"] > straight[1]["steps"] and card["hours"] >= 5
+    progress = load_checkpoint(tmp_path / "work" / "unet-cooled.safetensors", {})
+    assert (progress["branched_at"], progress["branched_seconds"]) == (straight[1]["steps"], 5 * 3600)
+    assert progress["seconds"] >= 5 * 3600 + 0.06
+    again = run(tmp_path, start=weights, cooldown=0.001, steps={}, ae_minutes=0)
+    assert again["steps"] == card["steps"]
 
 
 def test_no_resume_begins_again(straight, trained):
     run(trained, steps={"autoencoder": 4, "unet": 7})
     run(trained, resume=False)
     assert_same_training(straight[0], trained)
+    assert phases(trained) == PHASES
+
+
+def test_an_autoencoder_never_lies_beside_the_unet_of_another(straight, again):
+    shutil.copytree(straight[0] / "out", again / "out")
+    before = contents(again)
+    with pytest.raises(ValueError, match="^out: .*out' has a U-Net"):
+        run(again, minutes=0)
+    assert contents(again) == before  # not even trained
+    train(again / "vae", work=again / "work", recipe=RECIPE, steps=STEPS, processes=0, minutes=0)
+    before = contents(again / "out")
+    with pytest.raises(ValueError, match="^out: .*out' has a U-Net"):
+        run(again, export_only=True)
+    assert contents(again / "out") == before
+
+
+def test_the_card_says_how_it_was_made(straight, trained):
+    common, threads = f"--work {trained / 'work'} --channels 16 32 32", torch.get_num_threads()
+    card = run(trained, minutes=0.5, cooldown=2.0, seed=3, threads=threads, steps=COOLING)
+    shown, own = card["command"].split("  # ")
+    assert shown == (
+        f"gooddrag train-storybook --output {trained / 'out'} {common} "
+        f"--minutes 0.5 --ae-minutes 15 --cooldown 2 --seed 3 --threads {threads} --processes 0"
+    )
+    assert "'size': 32" in own and "'cooldown': 10" in own and "'channels'" not in own
+    assert card["command"] in (trained / "out" / "README.md").read_text()
+    shown = run(trained, export_only=True)["command"].split("  # ")[0]
+    assert shown == f"gooddrag train-storybook --output {trained / 'out'} {common} --export-only"
 
 
 def test_pictures_do_not_depend_on_who_draws_them(tmp_path):
@@ -251,20 +358,58 @@ def test_what_is_faster_to_train_is_the_same_model():
     ({"cooldown": float("nan")}, "cooldown"),
     ({"start": Path("nowhere")}, "start"),
     ({"export_only": True}, "work"),
+    ({"work": Path(__file__) / "below"}, "work"),
+    ({"recipe": Recipe(channels=(64, 100, 256))}, "channels"),
 ])  # fmt: skip
 def test_wrong_arguments(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=f"^{message}: "):
         run(tmp_path, **wrong)
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_command_line_says_what_is_wrong_in_one_line(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["--out", str(tmp_path / "out"), "--work", str(tmp_path), "--export-only"])
-    assert stop.value.code == 2 and "autoencoder.safetensors" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0 and "--ae-minutes" in capsys.readouterr().out
+def test_out_is_checked_before_the_work_begins(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="^out: .* is a file"):
+            train(out, work=tmp_path / "work", recipe=RECIPE, steps=STEPS, processes=0)
+    assert not (tmp_path / "work").exists()
+
+
+def test_without_scikit_image(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    for call in (lambda: run(tmp_path, processes=1), lambda: Pictures(tmp_path, 32, 6, 2, processes=1).grow(1)):
+        with pytest.raises(ValueError, match=r'^photos: scikit-image is missing; .*pip install -e "\.\[train\]"'):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("export_only", [False, True])
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_damaged_checkpoint(trained, name, export_only):
+    path = trained / "work" / name
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"^work: {re.escape(str(path))} cannot be read .*; expected a whole"):
+        run(trained, export_only=export_only)
+
+
+def test_checkpoint_of_other_channels(trained):
+    with pytest.raises(ValueError, match="^work: .*unet.safetensors cannot be read .*with these channels$") as error:
+        run(trained, recipe=Recipe(**TINY | {"channels": (16, 16, 16)}))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file, content, said", [
+    ("training.json", "{}", "training.json has no ae_steps, ae_hours, "),
+    ("training.json", "3", "not iterable"),
+    ("unet/diffusion_pytorch_model.safetensors", "damaged", ""),
+    ("unet/config.json", "{}", ""),
+])  # fmt: skip
+def test_wrong_weights_to_begin_with(trained, weights, file, content, said):
+    (weights / file).write_text(content)
+    before = contents(trained)
+    with pytest.raises(ValueError, match=f"^start: .*weights' is not a folder of weights .*{said}") as error:
+        run(trained, start=weights, resume=False)
+    assert contents(trained) == before and "\n" not in str(error.value)
 
 
 def test_half_written_checkpoint_never_replaces_a_whole_one(tmp_path):

@@ -25,14 +25,24 @@ HELD_OUT_PHOTOS = ("chelsea.png", "camera.png", "rocket.jpg")
 HELD_OUT_PAGES = 999_000_000  # first seed of the pages that are never trained on; below 10**9, where the edits begin
 
 
-@cache
-def load_photos(names: tuple[str, ...]) -> tuple[Image.Image, ...]:
-    """The named photographs of scikit-image, as PIL RGB."""
+def photo_folder() -> Path:
+    """Where scikit-image keeps its photographs.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     try:
         from skimage import data_dir
     except ImportError as error:
-        raise ValueError('photos: scikit-image is missing; pip install "gooddrag[train]"') from error
-    return tuple(Image.open(Path(data_dir) / name).convert("RGB") for name in names)
+        raise ValueError('photos: scikit-image is missing; expected the extra "train": '
+                         'pip install -e ".[train]"') from error  # fmt: skip
+    return Path(data_dir)
+
+
+@cache
+def load_photos(names: tuple[str, ...]) -> tuple[Image.Image, ...]:
+    """The named photographs of scikit-image, as PIL RGB."""
+    return tuple(Image.open(photo_folder() / name).convert("RGB") for name in names)
 
 
 def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, jitter: bool = True) -> np.ndarray:
@@ -102,6 +112,8 @@ class Pictures:
         missing = [i for i in range(shards) if not self._file(i).exists()]
         if not missing:
             return
+        if self.photos:
+            photo_folder()  # here, where it is one error, rather than a traceback from each process
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = (self.count, self.photos, self.size)
         if not self.processes:

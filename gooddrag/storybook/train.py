@@ -1,25 +1,36 @@
-"""Train the storybook model from nothing: `gooddrag train-storybook`, or python -m gooddrag.storybook.train."""
+"""Train the storybook model from nothing: `gooddrag train-storybook`."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
 import os
 import shlex
 import shutil
-import sys
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
+from safetensors import SafetensorError
 
-from gooddrag.storybook.pictures import WORLD, Pictures
+from gooddrag.files import check_writable
+from gooddrag.storybook.pictures import WORLD, Pictures, photo_folder
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
 from gooddrag.storybook.train_autoencoder import train_autoencoder
-from gooddrag.storybook.train_unet import COOLED, TRUNK, train_unet
-from gooddrag.storybook.training_files import HISTORY, LOG, export, load_checkpoint, save_checkpoint
+from gooddrag.storybook.train_unet import COOLED, TRUNK, no_trunk, train_unet, trunk_is_done
+from gooddrag.storybook.training_files import (
+    AUTOENCODER,
+    HISTORY,
+    LOG,
+    export,
+    load_checkpoint,
+    one_line,
+    refuse_unet,
+    save_checkpoint,
+)
+
+COUNTS = ("ae_steps", "ae_hours", "steps", "samples", "hours", "held_out")  # what a training goes on with
 
 
 def train(
@@ -37,7 +48,6 @@ def train(
     processes: int = 2,
     recipe: Recipe | None = None,
     steps: dict[str, int] | None = None,
-    command: str = "",
 ) -> dict:
     """Train the autoencoder, then the U-Net, and write `out` in diffusers' layout with a model card.
 
@@ -46,10 +56,12 @@ def train(
     Args:
         out: folder of weights: vae/, unet/, scheduler/, training.json, README.md.
         work: folder that survives between sittings: pictures (50 MB per 1,000), checkpoints, metrics.jsonl.
-        minutes: budget of the U-Net, counted over all sittings; None trains until it is stopped; 0 leaves it out.
+        minutes: budget of the U-Net, counted over all sittings; None trains until it is stopped, or with `cooldown` not
+            at all; 0 leaves it out.
         ae_minutes: budget of the autoencoder, counted over all sittings; more than before refines its decoder.
-        cooldown: minutes in which the learning rate falls to zero, on a branch of its own: for the weights to ship.
-        resume: False forgets the checkpoints in `work`, but not its pictures.
+        cooldown: minutes in which the learning rate falls to zero, after those of `minutes`, on a branch of its own:
+            for the weights to ship.
+        resume: False forgets the checkpoints and the log in `work`, but not its pictures.
         start: folder of weights to begin with where `work` has no checkpoint (a new optimiser; the counts go on).
         export_only: only write `out` from the newest checkpoint in `work`; another process may be training there.
         seed: of weights, noise and draws. The pictures do not depend on it.
@@ -57,60 +69,110 @@ def train(
         processes: that draw pictures while the training waits; 0 draws in this one.
         recipe: everything else.
         steps: budgets in steps instead of minutes, by phase: {"autoencoder": 100, "unet": 100}.
-        command: for the model card.
 
     Returns:
         What the model card says, as in training.json.
+
+    Raises:
+        ValueError: an argument, or a file in a folder that it names, is not what it should be. Nothing that was
+            trained is lost.
     """
-    out, work, recipe = Path(out), Path(work), recipe or Recipe()
-    for name, value in {"minutes": minutes, "ae_minutes": ae_minutes, "cooldown": cooldown}.items():
-        if value is not None and not value >= 0:
-            raise ValueError(f"{name}: {value}; expected a number >= 0")
+    out, work, recipe, steps = Path(out), Path(work), recipe or Recipe(), steps or {}
+    _check_numbers(recipe.channels, minutes=minutes, ae_minutes=ae_minutes, cooldown=cooldown)
+    check_writable(out, "out")
     if export_only:
-        return _export(out, work, recipe, command)
-    if not resume:
-        for name in ("autoencoder.safetensors", TRUNK, COOLED):
+        return _export(out, work, recipe, _command(out, work, recipe, {}, {"--export-only": True}))
+    options = {"--minutes": minutes, "--ae-minutes": ae_minutes, "--cooldown": cooldown, "--no-resume": not resume,
+               "--from": start, "--seed": seed, "--threads": threads, "--processes": processes}  # fmt: skip
+    command = _command(out, work, recipe, steps, options)
+    check_writable(work, "work")
+    photo_folder()
+    trunk = minutes != 0 and (cooldown is None or minutes is not None or "unet" in steps)
+    kept = resume and any((work / name).exists() for name in (TRUNK, COOLED))
+    if cooldown is None and not (trunk or kept):
+        refuse_unet(out)
+    if cooldown is not None and not (trunk or kept or start is not None):
+        raise no_trunk(work)
+    weights = None if start is None else _read_weights(Path(start), recipe)
+    if not resume:  # now that nothing is left to refuse
+        for name in (AUTOENCODER, TRUNK, COOLED, LOG):
             (work / name).unlink(missing_ok=True)
+    begin = None if weights is None else _begin_with(*weights, Path(start), work)
     if threads:
         torch.set_num_threads(threads)
     budgets = {"autoencoder": ae_minutes} | ({} if minutes is None else {"unet": minutes})
-    sitting = Sitting(work, seed, recipe.save_seconds, budgets, steps or {})
+    sitting = Sitting(work, seed, recipe.save_seconds, budgets, steps)
     pictures = Pictures(work, recipe.size, recipe.shard, recipe.photos, processes)
-    begin = _begin_with(Path(start), work, recipe) if start is not None else None
     with sitting.watching_signals():
         vae, _ = train_autoencoder(recipe, pictures, sitting)
-        if not sitting.stopped() and minutes != 0:
+        if trunk and not sitting.stopped() and (cooldown is None or not trunk_is_done(sitting)):
+            train_unet(recipe, vae, pictures, sitting, begin)
+        if cooldown is not None and not sitting.stopped():
             train_unet(recipe, vae, pictures, sitting, begin, cooldown)
     return _export(out, work, recipe, command)
 
 
-def _begin_with(folder: Path, work: Path, recipe: Recipe) -> tuple[UNet2DConditionModel, dict]:
-    """Weights and counts of a folder; its autoencoder becomes that of `work` if `work` has none."""
+def _check_numbers(channels: tuple[int, ...], **budgets: float | None) -> None:
+    for name, value in budgets.items():
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name}: {value}; expected a number >= 0")
+    if any(c < 1 or c % 16 for c in channels):
+        raise ValueError(f"channels: {channels}; expected multiples of 16")
+
+
+def _command(out: Path, work: Path, recipe: Recipe, steps: dict[str, int], options: dict[str, object]) -> str:
+    """The command line that asks for the same; a comment has what only Python can ask for."""
+    words = ["gooddrag", "train-storybook", "--output", str(out), "--work", str(work)]
+    words += ["--channels", *map(str, recipe.channels)]
+    for option, value in options.items():
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [option, str(value).removesuffix(".0")]
+    own = {f.name: getattr(recipe, f.name) for f in fields(recipe) if getattr(recipe, f.name) != f.default}
+    own = {k: v for k, v in own.items() if k != "channels"} | ({"steps": steps} if steps else {})
+    return shlex.join(words) + (f"  # {own}" if own else "")
+
+
+def _read_weights(folder: Path, recipe: Recipe) -> tuple[AutoencoderTiny, dict, UNet2DConditionModel, dict]:
+    """The autoencoder of a folder of weights with its progress, and the U-Net with its."""
+    vae, unet = recipe.autoencoder(), recipe.unet()
     try:
-        for part in ("vae", "unet"):
-            if not (folder / part).is_dir():  # or diffusers would look for it on the Hub
-                raise OSError(f"{part}/ is missing")
-        vae = AutoencoderTiny.from_pretrained(folder, subfolder="vae")
-        unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+        for name, module in {"vae": vae, "unet": unet}.items():
+            if not (folder / name).is_dir():  # or diffusers would look for it on the Hub
+                raise OSError(f"{name}/ is missing")
+            module.load_state_dict(type(module).from_pretrained(folder, subfolder=name).state_dict())
         card = json.loads((folder / "training.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"start: {str(folder)!r} is not a folder of weights from this training: {error}") from error
-    if not (work / "autoencoder.safetensors").exists():
+        if missing := [name for name in COUNTS if name not in card]:
+            raise ValueError(f"training.json has no {', '.join(missing)}")
+        ae = {"step": int(card["ae_steps"]), "seconds": 3600 * float(card["ae_hours"]), "folded": True, "done": True}
+        ae["held_out"] = {k: float(v) for k, v in dict(card["held_out"]).items() if k.startswith("db_")}
+        ae |= {name: card.get(name) for name in ("latent_mean", "latent_std")}
+        counts = {"step": int(card["steps"]), "samples": int(card["samples"]), "seconds": 3600 * float(card["hours"])}
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"start: {str(folder)!r} is not a folder of weights from this training, with channels "
+                         f"{recipe.channels}: {one_line(error)}") from error  # fmt: skip
+    return vae, ae, unet, counts
+
+
+def _begin_with(
+    vae: AutoencoderTiny, ae: dict, unet: UNet2DConditionModel, counts: dict, folder: Path, work: Path
+) -> tuple[UNet2DConditionModel, dict]:
+    """The U-Net and its progress; the autoencoder and the log become those of `work` if `work` has none."""
+    if not (work / AUTOENCODER).exists():
         optimizer = torch.optim.AdamW(vae.parameters())
-        progress = {"step": card["ae_steps"], "seconds": 3600 * card["ae_hours"], "folded": True, "done": True}
-        progress["held_out"] = {k: v for k, v in card["held_out"].items() if k.startswith("db_")}
-        save_checkpoint(work / "autoencoder.safetensors", {"vae": vae}, optimizer, torch.Generator(), progress)
+        save_checkpoint(work / AUTOENCODER, {"vae": vae}, optimizer, torch.Generator(), ae)
     if (folder / HISTORY).exists() and not (work / LOG).exists():
         shutil.copyfile(folder / HISTORY, work / LOG)
-    return unet, {"step": card["steps"], "samples": card["samples"], "seconds": 3600 * card["hours"]}
+    return unet, counts
 
 
 def _export(out: Path, work: Path, recipe: Recipe, command: str) -> dict:
     """Write what the newest checkpoints hold, with the averaged weights of the U-Net."""
-    if not (work / "autoencoder.safetensors").exists():
-        raise ValueError(f"work: {str(work)!r} has no autoencoder.safetensors; expected a folder that was trained in")
+    if not (work / AUTOENCODER).exists():
+        raise ValueError(f"work: {str(work)!r} has no {AUTOENCODER}; expected a folder that was trained in")
     vae, unet, progress = recipe.autoencoder(), None, {}
-    ae = load_checkpoint(work / "autoencoder.safetensors", {"vae": vae})
+    ae = load_checkpoint(work / AUTOENCODER, {"vae": vae})
     branches = [work / name for name in (TRUNK, COOLED) if (work / name).exists()]
     if branches:
         unet = recipe.unet()
@@ -134,38 +196,7 @@ def _export(out: Path, work: Path, recipe: Recipe, command: str) -> dict:
         "latent_std": ae.get("latent_std"),
         "lora_lr": recipe.lora_lr,
         "held_out": ae["held_out"] | progress.get("held_out", {}),
-        "command": command or "gooddrag train-storybook",
+        "command": command,
     }
     export(out, vae, unet, card, work / LOG)
     return card
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command line of a background run."""
-    parser = argparse.ArgumentParser("python -m gooddrag.storybook.train", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of weights to write")
-    parser.add_argument("--work", type=Path, required=True, help="folder of pictures, checkpoints and metrics.jsonl")
-    parser.add_argument("--minutes", type=float, help="budget of the U-Net over all sittings; 0: none")
-    parser.add_argument("--ae-minutes", type=float, default=15.0, help="budget of the autoencoder over all sittings")
-    parser.add_argument("--cooldown", type=float, help="minutes of falling learning rate, on a branch of its own")
-    parser.add_argument("--no-resume", dest="resume", action="store_false", help="forget the checkpoints in --work")
-    parser.add_argument("--from", dest="start", type=Path, help="folder of weights to begin with")
-    parser.add_argument("--export-only", action="store_true", help="only write --out from the newest checkpoint")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--processes", type=int, default=2, help="that draw pictures")
-    parser.add_argument("--channels", type=int, nargs=3, help="of the U-Net's three levels")
-    arguments = vars(parser.parse_args(argv))
-    channels = arguments.pop("channels")
-    recipe = dataclasses.replace(Recipe(), channels=tuple(channels)) if channels else Recipe()
-    command = shlex.join(["python", "-m", "gooddrag.storybook.train", *(argv if argv is not None else sys.argv[1:])])
-    try:
-        card = train(recipe=recipe, command=command, **arguments)
-    except ValueError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
-    json.dump(card["held_out"], sys.stdout)
-    sys.stdout.write("\n")
-
-
-if __name__ == "__main__":
-    main()

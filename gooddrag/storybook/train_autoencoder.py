@@ -13,7 +13,7 @@ from torch import Tensor
 from gooddrag.storybook.pictures import Pictures, held_out, to_tensor
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
-from gooddrag.storybook.training_files import load_checkpoint, save_checkpoint
+from gooddrag.storybook.training_files import AUTOENCODER, load_checkpoint, save_checkpoint
 
 FOLD_AT = 0.75  # of the budget: from there on the encoder is folded and frozen, and the decoder gets used to it
 
@@ -24,7 +24,7 @@ def train_autoencoder(recipe: Recipe, pictures: Pictures, sitting: Sitting) -> t
     A larger budget than the one that it was finished with refines the decoder: the latents stay what they are, and with
     them all that a U-Net has learnt.
     """
-    path = sitting.work / "autoencoder.safetensors"
+    path = sitting.work / AUTOENCODER
     vae = recipe.autoencoder()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.ae_lr, weight_decay=0.0)
     generator = torch.Generator().manual_seed(sitting.seed)

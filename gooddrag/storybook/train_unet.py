@@ -31,10 +31,14 @@ def train_unet(
     """Train, or go on training, until the sitting's budget is spent; returns the averaged weights and the progress.
 
     The learning rate stays constant, so that any later sitting can go on. `cooldown` (minutes) makes a branch of its
-    own, in which it falls to zero: better weights now, while the trunk stays as it is (warmup, stable, decay).
+    own, in which it falls to zero: better weights now, while the trunk stays as it is (warmup, stable, decay). A branch
+    goes on until the trunk has grown; then the next one begins at the trunk's new end.
 
     Args:
         start: weights and progress to begin with if there is no checkpoint; the optimiser is new then.
+
+    Raises:
+        ValueError: a cooldown without anything to branch off.
     """
     unet, ema, progress, optimizer, generator = _begin(recipe, sitting, start, cooldown)
     path = sitting.work / (TRUNK if cooldown is None else COOLED)
@@ -78,21 +82,19 @@ def train_unet(
 
 def _begin(recipe: Recipe, sitting: Sitting, start: tuple | None, cooldown: float | None) -> tuple:
     """The state to go on from: this branch's checkpoint, the trunk's, given weights, or nothing."""
+    trunk, cooled = sitting.work / TRUNK, sitting.work / COOLED
     with torch.random.fork_rng([]):
         torch.manual_seed(sitting.seed)
         unet = recipe.unet()
-    trunk, cooled = sitting.work / TRUNK, sitting.work / COOLED
     optimizer = torch.optim.AdamW(unet.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
     generator = torch.Generator().manual_seed(sitting.seed)
     ema = copy.deepcopy(unet).requires_grad_(False)
     progress = {"step": 0, "samples": 0, "seconds": 0.0, "optimizer_from": 0, "pictures": 0, "held_out": {}}
     everything = ({"unet": unet, "ema": ema}, optimizer, generator)
-    if cooldown is not None and cooled.exists() and not finished(cooled, cooldown):
+    if cooldown is not None and _branches_off(cooled, trunk, start):
         progress = load_checkpoint(cooled, *everything)
     elif trunk.exists():
         progress = load_checkpoint(trunk, *everything)
-        if cooldown is not None:
-            progress |= {"branched_at": progress["step"], "branched_seconds": progress["seconds"]}
     elif start is not None:
         weights, before = start
         unet.load_state_dict(weights.state_dict())
@@ -100,16 +102,35 @@ def _begin(recipe: Recipe, sitting: Sitting, start: tuple | None, cooldown: floa
         progress |= before
         progress["optimizer_from"] = progress["step"]
         generator.manual_seed(sitting.seed + progress["step"])  # other draws than those that it has seen
+    elif cooldown is not None:
+        raise no_trunk(sitting.work)
     if cooldown is not None:
-        before = progress.get("branched_seconds", 0.0)
+        progress = {"branched_at": progress["step"], "branched_seconds": progress["seconds"]} | progress
+        before = progress["branched_seconds"]
         sitting.begin("cooldown", before, before / 60 + cooldown)
     return unet, ema, progress, optimizer, generator
 
 
-def finished(path: Path, cooldown: float) -> bool:
-    """Whether a cooldown of so many minutes has come to its end."""
-    progress = load_checkpoint(path, {})
-    return progress["seconds"] - progress.get("branched_seconds", 0.0) >= 60 * cooldown
+def _branches_off(cooled: Path, trunk: Path, start: tuple | None) -> bool:
+    """Whether there is a cooldown that branched off where a new one would: at the end of the trunk, or of `start`."""
+    if not cooled.exists():
+        return False
+    at = load_checkpoint(cooled, {}).get("branched_at")
+    if trunk.exists():
+        return at == load_checkpoint(trunk, {})["step"]
+    return at is not None if start is None else at == start[1]["step"]
+
+
+def no_trunk(work: Path) -> ValueError:
+    """The error of a cooldown that has nothing to branch off."""
+    return ValueError(f"cooldown: {str(work)!r} has no {TRUNK} to branch off; expected minutes of training before it, "
+                      "or weights to start from")  # fmt: skip
+
+
+def trunk_is_done(sitting: Sitting) -> bool:
+    """Whether the trunk's budget, over all sittings, is spent."""
+    trunk = sitting.work / TRUNK
+    return trunk.exists() and sitting.fraction("unet", load_checkpoint(trunk, {})) >= 1
 
 
 class _Latents:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gooddrag.files import atomic_dir, atomic_file
 from gooddrag.loading import SD_DDIM
 
+AUTOENCODER = "autoencoder.safetensors"
 LOG, HISTORY = "metrics.jsonl", "history.jsonl"  # the log while training, and the same beside the weights
 
 
@@ -42,7 +43,24 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     generator: torch.Generator | None = None,
 ) -> dict:
-    """Put back what `save_checkpoint` wrote, all of it or the named modules only; returns the progress."""
+    """Put back what `save_checkpoint` wrote, all of it or the named modules only; returns the progress.
+
+    Raises:
+        ValueError: the file is damaged, or holds networks of other shapes.
+    """
+    try:
+        return _load_checkpoint(path, modules, optimizer, generator)
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"work: {path} cannot be read ({one_line(error)}); expected a whole checkpoint of networks "
+                         "with these channels") from error  # fmt: skip
+
+
+def _load_checkpoint(
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimizer: torch.optim.Optimizer | None,
+    generator: torch.Generator | None,
+) -> dict:
     with safe_open(path, "pt") as file:
         progress = json.loads(file.metadata()["progress"])
         keys = list(file.keys())
@@ -59,6 +77,11 @@ def load_checkpoint(
         if generator is not None:
             generator.set_state(file.get_tensor("generator"))
     return progress
+
+
+def one_line(error: Exception, length: int = 200) -> str:
+    """What an error says, for a message of one line."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
 
 
 def append_log(path: Path, **entry: float | str) -> None:
@@ -78,6 +101,8 @@ def content_name(module: nn.Module) -> str:
 
 def export(out: Path, vae: AutoencoderTiny, unet: UNet2DConditionModel | None, card: dict, log: Path) -> None:
     """Write `out` in diffusers' layout: vae/, unet/, scheduler/ in half precision; training.json, the log, a card."""
+    if unet is None:
+        refuse_unet(out)
     with atomic_dir(out, "out") as folder:
         for name, module in {"vae": vae, "unet": unet}.items():
             if module is not None:
@@ -87,6 +112,17 @@ def export(out: Path, vae: AutoencoderTiny, unet: UNet2DConditionModel | None, c
         if log.exists():
             shutil.copyfile(log, folder / HISTORY)
         (folder / "README.md").write_text(_model_card(card))
+
+
+def refuse_unet(out: Path) -> None:
+    """An autoencoder without its U-Net must not come to lie beside another's: they would load as one model.
+
+    Raises:
+        ValueError: `out` has a U-Net.
+    """
+    if (out / "unet").exists():
+        raise ValueError(f"out: {str(out)!r} has a U-Net, which the new autoencoder would not fit; expected a folder "
+                         "without unet/, or a training of the U-Net too")  # fmt: skip
 
 
 def _model_card(card: dict) -> str:
