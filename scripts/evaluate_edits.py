@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -27,6 +26,7 @@ from tqdm.auto import tqdm
 
 import gooddrag as gd
 from gooddrag import plots
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file, cache_folder
 from gooddrag.studies.study import NO_STOP
 
@@ -101,7 +101,7 @@ def main() -> None:
     report = {"model": model.label, "weights": model.fingerprint, "records": []}
     if path.exists() and (before := json.loads(path.read_text()))["weights"] == report["weights"]:
         report = before
-    report["machine"] = f"{platform.machine()}, {threads} threads, torch {torch.__version__}"
+    report["machine"] = machine(threads)
     done = {r["seed"] for r in report["records"] if picture_of(r["seed"], model).exists()}
     report["records"] = [r for r in report["records"] if r["seed"] in done]
     seeds = list(range(options.first, options.first + options.count))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 
 import gooddrag as gd
 from gooddrag import ddim, experiments, plots
+from gooddrag.config import level
 from gooddrag.files import atomic_file
 from gooddrag.lora import applied
 from gooddrag.storybook.edits import picture
@@ -27,6 +29,7 @@ from gooddrag.storybook.pictures import held_out
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "gooddrag" / "storybook" / "weights"
+SHORT = 0.3  # of the way
 SAMPLES = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
 
 
@@ -39,8 +42,7 @@ def decibel(a: torch.Tensor, b: torch.Tensor) -> list[float]:
 @torch.no_grad()
 def round_trip(model: gd.DiffusionModel, z_0: torch.Tensor, strength: float = 0.75) -> torch.Tensor:
     """z_0 after DDIM inversion to T and denoising (Eq. 3, then Eq. 2)."""
-    schedule = ddim.Schedule(model.alphas_cumprod, 50, model.steps_offset)
-    T = schedule.strength_to_level(strength)
+    schedule, T = model.schedule(50), level(strength, 50)
     *_, z_T = ddim.invert(model.eps, z_0, schedule, T)
     *_, z = ddim.denoise(model.eps, z_T, schedule, T)
     return z
@@ -60,7 +62,7 @@ def reconstruction(model: gd.DiffusionModel, pages: int) -> dict[str, float]:
 
 
 def user_photos(model: gd.DiffusionModel) -> tuple[dict[str, float], list[tuple[str, Image.Image]]]:
-    """The two Drag100 samples: encoded, LoRA, inverted and denoised; and dragged, against their model-size version."""
+    """The two Drag100 samples: encoded, LoRA, inverted and denoised; and dragged, a short way and all of it."""
     measured, panels = {}, []
     for folder in SAMPLES:
         sample = gd.Sample.open(folder)
@@ -69,16 +71,20 @@ def user_photos(model: gd.DiffusionModel) -> tuple[dict[str, float], list[tuple[
             back = model.decode(round_trip(model, editor.z_0))
         small = editor.frame.to_tensor(editor.image)
         measured[f"photo_db_{sample.name}"] = decibel(back, small)[0]
-        result = editor.drag(sample)
+        handles, targets = sample.points.swapaxes(0, 1)
+        short = replace(sample, points=np.stack([handles, handles + SHORT * (targets - handles)], axis=1))
+        drags = [editor.drag(short), editor.drag(sample)]
+        measured[f"photo_outside_db_{sample.name}"] = -10 * np.log10(drags[0].metrics["damage_outside_mask"])
         panels += [(f"{sample.name}, {small.shape[-1]} px", picture(small[0])), ("there and back", picture(back[0])),
-                   ("dragged", picture(result.tensor[0] * 2 - 1))]  # fmt: skip
+                   *zip((f"{SHORT:.0%} of the drag", "the whole drag"),
+                        (picture(result.tensor[0] * 2 - 1) for result in drags), strict=True)]  # fmt: skip
     return measured, panels
 
 
 @torch.no_grad()
 def pages_from_noise(model: gd.DiffusionModel, count: int, seed: int = 0) -> list[Image.Image]:
     """Unconditional samples: DDIM from pure noise in 50 steps."""
-    schedule = ddim.Schedule(model.alphas_cumprod, 50, model.steps_offset)
+    schedule = model.schedule(50)
     side = model.native_size // model.vae_scale
     z_T = torch.randn(count, model.unet.config.in_channels, side, side, generator=torch.Generator().manual_seed(seed))
     drawn = []
@@ -95,7 +101,9 @@ def training_curve(lines: list[dict]) -> Figure:
     for name, label in {"eps_mse_storybook": "storybook pages", "eps_mse_photos": "photographs"}.items():
         points = [(x["samples"], x[name]) for x in unet]
         axes[0, 0].plot(*zip(*points, strict=True), ".-", ms=3, lw=1, label=label)
-    axes[0, 0].set(xscale="log", yscale="log", xlabel="samples seen", title="U-Net: held-out squared error of eps")
+    axes[0, 0].set(
+        xscale="log", yscale="log", xlabel="samples seen", ylabel="mean squared error", title="U-Net: eps, held out"
+    )
     for axis, digits in ((axes[0, 0].xaxis, (1, 2, 5)), (axes[0, 0].yaxis, (1, 1.5, 6, 8))):
         axis.set_major_locator(LogLocator(subs=digits))
         axis.set_major_formatter("{x:,g}")
@@ -104,19 +112,21 @@ def training_curve(lines: list[dict]) -> Figure:
     ae = [x for x in lines if x["phase"] == "autoencoder"]
     for name, label in {"db_storybook": "storybook pages", "db_photos": "photographs"}.items():
         axes[0, 1].plot([x["step"] for x in ae], [x[name] for x in ae], ".-", ms=3, lw=1, label=label)
-    axes[0, 1].set(xlabel="steps", title="autoencoder: held-out dB")
+    axes[0, 1].set(xlabel="steps", ylabel="PSNR, dB", title="autoencoder, held out")
     axes[0, 1].legend()
     return fig
 
 
-def fill_card(measured: dict[str, float]) -> None:
+def fill_card(measured: dict[str, float], pages: int) -> None:
     """The table of measures in the model card."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in measured.items())
     path, begin = WEIGHTS / "README.md", "\n## Measured with `python scripts/measure_model.py`\n"
     text = path.read_text(encoding="utf-8").split(begin)[0]
-    table = f"{begin}\nMean decibels, higher is better; inversion and back without LoRA, photographs with it.\n\n"
+    about = (f"Mean decibels, higher is better, over {pages} pages and as many photographs; inversion and back without "
+             "LoRA, the two photographs of Drag100 with it. `photo_outside`: outside the mask, after a drag of "
+             f"{SHORT:.0%} of the way.")  # fmt: skip
     with atomic_file(path) as temporary:
-        temporary.write_text(f"{text}{table}| measure | dB |\n|---|---|\n{rows}\n", encoding="utf-8")
+        temporary.write_text(f"{text}{begin}\n{about}\n\n| measure | dB |\n|---|---|\n{rows}\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -132,7 +142,7 @@ def main() -> None:
         return reconstruction(model, options.pages) | photos
 
     record = experiments.kept(ROOT / "results" / "storybook_model.json", model, vars(options), measure, recompute=True)
-    fill_card(record["data"])
+    fill_card(record["data"], options.pages)
     figures = ROOT / "figures"
     plots.contact_sheet(pages_from_noise(model, options.samples), 6).save(figures / "storybook_samples.jpg", quality=88)
     fig, axes = plots.figure(len(panels) // 2, 2)

@@ -17,7 +17,7 @@ from gooddrag.studies import ledger
 ROOT = Path(__file__).parents[1]
 LEDGER = ROOT / "notebooks" / "claims.json"
 CLAIMS = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"]
-EXPECTED = {"fig8", "fig11", "table1_here", "star_here",
+EXPECTED = {"fig8", "fig11", "fig11_here", "table1_here", "star_here",
             "fig1", "fig4", "fig5", "fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3",
             "runtime", "memory"}  # fmt: skip
 
@@ -39,6 +39,7 @@ def test_every_claim_of_the_paper_has_a_row():
 def test_verdict_stands_on_something(claim):
     assert claim["verdict"] in readme_tables().VERDICTS
     assert all(claim[key] for key in ("source", "claim", "paper"))
+    assert "picture" not in claim or (ROOT / claim["picture"]).is_file()
     if claim["verdict"] == "untested":
         assert claim["why"] and not claim["ours"]
     else:
@@ -48,8 +49,10 @@ def test_verdict_stands_on_something(claim):
             assert claim["why"]
 
 
-def test_readme_shows_the_ledger():
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme_tables().filled_readme()
+def test_readme_and_card_show_the_results():
+    script = readme_tables()
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == script.filled_readme()
+    assert script.CARD.read_text(encoding="utf-8") == script.filled_card()
 
 
 def test_the_ledger_is_what_the_kept_results_say(tmp_path):
@@ -100,6 +103,20 @@ def test_tables_of_a_benchmark_run(tiny, tmp_path):
     _, ratio = benchmark.compare(table, "GoodDrag", "SDE-Drag", "dai_20")
     assert f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" in ratios
     assert "| DragDiffusion, in the paper | 0.47 | 0.47 | 0.49 | 0.54 | | | |" in ratios
+    errors = {m: table[table["method"] == m].set_index("sample")["truth_error_inside_mask"]
+              for m in ("GoodDrag", "SDE-Drag")}  # fmt: skip
+    nearer = (errors["GoodDrag"] < errors["SDE-Drag"]).sum()
+    assert any(line.startswith("| SDE-Drag |") and line.endswith(f"| {nearer} / 0 / {3 - nearer} |")
+               for line in ratios.splitlines())  # fmt: skip
+    same = table.assign(truth_error_inside_mask=1.0)
+    assert all(line.endswith("| 0 / 3 / 0 |") for line in script.ratios_table(same).splitlines()[2:]
+               if "paper" not in line)  # fmt: skip
+    shares = table[table["method"] == "GoodDrag"]["truth_error_ratio"]
+    assert script.tasks_table(table, ("GoodDrag",)).splitlines()[-1] == (
+        f"| all | 3 | {shares.median():.2f} ({(shares < 1).sum()} below 1) |"
+    )
+    table["distance_left_px"] = [2.0, 2.56, 3.0] * (len(table) // 3)
+    assert script.arrived(table[:3]) == "2" and script.arrived(table[:3].assign(distance_left_px=np.nan)) == "-"
     table.loc[(table["method"] == "SDE-Drag") & (table["sample"] == "page 1"), ["dai_20", "state"]] = [None, "failed"]
     assert "3 edits, 1 failed" in script.methods_table(table)
     assert any(line.startswith("| SDE-Drag |") and "| - (paper 0.1143)" in line

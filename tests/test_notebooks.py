@@ -1,6 +1,7 @@
 """Notebooks: the common set-up cell, what stands behind it, and `scripts/stamp_notebooks.py`."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 import types
@@ -88,6 +89,11 @@ def test_the_address_stands_in_no_other_source(script):
     # README and notebooks are stamped or prose; a second copy in code would be forgotten when the repository moves.
     sources = [*(ROOT / "gooddrag").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *(ROOT / "tests").glob("*.py")]
     assert not [path.name for path in sources if script.address() in path.read_text(encoding="utf-8")]
+
+
+def test_readme_gives_the_address(script):
+    addresses = re.findall(r"https://github\.com/[^\s`)]+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert addresses and set(addresses) == {script.address()}
 
 
 # what the cell calls
