@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 from statistics import median
@@ -23,6 +22,7 @@ from torch.nn.functional import interpolate
 
 from gooddrag import cost, motion
 from gooddrag.cost.predict import SD15_UNET
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file
 
 ROOT = Path(__file__).parents[1]
@@ -79,12 +79,12 @@ def main() -> None:
             gradients[whole] = update.gradient
     for whole in (False, True):
         unet.requires_grad_(whole)
-        passes[whole] = cost.measured(lambda whole=whole: update(whole), tuple(unet.parameters()), once=True)
+        passes[whole] = cost.traced(lambda whole=whole: update(whole), tuple(unet.parameters()), once=True)
     kept = {w: t[1:] or t for w, t in times.items()}  # the first round warms up
     seconds = {w: [median(t[i] for t in kept[w]) for i in (0, 1)] for w in kept}
     report = {
         "shape": options.shape, "parameters": sum(p.numel() for p in unet.parameters()), "latent": size,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
         "cpu_seconds": {"ours": seconds[False][0], "unfrozen": seconds[True][0]},
         "seconds": {"ours": seconds[False][1], "unfrozen": seconds[True][1]},
         "peak_bytes": {"ours": passes[False].peak_bytes, "unfrozen": passes[True].peak_bytes},

@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-import torch
 from tqdm.auto import tqdm
 
 import gooddrag as gd
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     model = gd.load_model(options.model)
     report = {"model": model.label, "weights": model.fingerprint, "rows": [],
-              "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+              "machine": machine(),
               }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GOODDRAG_CACHE"] = folder  # these LoRAs are of no use to anybody

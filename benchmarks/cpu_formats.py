@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 
 import gooddrag as gd
 from gooddrag.cost.bare import bare_times
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file
 
 ROOT = Path(__file__).parents[1]
@@ -66,8 +66,7 @@ def main() -> None:
         }
         print(title, rows[title])
     report = {"model": options.model, "rows": rows,
-              "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-                         f"{torch.backends.cpu.get_cpu_capability()}"}  # fmt: skip
+              "machine": f"{machine()}, {torch.backends.cpu.get_cpu_capability()}"}  # fmt: skip
     with atomic_file(options.out) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

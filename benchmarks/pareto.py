@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-import torch
 from tqdm.auto import tqdm
 
 import gooddrag as gd
 from gooddrag import cost, plots
-from gooddrag.algorithm import State
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file
+from gooddrag.state import State
 
 ROOT = Path(__file__).parents[1]
 MOST_COST, MOST_ERROR = 0.5, 1.05
@@ -129,7 +128,7 @@ def main() -> None:
     if not options.draw:
         model = gd.load_model(options.model)
         report = {"model": model.label, "weights": model.fingerprint, "backward": options.backward,
-                  "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+                  "machine": machine(),
                   "candidates": CANDIDATES, "summary": {}, "records": []}  # fmt: skip
         if all(before.get(k) == report[k] for k in ("weights", "backward")):
             same = [name for name, changes in CANDIDATES.items() if before["candidates"].get(name) == changes]

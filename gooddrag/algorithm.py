@@ -7,9 +7,9 @@ so far is denoised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,59 +23,7 @@ from gooddrag.model import DiffusionModel
 from gooddrag.passes import Backward, Forward, Passes, Rows, nobody, together
 from gooddrag.phases import phase
 from gooddrag.source import Reference, SourcePath
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to drag where, on the supervision grid.
-
-    Attributes:
-        size: (H, W) of the grid.
-        p_0, q: original handles and targets, (l, 2) float32, integer-valued (y, x).
-        frozen: 1 - M, (1, 1, h, w) on the latent grid: 1 where nothing may change.
-    """
-
-    size: tuple[int, int]
-    p_0: Tensor
-    q: Tensor
-    frozen: Tensor
-
-
-@dataclass(frozen=True)
-class State:
-    """What an observer sees. Tensors are the loop's own: copy what you keep.
-
-    Attributes:
-        event: "update" (a gradient step was taken), "track" (handles were located) or "denoise" (t went to t - 1).
-        t: level, T ... 0; the one reached after "denoise".
-        timestep: what the U-Net was told at this event.
-        k: drag operations finished; updates: gradient steps taken; both over the whole run.
-        z: the edited latent after the event; source: the unedited one at the same level ("denoise" only).
-        handles: (l, 2) (y, x) on the grid.
-        z_before, grad, drag_loss, loss: of an "update".
-        z0_hat: the clean latent that the last forward pass points to ("update").
-        counted: whether a "track" was a drag operation's own (not the extra one at the start of a time step).
-        maps: distance map of each handle ("track").
-    """
-
-    event: str
-    t: int
-    timestep: int
-    k: int
-    updates: int
-    z: Tensor
-    handles: Tensor
-    source: Tensor | None = None
-    z_before: Tensor | None = None
-    grad: Tensor | None = None
-    drag_loss: float | None = None
-    loss: float | None = None
-    z0_hat: Tensor | None = None
-    counted: bool = True
-    maps: list[Tensor] = field(default_factory=list)
-
-
-Callback = Callable[[State], bool | None]
+from gooddrag.state import Callback, State, Task
 
 
 class _Drag:
@@ -194,7 +142,8 @@ def drag_latent(model: DiffusionModel, trajectory: list[Tensor], task: Task, con
         The edited z_0 (1, C, h, w), and the final handles (l, 2), (y, x) on the grid.
 
     Raises:
-        FloatingPointError: a loss, a gradient, features or a latent are not finite; says at which t and k.
+        ValueError: not T + 1 latents. FloatingPointError: a loss, a gradient, features or a latent are not finite; says
+            at which t and k.
     """
     (edited,) = drag_latents(model, trajectory, [task], config, [callback], source)
     return edited
@@ -206,10 +155,13 @@ def drag_latents(model: DiffusionModel, trajectory: list[Tensor], tasks: Sequenc
     """`drag_latent` of B edits, whose passes share batches: trajectory and source hold (B, C, h, w).
 
     An edit that stops early leaves the batches of the others and denoises with Latent-MasaCtrl beside them.
+
+    Raises:
+        ValueError: not T + 1 latents, or tasks and callbacks are not B. FloatingPointError: as `drag_latent`.
     """
     if len(trajectory) != config.T + 1:
         raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {config.T + 1}")
-    schedule, z_T = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset), trajectory[-1]
+    schedule, z_T = model.schedule(config.num_steps), trajectory[-1]
     if source is None:
         source = SourcePath(model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
     runs = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gooddrag.algorithm import Callback, State, drag_latents
+from gooddrag.algorithm import drag_latents
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule, invert
 from gooddrag.editor import DragEditor
@@ -23,6 +23,7 @@ from gooddrag.progress import tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
+from gooddrag.state import Callback, State
 
 
 def drag_batch(
@@ -96,7 +97,7 @@ def drag_together(
     recorders = [Recorder(e.frame, task.size, keep) for e, task in zip(editors, tasks, strict=True)]
     observers = [_observer(i, recorder, callback) for i, recorder in enumerate(recorders)]
 
-    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    schedule = model.schedule(config.num_steps)
     kept = [e.inverted(config) for e in editors]
     try:
         with tier(memory, model), applied_each(model.unet, [editor.lora for editor in editors]) as rows:

@@ -12,6 +12,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
+def level(strength: float, num_steps: int) -> int:
+    """The level T that a strength in (0, 1] reaches: round(0.75 * 50) = 38 in the paper (Sec. 5.1); 1 at the least."""
+    return max(1, round(strength * num_steps))
+
+
 class _Checked:
     """Frozen dataclasses whose Literal fields and ranges are checked on construction."""
 
@@ -134,7 +139,7 @@ class DragConfig(_Checked):
     @property
     def T(self) -> int:
         """The level that the inversion reaches and dragging starts from."""
-        return max(1, round(self.strength * self.num_steps))
+        return level(self.strength, self.num_steps)
 
     @property
     def schedule(self) -> list[int]:
@@ -180,7 +185,11 @@ class DragConfig(_Checked):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> DragConfig:
-        """A preset by its name: released, paper, dragdiffusion or fast."""
+        """A preset by its name: released, paper, dragdiffusion or fast.
+
+        Raises:
+            ValueError: another name, or a change out of its range.
+        """
         presets = {"released": cls.released, "paper": cls.paper, "dragdiffusion": cls.dragdiffusion, "fast": cls.fast}
         if not isinstance(name, str) or name not in presets:
             raise ValueError(f"preset: {name!r}; expected one of {', '.join(presets)}")

@@ -30,6 +30,9 @@ class Schedule:
             the table the released code uses.
         num_steps: T_max, the number of levels above the clean one.
         offset: the first training time step of the grid ("leading" spacing with steps_offset = 1 in Stable Diffusion).
+
+    Raises:
+        ValueError: num_steps is less than 1, or more than T_train.
     """
 
     alphas_cumprod: Tensor
@@ -52,10 +55,6 @@ class Schedule:
     def alpha(self, t: int) -> Tensor:
         """alpha_t as a 0-d float32 tensor; alpha_0 is that of training step 0 (`set_alpha_to_one=False`)."""
         return self.alphas_cumprod[self.timestep(t)]
-
-    def strength_to_level(self, strength: float) -> int:
-        """The level T that an inversion of this strength reaches: round(0.75 * 50) = 38 in the paper (Sec. 5.1)."""
-        return max(1, round(strength * self.num_steps))
 
 
 def root(x: Tensor) -> Tensor:
@@ -102,6 +101,9 @@ def invert(
         T: last level, 1 <= T <= schedule.num_steps.
         at: which time step the U-Net is told when going from t-1 to t: "destination" (t, the released code) or
             "source" (t-1, as Eq. 3 is printed).
+
+    Raises:
+        ValueError: T or `at` is none of these. FloatingPointError: a latent is not finite; says at which t.
     """
     if at not in ("destination", "source"):
         raise ValueError(f"at: {at!r}; expected 'destination' or 'source'")

@@ -1,10 +1,25 @@
-"""What a device has left, and giving back what is kept in reserve."""
+"""What computes here, what a device has left, and giving back what is kept in reserve."""
 
 from __future__ import annotations
 
 import os
+import platform
 
 import torch
+
+
+def processor(threads: int | None = None) -> str:
+    """The processor, without naming it: "x86_64, 2 threads".
+
+    Args:
+        threads: of a worker process; default: of this one.
+    """
+    return f"{platform.machine()}, {threads or torch.get_num_threads()} threads"
+
+
+def machine(threads: int | None = None) -> str:
+    """What a file of results says of where it was made: "x86_64, 2 threads, torch 2.13.0"; see `processor`."""
+    return f"{processor(threads)}, torch {torch.__version__}"
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gooddrag.algorithm import Callback, State, Task, drag_latent
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import Schedule, invert
+from gooddrag.ddim import invert
 from gooddrag.frame import Frame
 from gooddrag.images import load_image
-from gooddrag.lora import Lora, applied, fit_cached
-from gooddrag.lora_files import load_lora
+from gooddrag.lora import Lora, applied
+from gooddrag.lora_files import fit_cached, load_lora
 from gooddrag.memory import ADVICE, STORE, Memory, choose, is_out_of_memory, release, tier
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
@@ -26,6 +26,7 @@ from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
+from gooddrag.state import Callback, State, Task
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,7 +94,7 @@ class DragEditor:
         self._need_image()
         config = config or DragConfig()
         if (kept := self.inverted(config)) is None:
-            schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
+            schedule = self.model.schedule(config.num_steps)
             with phase("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
                 steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
                 kept = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
@@ -130,6 +131,9 @@ class DragEditor:
 
         Returns:
             DragResult; its image has the size of the input.
+
+        Raises:
+            ValueError: no image set; bad arguments. FloatingPointError: see `drag_latent`. MemoryError: even in "low".
 
         Warns:
             UserWarning: nothing to drag: every handle counts as arrived (a pair that does beside others that do not is
@@ -193,8 +197,7 @@ class DragEditor:
         return self._fitting(work)
 
     def forget_source(self) -> None:
-        """Drop what is kept of the unedited latent's way down (hundreds of MiB at 512 x 512); the next drag makes its
-        own passes."""
+        """Drop the unedited latent's way down (hundreds of MiB at 512 x 512); the next drag makes its own passes."""
         self._source_key: tuple | None = None
         self._source_path: SourcePath | None = None
 
@@ -204,8 +207,7 @@ class DragEditor:
         key = (*self._inversion(config), config.feature_block, config.masactrl_start)
         if key != self._source_key:
             self.forget_source()
-            schedule = Schedule(self.model.alphas_cumprod, config.num_steps, self.model.steps_offset)
-            z_T = self.invert(config)[-1]
+            schedule, z_T = self.model.schedule(config.num_steps), self.invert(config)[-1]
             self._source_path = SourcePath(self.model, schedule, z_T, config.T, *key[-2:], STORE[self.memory])
             self._source_key = key
         return self._source_path
@@ -236,7 +238,11 @@ def drag(
     keep: Iterable[str] = (),
     progress: bool = False,
 ) -> DragResult:
-    """One edit in one call: `DragEditor(model, lora, seed).set_image(sample.image).drag(sample)`; see there."""
+    """One edit in one call: `DragEditor(model, lora, seed).set_image(sample.image).drag(sample)`; see there.
+
+    Raises:
+        ValueError: bad arguments. FloatingPointError, MemoryError: as `DragEditor.drag`.
+    """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
     editor = DragEditor(model, lora, seed, progress).set_image(sample.image)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 
+from gooddrag.devices import machine
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel
 
@@ -58,7 +57,7 @@ def kept(
     record = {
         "model": model.label,
         "weights": model.fingerprint,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
         "seconds": round(seconds() if seconds else time.perf_counter() - start, 1),
         "settings": settings,
         "data": plain(data),

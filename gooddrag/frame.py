@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from gooddrag.algorithm import Task
 from gooddrag.config import DragConfig
 from gooddrag.sample import Sample
+from gooddrag.state import Task
 
 
 @dataclass(frozen=True)

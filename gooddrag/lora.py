@@ -7,22 +7,16 @@ no adapter runs during the hundreds of calls of a drag.
 
 from __future__ import annotations
 
-import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import peft
 import torch
 from diffusers import UNet2DConditionModel
 from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gooddrag import files
 from gooddrag.alone import alone
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
@@ -36,7 +30,6 @@ Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
-SEAL = "sha256, version 1"
 
 
 def settled(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
@@ -188,49 +181,3 @@ def _low_rank(a: Tensor, b: Tensor, rows: list[int]) -> Callable[[nn.Module, tup
 def _adapted(lora: Lora) -> list[str]:
     """The layers that a LoRA changes."""
     return sorted(k.removesuffix(".lora_A.weight") for k in lora if k.endswith(".lora_A.weight"))
-
-
-def cache_folder() -> Path:
-    """Where fitted LoRAs are kept: $GOODDRAG_CACHE, or the user's cache folder."""
-    return files.cache_folder("lora")
-
-
-def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
-               progress: Progress = False) -> Lora:  # fmt: skip
-    """`fit`, remembered on disk under a hash of the latent, the model, the settings and the seed.
-
-    A cache file that cannot be read is fitted anew, with a warning; an unwritable cache folder is only a warning too.
-    """
-    config = settled(config, model)
-    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
-    key.update(z_0.detach().cpu().numpy().tobytes())
-    path = cache_folder() / f"{key.hexdigest()[:24]}.safetensors"
-    if path.is_file():
-        try:
-            return _read_cached(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
-    lora = fit(model, z_0, config, seed, progress)
-    try:
-        with files.atomic_file(path) as temporary:
-            save_file(lora, temporary, {SEAL: _digest(lora)})
-    except (OSError, ValueError, SafetensorError) as error:  # safetensors' own error where the disk is full
-        warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
-    return lora
-
-
-def _read_cached(path: Path) -> Lora:
-    """A cache file's tensors, if they are the ones that were written."""
-    with safe_open(path, "pt") as file:
-        about = file.metadata() or {}
-    lora = load_file(path)
-    if about.get(SEAL, _digest(lora)) != _digest(lora):  # older files have none
-        raise ValueError("its content is not what was written")
-    return lora
-
-
-def _digest(lora: Lora) -> str:
-    hashed = hashlib.sha256()
-    for name in sorted(lora):
-        hashed.update(name.encode() + lora[name].contiguous().numpy().tobytes())
-    return hashed.hexdigest()

@@ -1,23 +1,31 @@
-"""LoRA files: today's diffusers format, and the attention-processor format of the released code (diffusers 0.20)."""
+"""LoRA files: today's diffusers format, the attention-processor format of the released code (diffusers 0.20), and a
+cache of fitted ones."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gooddrag.files import atomic_file
+from gooddrag.config import LoraConfig
+from gooddrag.files import atomic_file, cache_folder
+from gooddrag.lora import Lora, fit, settled
+from gooddrag.model import DiffusionModel
+from gooddrag.progress import Progress
 
 FILE_NAMES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
+SEAL = "sha256, version 1"
 _PROCESSOR = re.compile(r"\.processor\.to_(q|k|v|out)_lora\.")
 
 
-def load_lora(path: str | Path) -> dict[str, Tensor]:
+def load_lora(path: str | Path) -> Lora:
     """Read a LoRA for a U-Net: a safetensors or .bin file, or a folder that holds `pytorch_lora_weights.*`.
 
     Understands the released code's attention-processor layers (`...attn1.processor.to_q_lora.down.weight`), what
@@ -42,7 +50,7 @@ def load_lora(path: str | Path) -> dict[str, Tensor]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"lora: cannot read {path}: {reason}") from error
 
-    lora: dict[str, Tensor] = {}
+    lora: Lora = {}
     alphas: dict[str, float] = {}
     for key, value in raw.items():
         if not isinstance(value, Tensor) or key.startswith("text_encoder."):
@@ -73,11 +81,18 @@ def load_lora(path: str | Path) -> dict[str, Tensor]:
     return lora
 
 
-def save_lora(lora: dict[str, Tensor], path: str | Path) -> Path:
-    """Write a LoRA as diffusers' `save_lora_weights` does: `pipeline.load_lora_weights(folder)` reads it.
+def save_lora(lora: Lora, path: str | Path) -> Path:
+    """Write a LoRA as diffusers' `save_lora_weights` does, for other programs (`pipeline.load_lora_weights(folder)`
+    reads it) and to be given again (`DragEditor(model, lora=path)`): `save_lora(editor.lora, path)`.
 
     Args:
         path: a .safetensors file, or a folder, in which it is called pytorch_lora_weights.safetensors.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: the path cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -85,3 +100,44 @@ def save_lora(lora: dict[str, Tensor], path: str | Path) -> Path:
     with atomic_file(path, argument="path") as temporary:
         save_file({f"unet.{k}": v.contiguous() for k, v in lora.items()}, temporary, metadata={"format": "pt"})
     return path
+
+
+def fit_cached(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
+               progress: Progress = False) -> Lora:  # fmt: skip
+    """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed.
+
+    A cache file that cannot be read is fitted anew, with a warning; an unwritable cache folder is only a warning too.
+    """
+    config = settled(config, model)
+    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
+    key.update(z_0.detach().cpu().numpy().tobytes())
+    path = cache_folder("lora") / f"{key.hexdigest()[:24]}.safetensors"
+    if path.is_file():
+        try:
+            return _read_cached(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
+    lora = fit(model, z_0, config, seed, progress)
+    try:
+        with atomic_file(path) as temporary:
+            save_file(lora, temporary, {SEAL: _digest(lora)})
+    except (OSError, ValueError, SafetensorError) as error:  # safetensors' own error where the disk is full
+        warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
+    return lora
+
+
+def _read_cached(path: Path) -> Lora:
+    """A cache file's tensors, if they are the ones that were written."""
+    with safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+    lora = load_file(path)
+    if about.get(SEAL, _digest(lora)) != _digest(lora):  # older files have none
+        raise ValueError("its content is not what was written")
+    return lora
+
+
+def _digest(lora: Lora) -> str:
+    hashed = hashlib.sha256()
+    for name in sorted(lora):
+        hashed.update(name.encode() + lora[name].contiguous().numpy().tobytes())
+    return hashed.hexdigest()

@@ -1,4 +1,4 @@
-"""One contract around any latent diffusion model of Stable Diffusion's shape: encode, decode, eps, features."""
+"""One contract around any latent diffusion model of Stable Diffusion's shape: encode, decode, eps, features, levels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from gooddrag.ddim import Schedule
 from gooddrag.finite import check_finite
 
 LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
@@ -93,6 +94,9 @@ class DiffusionModel:
         """(B, 3, H, W) in [-1, 1], sides divisible by `vae_scale` -> latents (B, C, H / vae_scale, W / vae_scale).
 
         The mean of the VAE's distribution, times its scaling factor. Latents are at least float32.
+
+        Raises:
+            ValueError: other sides. FloatingPointError: a latent is not finite.
         """
         if image.shape[-2] % self.vae_scale or image.shape[-1] % self.vae_scale:
             raise ValueError(f"image: sides {tuple(image.shape[-2:])}; expected multiples of {self.vae_scale}")
@@ -116,13 +120,29 @@ class DiffusionModel:
             if home != z.device:
                 self.vae.to(home)
 
+    def decode_image(self, z: Tensor) -> Tensor:
+        """`decode`, as an image: (B, 3, H, W) in [0, 1]."""
+        return (self.decode(z) / 2 + 0.5).clamp(0, 1)
+
+    def schedule(self, num_steps: int) -> Schedule:
+        """The levels of a DDIM run of `num_steps` steps on the time steps that this model was trained with.
+
+        Raises:
+            ValueError: fewer than 1, or more than those.
+        """
+        return Schedule(self.alphas_cumprod, num_steps, self.steps_offset)
+
     def eps(self, z_t: Tensor, timestep: int) -> Tensor:
         """eps_theta(z_t, t): noise prediction, shape and dtype of z_t. Gradients flow to z_t if it asks for them."""
         prompt = self.prompt.expand(z_t.shape[0], -1, -1)
         return self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
 
     def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
-        """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w')."""
+        """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w').
+
+        Raises:
+            ValueError: the U-Net has no such block.
+        """
         n = len(self.unet.up_blocks)
         if not -n <= block < n:
             raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")

@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from gooddrag import __version__, plots
-from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
 from gooddrag.files import atomic_dir
 from gooddrag.frame import Frame
@@ -21,10 +20,10 @@ from gooddrag.metrics import edit_metrics
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
 from gooddrag.sample import Sample
+from gooddrag.state import State
 
 KEEP = ("maps", "latents")
 FORMAT_VERSION = 1  # of metrics.json
-RED, BLUE = (230, 40, 40), (40, 90, 235)  # handle and target, in every picture of the project
 
 
 @dataclass
@@ -115,7 +114,7 @@ class DragResult:
             FloatingPointError: the decoded image is not finite.
         """
         with phase("decode"):
-            tensor = (model.decode(latent) / 2 + 0.5).clamp(0, 1)
+            tensor = model.decode_image(latent)
         if not torch.isfinite(tensor).all():
             raise FloatingPointError(f"drag: the decoded image is not finite; dtype {model.dtype} may be too "
                                      "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
@@ -162,7 +161,7 @@ class DragResult:
         images = [(self.sample.image, self.sample.handles)]
         for op in picked:
             if op.z0_hat is not None:
-                guess = self.frame.to_image((self.model.decode(op.z0_hat) / 2 + 0.5).clamp(0, 1))
+                guess = self.frame.to_image(self.model.decode_image(op.z0_hat))
                 images.append((guess, op.handles))
         images.append((self.image, self.handles))
         return [self._marked(image, handles, shape) for image, handles in images]
@@ -173,7 +172,7 @@ class DragResult:
         scale = np.array(shape) / np.array(self.sample.image.size)
         for handle, target in zip(handles * scale, self.sample.targets * scale, strict=True):
             draw.line([*handle, *target], fill="white", width=max(1, r // 2))
-            for (x, y), colour in ((target, BLUE), (handle, RED)):
+            for (x, y), colour in ((target, plots.TARGET), (handle, plots.HANDLE)):
                 draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
         return image
 

@@ -74,6 +74,7 @@ class Sample:
         """Read a folder of Drag100's layout: original.*, points.json, and optionally mask.*, truth.*, sample.json.
 
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
+        A ValueError says what is missing or wrong.
         """
         folder = Path(folder)
         try:
@@ -146,7 +147,7 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np.ndarray | None:
-    """The editable region as bool (H, W), or None for everything.
+    """The editable region as bool (H, W), or None for everything; or a ValueError that says what is wrong with it.
 
     Args:
         mask: (H, W) numbers or bools, (H, W, C) channels, an image or its file; a pixel with any channel above 0 is
@@ -176,7 +177,7 @@ def check_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> n
 
 
 def parse_points(source: str | os.PathLike) -> np.ndarray:
-    """Point pairs from text or a file.
+    """Point pairs from text or a file, or a ValueError that says why there are none.
 
     Args:
         source: "x,y>x,y;x,y>x,y" (handle > target, in pixels), or the path of a points.json

@@ -21,7 +21,11 @@ from gooddrag.phases import phase
 
 @dataclass(frozen=True)
 class Reference:
-    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it."""
+    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it.
+
+    Attributes:
+        z: (B, C, h, w). F: (B, C', h', w'), features of z. z_prev: the shape of z, one level down.
+    """
 
     z: Tensor
     F: Tensor

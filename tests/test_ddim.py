@@ -22,16 +22,11 @@ def constant(z_t, timestep):
 
 
 def test_released_levels():
-    assert SD.strength_to_level(0.75) == 38
     assert SD.timestep(38) == 741
     assert SD.timestep(38 - 6) == 621  # the last of 7 dragged steps
-    assert SD.strength_to_level(0.7) == 35 and SD.timestep(35) == 681  # DragDiffusion
+    assert SD.timestep(35) == 681  # DragDiffusion
     assert [SD.timestep(t) for t in (1, 2, 50)] == [1, 21, 981]
     assert SD.timestep(0) == 0 and SD.alpha(0) == SCHEDULER.final_alpha_cumprod == SCHEDULER.alphas_cumprod[0]
-
-
-def test_strength_never_gives_no_level():
-    assert Schedule(SCHEDULER.alphas_cumprod, num_steps=4).strength_to_level(0.01) == 1
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, 6, 7, 30, 50, 199, 500, 999])

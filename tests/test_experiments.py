@@ -1,6 +1,7 @@
 """Kept results and paired comparisons."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ def test_kept_computes_once_and_again_when_asked_or_when_settings_change(tmp_pat
     file = tmp_path / "figure.json"
     first = kept(file, model, {"n": (1, 2)}, compute)
     assert first["data"] == {"x": [1, 2.5]} and first["weights"] == model.fingerprint
+    assert re.fullmatch(r"\w+, \d+ threads, torch \S+", first["machine"])
     assert kept(file, model, {"n": (1, 2)}, compute) == first and len(calls) == 1
     kept(file, model, {"n": (1, 3)}, compute)
     kept(file, model, {"n": (1, 3)}, compute, recompute=True)

@@ -15,8 +15,7 @@ from gooddrag.cli_benchmark import numbers
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.loading import load_model
-from gooddrag.lora import fit_cached
-from gooddrag.lora_files import load_lora
+from gooddrag.lora_files import fit_cached, load_lora
 from gooddrag.picker.state import PickerState
 from gooddrag.sample import Sample, check_mask
 

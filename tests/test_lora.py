@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from tiny import random
 
 from gooddrag.config import LoraConfig
-from gooddrag.lora import TARGETS, applied, cache_folder, fit, fit_cached
-from gooddrag.lora_files import load_lora, save_lora
+from gooddrag.files import cache_folder
+from gooddrag.lora import TARGETS, applied, fit
+from gooddrag.lora_files import fit_cached, load_lora, save_lora
 from gooddrag.masactrl import transformer_blocks
 
 QUICK = LoraConfig(rank=2, steps=3, batch_size=2)
@@ -242,7 +243,7 @@ def test_lora_that_does_not_fit(tiny, lora, spoil):
 def test_cache_is_read_the_second_time(tiny, cache, monkeypatch):
     state = fit_cached(tiny, Z_0, QUICK)
     (file,) = cache.iterdir()
-    assert cache_folder() == cache and file.suffix == ".safetensors" and same(load_file(file), state)
+    assert cache_folder("lora") == cache and file.suffix == ".safetensors" and same(load_file(file), state)
     save_file({k: v + 1 for k, v in state.items()}, file)  # to see where the second one comes from
     assert same(fit_cached(tiny, Z_0, QUICK), {k: v + 1 for k, v in state.items()})
 
@@ -286,7 +287,7 @@ def test_a_full_disk_is_only_a_warning(tiny, lora, cache, monkeypatch):
     def full(*_):
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr("gooddrag.lora.save_file", full)
+    monkeypatch.setattr("gooddrag.lora_files.save_file", full)
     with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
     assert not list(cache.iterdir())
@@ -302,7 +303,7 @@ def test_unwritable_cache_is_only_a_warning(tiny, lora, tmp_path, monkeypatch):
 
 def test_cache_folder_without_the_variable(monkeypatch):
     monkeypatch.delenv("GOODDRAG_CACHE", raising=False)
-    assert cache_folder().name == "lora" and "gooddrag" in str(cache_folder())
+    assert cache_folder("lora").name == "lora" and "gooddrag" in str(cache_folder("lora"))
 
 
 # files

@@ -11,7 +11,7 @@ from tiny import picture, random
 
 from gooddrag import metrics
 from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, to_cells
-from gooddrag.benchmark.measure import measured, prepared
+from gooddrag.benchmark.measure import metered, prepared
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import Schedule
 from gooddrag.frame import Frame
@@ -66,7 +66,7 @@ def test_a_benchmark_fits_one_lora(tiny, sample, tmp_path, monkeypatch):
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
     monkeypatch.setattr(tiny, "lora_lr", 5e-3)
     method = dataclasses.replace(QUICK, lora=LoraConfig(rank=1, steps=1, lr=1e-3, batch_size=1))
-    [(_, costs, _)] = measured(method, [sample], [prepared(tiny, method, sample, 0)], 0)
+    [(_, costs, _)] = metered(method, [sample], [prepared(tiny, method, sample, 0)], 0)
     assert len(list(tmp_path.glob("lora/*"))) == 1  # not one in the LoRA's phase and another in the edit's
     assert costs["lora_seconds"] > 0
 

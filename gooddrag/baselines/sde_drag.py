@@ -23,10 +23,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gooddrag.config import LoraConfig
+from gooddrag.config import LoraConfig, level
 from gooddrag.ddim import Schedule, predict_z0
 from gooddrag.frame import Frame
-from gooddrag.lora import applied, fit_cached
+from gooddrag.lora import applied
+from gooddrag.lora_files import fit_cached
 from gooddrag.metrics.accuracy import common_offsets
 from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
@@ -61,13 +62,13 @@ class SdeDrag:
         cells = to_cells(sample.points, frame, model.vae_scale)  # (l, 2, 2)
         latent_grid = tuple(z.shape[-2:])
         frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
-        schedule = Schedule(model.alphas_cumprod, self.num_steps, model.steps_offset)
+        schedule = model.schedule(self.num_steps)
         generator = torch.Generator().manual_seed(seed)
         for cur, nxt in stations(cells):
-            path = noise_up(z, schedule, schedule.strength_to_level(self.t0), generator)
+            path = noise_up(z, schedule, level(self.t0, self.num_steps), generator)
             x_T = self.moved(path[-1], cur, nxt, generator)
             z = self.denoise(model, lora, x_T, path, frozen, schedule)
-        return frame.to_image((model.decode(z) / 2 + 0.5).clamp(0, 1))
+        return frame.to_image(model.decode_image(z))
 
     def moved(self, x: Tensor, cur: np.ndarray, nxt: np.ndarray, generator: torch.Generator) -> Tensor:
         """The squares around `cur` put at `nxt`, pair after pair; noise where they were.
@@ -128,7 +129,7 @@ def stations(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) -> list[Tensor]:
-    """xf_0, ..., xf_T: the forward process with fresh noise at every hop."""
+    """xf_0, ..., xf_T: the forward process with fresh noise at every hop; each the shape of z, (1, C, h, w)."""
     path = [z]
     for t in range(1, T + 1):
         left = schedule.alpha(t) / schedule.alpha(t - 1)
@@ -140,8 +141,11 @@ def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) 
 def step_along(eps: Eps, x: Tensor, xf_t: Tensor, xf_u: Tensor, schedule: Schedule, t: int) -> Tensor:
     """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents.
 
+    Args:
+        x: x_t; xf_t, xf_u: of the path, u = t - 1; all (1, C, h, w).
+
     Returns:
-        x_u; equal to xf_u, up to rounding, if x equals xf_t.
+        x_u, (1, C, h, w); equal to xf_u, up to rounding, if x equals xf_t.
     """
     alpha_t, alpha_u = schedule.alpha(t), schedule.alpha(t - 1)
     sigma = ((1 - alpha_u) / (1 - alpha_t) * (1 - alpha_t / alpha_u)) ** 0.5

@@ -4,6 +4,12 @@ table = gooddrag.benchmark.run("out", gooddrag.storybook100(), model="storybook"
 gooddrag.benchmark.summary(table, ["dai_1", "truth_error_inside_mask"])
 """
 
+try:
+    import pandas  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('the benchmark needs pandas: pip install "gooddrag[bench]"') from error
+
+from gooddrag.benchmark.pictures import edited, images
 from gooddrag.benchmark.runner import run
 from gooddrag.benchmark.scores import score
 from gooddrag.benchmark.table import (
@@ -12,8 +18,6 @@ from gooddrag.benchmark.table import (
     TIMES,
     compare,
     costs,
-    edited,
-    images,
     join,
     load,
     mean,

@@ -21,9 +21,9 @@ import gooddrag
 from gooddrag.baselines import Method
 from gooddrag.baselines.dragging import keep
 from gooddrag.benchmark.folder import Folder, model_identity, settings
-from gooddrag.benchmark.measure import Meter, measured, prepared
+from gooddrag.benchmark.measure import TaskMeter, metered, prepared
 from gooddrag.benchmark.scores import round_trip, scores
-from gooddrag.devices import release
+from gooddrag.devices import processor, release
 from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -131,7 +131,7 @@ def _tasks(folder: Folder, part: list[_Work], name: str, method: Method, model: 
         folder.store(work.job.sample, work.job.seed, name, record, image)
 
 
-def _made(model: DiffusionModel, method: Method, part: list[_Work], meters: dict[int, Meter],
+def _made(model: DiffusionModel, method: Method, part: list[_Work], meters: dict[int, TaskMeter],
           errors: dict[int, dict]) -> dict[int, tuple]:  # fmt: skip
     """The edits of the prepared samples of a part. A batch that fails is halved, down to the sample that fails alone:
     its error goes to `errors`.
@@ -142,7 +142,7 @@ def _made(model: DiffusionModel, method: Method, part: list[_Work], meters: dict
         batch = batches.pop(0)
         try:
             samples, own = [part[i].sample for i in batch], [meters[i] for i in batch]
-            made |= dict(zip(batch, measured(method, samples, own, part[0].job.seed), strict=True))
+            made |= dict(zip(batch, metered(method, samples, own, part[0].job.seed), strict=True))
             continue
         except Exception as error:
             told, half = _told(error), len(batch) // 2
@@ -189,7 +189,7 @@ def machine(model: DiffusionModel) -> str:
     """What ran it, without naming it: "x86_64, 2 threads", or the GPU."""
     if model.device.type == "cuda":
         return torch.cuda.get_device_name(model.device)
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+    return processor()
 
 
 @lru_cache(maxsize=1)

@@ -14,8 +14,9 @@ from PIL import Image
 
 from gooddrag.baselines import Method
 from gooddrag.config import LoraConfig
+from gooddrag.cost.counts import Counts, counting
 from gooddrag.frame import Frame
-from gooddrag.lora import fit_cached
+from gooddrag.lora_files import fit_cached
 from gooddrag.memory import choose, tier
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -24,7 +25,7 @@ TRACKED = ("drag_operations", "updates", "distance_asked_px", "distance_left_px"
 
 
 @dataclass
-class Meter:
+class TaskMeter:
     """Phases of one task: `with meter.phase("edit"): ...`.
 
     Attributes:
@@ -38,22 +39,16 @@ class Meter:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        seen = [0, 0]
-
-        def count(_module, args: tuple, kwargs: dict) -> None:
-            seen[0] += 1
-            seen[1] += len(args[0] if args else kwargs["sample"])
-
-        hook = self.model.unet.register_forward_pre_hook(count, with_kwargs=True)
+        counts = Counts()
         self._wait()
         start = time.perf_counter()
         try:
-            yield
+            with counting(self.model.unet, lambda: counts):
+                yield
         finally:
             self._wait()
-            hook.remove()
             self.seconds[name] = time.perf_counter() - start
-            self.calls[name], self.images[name] = seen
+            self.calls[name], self.images[name] = counts.forwards.total(), counts.latents
 
     def _wait(self) -> None:
         if self.model.device.type == "cuda":
@@ -70,12 +65,12 @@ class Meter:
                 "peak_memory_mib": peak_memory(self.model.device)}  # fmt: skip
 
 
-def prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> Meter:
+def prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -> TaskMeter:
     """What of a method belongs to the image, done and metered in two phases: fitting the LoRA, and the rest (encoding,
     inversion). Methods that follow each other on a sample share them.
     """
     reset_peak_memory(model.device)
-    meter = Meter(model)
+    meter = TaskMeter(model)
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if isinstance(lora, LoraConfig):
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
@@ -89,8 +84,8 @@ def prepared(model: DiffusionModel, method: Method, sample: Sample, seed: int) -
     return meter
 
 
-def measured(method: Method, samples: Sequence[Sample], meters: Sequence[Meter],
-             seed: int) -> list[tuple[Image.Image, dict, dict]]:  # fmt: skip
+def metered(method: Method, samples: Sequence[Sample], meters: Sequence[TaskMeter],
+            seed: int) -> list[tuple[Image.Image, dict, dict]]:  # fmt: skip
     """The edits of samples that are prepared, with what they cost.
 
     Args:
@@ -98,10 +93,11 @@ def measured(method: Method, samples: Sequence[Sample], meters: Sequence[Meter],
         meters: of their preparation.
 
     Returns:
-        For each sample: the image; the cost (`Meter.cost`); and what a drag tells of itself: drag operations, updates,
-        and the distances asked for and left by its own tracking, in px (empty for a method that tells nothing).
+        For each sample: the image; the cost (`TaskMeter.cost`); and what a drag tells of itself: drag operations,
+        updates, and the distances asked for and left by its own tracking, in px (empty for a method that tells
+        nothing).
     """
-    whole = Meter(meters[0].model)
+    whole = TaskMeter(meters[0].model)
     with whole.phase("edit"):
         edits = _edits(whole.model, method, samples, seed)
     made = []

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from gooddrag.baselines import METHODS
-from gooddrag.benchmark.folder import Folder, digest, slug
+from gooddrag.benchmark.folder import Folder, digest
+from gooddrag.benchmark.measure import TRACKED
 from gooddrag.experiments import Paired, paired
 from gooddrag.files import atomic_file
-from gooddrag.images import load_image
 from gooddrag.metrics import GAMMAS, LEARNED, Interval, mean_interval, ratio_interval
-from gooddrag.sample import Sample
 
 STATES = ("done", "failed", "missing")
 TASK = ["sample", "seed", "method"]
@@ -23,7 +21,6 @@ ABOUT = ["sample", "category", "task", "pairs", "method", "seed", "state"]
 SCORES = [*(f"dai_{g}" for g in GAMMAS), *(f"dai_released_{g}" for g in GAMMAS), "md", "md_truth",
           "truth_error_inside_mask", "truth_error_unedited", "truth_error_ratio", "damage_outside_mask", "ssim_truth",
           "psnr_truth", *LEARNED]  # fmt: skip
-TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
 SECONDS = ["lora_seconds", "prepare_seconds", "edit_seconds", "score_seconds"]
 COST = [*SECONDS, "unet_calls", "unet_images", "batch", "peak_memory_mib"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
@@ -181,31 +178,3 @@ def compare(table: pd.DataFrame, first: str, second: str, column: str) -> tuple[
     names = list(a)
     ratio = ratio_interval(a, b, names)  # names what is missing
     return paired([a[n] for n in names], [b[n] for n in names]), ratio
-
-
-def edited(path: str | Path, methods: Sequence[str] | None = None,
-           seed: int = 0) -> tuple[list[Sample], dict[str, dict[str, Image.Image]]]:  # fmt: skip
-    """What a rater looks at: a folder's samples, and {method: {sample: edited image}} of what is finished.
-
-    Raises:
-        ValueError: no such folder, or none of its methods.
-    """
-    folder = Folder(path)
-    folder.identity  # noqa: B018 (or the error that says that this is no such folder)
-    known = {about["name"]: method for method, about in folder.methods().items()}
-    if unknown := [name for name in methods or () if name not in known]:
-        raise ValueError(f"methods: {', '.join(unknown)}; expected some of {', '.join(known)}")
-    planned = {sample: folder.sample(sample) for sample, n, _ in folder.planned() if n == seed}
-    found = {name: {s.name: folder.place(key, seed, known[name]) / "image.png" for key, s in planned.items()}
-             for name in methods or known}  # fmt: skip
-    return list(planned.values()), {
-        name: {sample: load_image(file) for sample, file in files.items() if file.is_file()}
-        for name, files in found.items()
-    }
-
-
-def images(path: str | Path, sample: str, seed: int = 0) -> dict[str, Path]:
-    """{method: image file} of the finished edits of a sample."""
-    folder = Folder(path)
-    found = {about["name"]: folder.place(slug(sample), seed, m) / "image.png" for m, about in folder.methods().items()}
-    return {name: file for name, file in found.items() if file.is_file()}

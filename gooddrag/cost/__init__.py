@@ -4,7 +4,7 @@ from gooddrag.cost.bare import BareTimes, bare_times
 from gooddrag.cost.meter import Meter, Part
 from gooddrag.cost.predict import GPUS, Needs, edit_calls, memory_plan, needs, seconds_on
 from gooddrag.cost.profile import profile, table
-from gooddrag.cost.tensors import Pass, measured, on_paper
+from gooddrag.cost.tensors import Pass, on_paper, traced
 
 __all__ = [
     "GPUS",
@@ -15,11 +15,11 @@ __all__ = [
     "Pass",
     "bare_times",
     "edit_calls",
-    "measured",
     "memory_plan",
     "needs",
     "on_paper",
     "profile",
     "seconds_on",
     "table",
+    "traced",
 ]

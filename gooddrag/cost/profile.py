@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import torch
 
-from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.cost.bare import bare_times
 from gooddrag.cost.meter import Meter, Part
-from gooddrag.cost.tensors import measured
+from gooddrag.cost.tensors import traced
 from gooddrag.editor import DragEditor
 from gooddrag.lora import fit
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import PHASES
 from gooddrag.sample import Sample
+from gooddrag.state import State
 
 
 def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = None,
@@ -108,7 +108,7 @@ def _peaks(model: DiffusionModel, sample: Sample, config: DragConfig, lora: Lora
     work["inversion"] = lambda: editor.invert(brief)
     work["drag"] = lambda: editor.drag(sample, config=brief)
     work["decode"] = lambda: model.decode(editor.z_0)
-    return {name: measured(run, once=True).peak_bytes for name, run in work.items()}
+    return {name: traced(run, once=True).peak_bytes for name, run in work.items()}
 
 
 def table(report: dict) -> str:

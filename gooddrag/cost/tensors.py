@@ -64,7 +64,7 @@ class _Live(TorchDispatchMode):
         self.peak = max(self.peak, self.now)
 
 
-def measured(work: Callable[[], object], parameters: tuple[Tensor, ...] = (), once: bool = False) -> Pass:
+def traced(work: Callable[[], object], parameters: tuple[Tensor, ...] = (), once: bool = False) -> Pass:
     """Do the work twice, slowly, and count: its FLOPs and what it saves, then its peak; `once`: the peak only."""
     if once:
         with _Live() as live:
@@ -97,4 +97,4 @@ def on_paper(make: Callable[[], tuple[Callable[[], object], tuple[Tensor, ...]]]
     """
     with FakeTensorMode():
         work, parameters = make()
-        return measured(work, parameters)
+        return traced(work, parameters)

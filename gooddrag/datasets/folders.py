@@ -47,6 +47,9 @@ def folder(source: str | Path, labels: Labels | str | Path | None = None) -> Dat
 
     Args:
         labels: as in `drag100`; nothing is taken from the names.
+
+    Raises:
+        ValueError: no such folder or zip, the zip is not safe, or no sample is in it; labels that cannot be read.
     """
     return _dataset(source, labels, "folder", published=False)
 

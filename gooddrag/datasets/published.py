@@ -23,6 +23,9 @@ def dragbench(source: str | Path) -> Dataset:
 
     A sample's category is its folder's; it has no task and no truth. An image without a drawn mask is editable
     everywhere, as in DragDiffusion's code. The prompts are not used: nothing here is conditioned on text.
+
+    Raises:
+        ValueError: no such folder or zip, the zip is not safe, or no sample is in it.
     """
     try:
         root = opened(source, "dragbench")
@@ -51,6 +54,9 @@ def sde_dragbench(source: str | Path) -> Dataset:
 
     `source` and `target` of prompt.json are one (x, y) or a list of them, in pixels. An empty mask means that
     everything is editable, as in SDE-Drag's code. The prompts are not used: nothing here is conditioned on text.
+
+    Raises:
+        ValueError: no such folder or zip, the zip is not safe, or no sample is in it.
     """
     try:
         root = opened(source, "sde_dragbench")

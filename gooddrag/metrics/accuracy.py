@@ -67,4 +67,4 @@ def vae_round_trip(model: DiffusionModel, image: Image.Image) -> Image.Image:
     than, and what an edit of nothing gives.
     """
     frame = Frame.fit(image.size, model.vae_scale, model.native_size)
-    return frame.to_image((model.decode(model.encode(frame.to_tensor(image))) / 2 + 0.5).clamp(0, 1))
+    return frame.to_image(model.decode_image(model.encode(frame.to_tensor(image))))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from gooddrag.metrics.pixels import Pixels, pair
+from gooddrag.metrics.pixels import Pixels, batch, pair
 from gooddrag.sample import Sample
 
 
@@ -55,7 +53,7 @@ def psnr(first: Pixels, second: Pixels) -> float:
     """Peak signal-to-noise ratio in dB; infinite for equal images (torchmetrics)."""
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    a, b = (_batch(x) for x in pair(first, second, ("first", "second")))
+    a, b = (batch(x) for x in pair(first, second, ("first", "second")))
     return float(peak_signal_noise_ratio(a, b, data_range=1.0))
 
 
@@ -63,13 +61,9 @@ def ssim(first: Pixels, second: Pixels) -> float:
     """Structural similarity, at most 1: Gaussian window of 11 px, borders mirrored (torchmetrics)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    a, b = (_batch(x) for x in pair(first, second, ("first", "second")))
+    a, b = (batch(x) for x in pair(first, second, ("first", "second")))
     return float(structural_similarity_index_measure(a, b, data_range=1.0))
 
 
 def _editable(sample: Sample) -> np.ndarray:
     return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
-
-
-def _batch(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(x).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)

@@ -7,9 +7,8 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from gooddrag.metrics.pixels import Pixels, floats, pair
+from gooddrag.metrics.pixels import Pixels, batch, floats, pair
 
 QUALITY = {"TReS": "tres", "MUSIQ": "musiq", "TOPIQ": "topiq_nr"}
 """Table 3's metrics by pyiqa's names; higher is better in all three."""
@@ -36,7 +35,7 @@ def image_fidelity(original: Pixels, edited: Pixels, device: str | torch.device 
         ImportError: torchmetrics or torchvision is missing. OSError: the weights are not here and cannot be fetched.
     """
     a, b = pair(original, edited, ("original", "edited"))
-    images = [F.interpolate(_batch(x).to(device), (224, 224), mode="bilinear", antialias=True) for x in (a, b)]
+    images = [F.interpolate(batch(x).float().to(device), (224, 224), mode="bilinear", antialias=True) for x in (a, b)]
     with torch.no_grad():
         return 1 - float(_lpips(str(device))(*images))
 
@@ -51,7 +50,7 @@ def quality(image: Pixels, name: str, device: str | torch.device = "cpu") -> flo
         ImportError: pyiqa is missing. ValueError: pyiqa has no such metric.
     """
     with torch.no_grad():
-        return float(_iqa(QUALITY.get(name, name), str(device))(_batch(floats(image)).to(device)))
+        return float(_iqa(QUALITY.get(name, name), str(device))(batch(floats(image)).float().to(device)))
 
 
 @lru_cache(maxsize=1)
@@ -73,7 +72,3 @@ def _iqa(name: str, device: str):
     if name not in pyiqa.list_models():
         raise ValueError(f"name: {name!r}; expected {', '.join(QUALITY)} or another of pyiqa's metrics")
     return pyiqa.create_metric(name, device=torch.device(device))
-
-
-def _batch(x) -> Tensor:
-    return torch.from_numpy(x).permute(2, 0, 1)[None].float()  # (H, W, 3) -> (1, 3, H, W)

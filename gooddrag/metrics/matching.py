@@ -60,6 +60,9 @@ def match(model: DiffusionModel, source: Image.Image, points: np.ndarray, image:
 
     Returns:
         (l, 2) float64, (x, y) in pixels of the image.
+
+    Raises:
+        ValueError: the sizes differ; else as `features`.
     """
     if image.size != source.size:
         raise ValueError(
@@ -94,6 +97,9 @@ def features(model: DiffusionModel, x: Tensor, timestep: int = 261, block: int =
 
     Returns:
         (1, C, h, w).
+
+    Raises:
+        ValueError: the model has no such time step or block; no noise sample; sides that do not divide.
     """
     if not 0 <= timestep < len(model.alphas_cumprod):
         raise ValueError(f"timestep: {timestep}; expected 0 to {len(model.alphas_cumprod) - 1}")

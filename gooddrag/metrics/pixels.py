@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 Pixels = Image.Image | np.ndarray
 
@@ -23,9 +25,18 @@ def floats(image: Pixels, argument: str = "image") -> np.ndarray:
 
 
 def pair(first: Pixels, second: Pixels, names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Two images of one size as float64 (H, W, 3) in [0, 1]."""
+    """Two images of one size as float64 (H, W, 3) in [0, 1].
+
+    Raises:
+        ValueError: as `floats`; the sizes differ.
+    """
     a, b = floats(first, names[0]), floats(second, names[1])
     if a.shape != b.shape:
         sizes = [f"{x.shape[1]} x {x.shape[0]} px" for x in (a, b)]
         raise ValueError(f"{names[1]}: {sizes[1]}; expected the size of {names[0]}, {sizes[0]}")
     return a, b
+
+
+def batch(x: np.ndarray) -> Tensor:
+    """One image (H, W, 3) as the (1, 3, H, W) that networks take, dtype and values as they are."""
+    return torch.from_numpy(x).permute(2, 0, 1)[None]

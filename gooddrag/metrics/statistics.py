@@ -60,7 +60,11 @@ def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float
 
 
 def ranks(values: ArrayLike, higher_is_better: bool) -> np.ndarray:
-    """Ranks along the last axis, 1 = best; equal values share the mean of their ranks."""
+    """Ranks along the last axis, 1 = best; equal values share the mean of their ranks.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
     values = np.asarray(values, dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError("values: one is not finite; expected a number for every result")
@@ -73,6 +77,9 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
     Without ties it equals the printed formula 1 - 6 sum d^2 / (N_m (N_m^2 - 1)). With ties it is Pearson's correlation
     of the mean ranks, which the printed formula no longer gives. If one side ranks everything equal, it says nothing
     about the order: 0 by convention here (scipy: NaN).
+
+    Raises:
+        ValueError: not two equally long lists of 2 or more finite values.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size < 2:
@@ -89,6 +96,9 @@ def rank_correlation(people: ArrayLike, metric: ArrayLike) -> float:
 
     Args:
         people, metric: (N_s, N_m) rank (or score in the same direction) of the j-th method's result on the i-th image.
+
+    Raises:
+        ValueError: their shapes differ or are others; else as `spearman`.
     """
     U, R = np.asarray(people, dtype=np.float64), np.asarray(metric, dtype=np.float64)
     if U.shape != R.shape or U.ndim != 2 or not U.size:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
-from gooddrag.plots.base import HANDLE, draw_image, figure
+from gooddrag.plots.base import HANDLE, WITH, draw_image, figure, plain_log_ticks
 from gooddrag.plots.features import draw_heat
 
 
@@ -24,18 +23,17 @@ def knob(panels: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str = "") 
         values = np.array(list(settings.values()), float)  # (settings, edits)
         x = np.arange(len(values))
         ax.plot(x, values, color="#b9c6da", lw=0.8)
-        ax.plot(x, np.median(values, axis=1), "o-", color="#1f5fbf", lw=2, ms=5)
+        ax.plot(x, np.median(values, axis=1), "o-", color=WITH, lw=2, ms=5)
         wide = values.min() > 0 and values.max() > 4 * values.min()
         ax.set(title=title, xticks=x, xlabel=xlabel, yscale="log" if wide else "linear")
         ax.set_xticklabels(list(settings), rotation=30, ha="right")
         if wide:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
+            plain_log_ticks(ax.yaxis, (1, 2, 5))
     return fig
 
 
-def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: float = 0.1) -> Figure:
+def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: float = 0.1,
+           label: str = "difference") -> Figure:  # fmt: skip
     """Pictures, and below each how far it is from the original (mean over the colours, images in [0, 1])."""
     fig, axes = figure(len(images), 2, 2.2)
     fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
@@ -45,7 +43,7 @@ def errors(original: Image.Image, images: Mapping[str, Image.Image], limit: floa
         shown = column[1].imshow(np.abs(np.asarray(image, float) / 255 - before).mean(axis=2), cmap="magma",
                                  vmin=0, vmax=limit)  # fmt: skip
         column[1].set_axis_off()
-    fig.colorbar(shown, ax=axes.ravel().tolist(), label="difference", shrink=0.5, anchor=(0, 0))
+    fig.colorbar(shown, ax=axes.ravel().tolist(), label=label, shrink=0.5, anchor=(0, 0))
     return fig
 
 

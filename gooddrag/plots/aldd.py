@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
-from gooddrag.plots.base import HANDLE, TARGET, draw_image, draw_points, draw_user_edit, figure
+from gooddrag.plots.ablation import errors
+from gooddrag.plots.base import (
+    HANDLE,
+    TARGET,
+    WITH,
+    WITHOUT,
+    draw_image,
+    draw_points,
+    draw_user_edit,
+    figure,
+    plain_log_ticks,
+)
 
 if TYPE_CHECKING:
     from gooddrag.sample import Sample
 
-ONCE, ALTERNATE = "#e07b00", "#1f5fbf"  # all at once, alternating: in every figure of the notebook
+ONCE, ALTERNATE = WITHOUT, WITH  # all at once, alternating: in every figure of the notebook
 
 
 def schedules(walks: Mapping[str, Sequence[Any]]) -> Figure:
@@ -80,22 +90,14 @@ def edited_window(sample: Sample, margin: float = 0.1) -> tuple[int, int, int, i
 
 
 def change_maps(sample: Sample, images: Mapping[str, Image.Image], limit: float = 0.3) -> Figure:
-    """Each result with, below it, how much every pixel differs from the page (mean over the colours, images in [0, 1]).
-
-    The outline is the mask: what lies outside it was not to change.
+    """`errors` of each result against the page, with the points, and the mask as an outline: what lies outside it was
+    not to change.
     """
-    fig, axes = figure(len(images), 2, 2.2)
-    fig.set_figwidth(fig.get_figwidth() + 0.9)  # of the colour bar
-    before = np.asarray(sample.image, float) / 255
-    for column, (title, image) in zip(axes.T, images.items(), strict=True):
-        draw_image(column[0], image, title)
-        change = np.abs(np.asarray(image, float) / 255 - before).mean(axis=2)
-        shown = column[1].imshow(change, cmap="magma", vmin=0, vmax=limit)
-        column[1].set_axis_off()
-        if sample.mask is not None:
-            column[1].contour(sample.mask, [0.5], colors="white", linewidths=0.9)
-    draw_points(axes[0, 0], sample.points)
-    fig.colorbar(shown, ax=axes.ravel().tolist(), label="change", shrink=0.5, anchor=(0, 0))
+    fig = errors(sample.image, images, limit, "change")
+    draw_points(fig.axes[0], sample.points)
+    if sample.mask is not None:
+        for ax in fig.axes[len(images) : 2 * len(images)]:  # the lower row
+            ax.contour(sample.mask, [0.5], colors="white", linewidths=0.9)
     return fig
 
 
@@ -158,9 +160,7 @@ def _dots(ax: Axes, first: np.ndarray, second: np.ndarray, log: bool) -> None:
     ax.grid(axis="y", visible=False)
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        plain_log_ticks(ax.xaxis, (1, 3))
 
 
 def duel(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], first: str, second: str,

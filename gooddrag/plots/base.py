@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from gooddrag.result import DragResult
     from gooddrag.sample import Sample
 
 HANDLE, TARGET, ARROW = "#e62828", "#285aeb", "white"
+WITHOUT, WITH = "#e07b00", "#1f5fbf"  # one of the paper's ideas: its orange and blue (Fig. 14b)
 STYLE = "gooddrag.paper"
 
 
@@ -59,6 +64,24 @@ def draw_path(ax: Axes, path: np.ndarray) -> None:
         ax.plot(path[:, i, 0], path[:, i, 1], "-", color=HANDLE, lw=1.4, path_effects=[
             withStroke(linewidth=3, foreground="#ffffffa0")])  # fmt: skip
         ax.plot(*path[-1, i], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
+
+
+def draw_quartiles(ax: Axes, x: Sequence[float], values: ArrayLike, colour: str, alpha: float = 0.15, **line) -> None:
+    """The median of values (len(x), n) as a line over x, in the band between its quartiles.
+
+    Args:
+        alpha: of the band. line: of `Axes.plot`.
+    """
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1)
+    ax.plot(x, middle, color=colour, **line)
+    ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
+
+
+def plain_log_ticks(axis: Axis, digits: Sequence[float]) -> None:
+    """Plain numbers at these digits of every decade of a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=digits))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def figure(columns: int, rows: int = 1, size: float = 2.4, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -74,7 +75,7 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
         folder: of the results; table: `benchmark.load(folder)`. count: rows, picked by `picked_samples`.
     """
     from gooddrag.benchmark.folder import Folder, slug
-    from gooddrag.benchmark.table import images
+    from gooddrag.benchmark.pictures import images
 
     methods = list(table["method"].unique())
     chosen = picked_samples(list(table["sample"].unique()), count)
@@ -87,7 +88,7 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
         panels += [marked(sample, size), *results, *([fitted(sample.truth, size)] if truth else [])]
     titles = ["user edit", *methods, *(["truth"] if truth else [])]
     columns = len(titles)
-    heads, rows = [_labelled(title, size, size // 5) for title in titles], panels
+    heads, rows = [_labelled(title, size, size // 4) for title in titles], panels
     top, sheet = contact_sheet(heads, columns), contact_sheet(rows, columns)
     whole = Image.new("RGB", (sheet.width, top.height + sheet.height), "white")
     whole.paste(top, (0, 0))
@@ -96,10 +97,12 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
 
 
 def _labelled(text: str, width: int, height: int, colour: str = "white") -> Image.Image:
-    """A small text in the middle of a box."""
+    """A small text in the middle of a box, in lines that fit."""
     box = Image.new("RGB", (width, height), colour)
     font = ImageFont.load_default(max(8, width // 11))
-    ImageDraw.Draw(box).text((width / 2, height / 2), text, fill="black", font=font, anchor="mm")
+    lines = "\n".join(wrap(text, 16))
+    ImageDraw.Draw(box).multiline_text((width / 2, height / 2), lines, fill="black", font=font, anchor="mm", spacing=2,
+                                       align="center")  # fmt: skip
     return box
 
 
@@ -141,7 +144,7 @@ def dai_curves(table: DataFrame, published: dict[str, Sequence[float]] | None = 
             axes[0, 0].plot(range(len(GAMMAS)), [i.value for i in found], ":", lw=1.3, label=method,
                             color=colours.get(method, "grey"))  # fmt: skip
             continue
-        y = np.array([[i.value, i.value - i.low, i.high - i.value] for i in found]).T
+        y = np.array([[i.value, max(0, i.value - i.low), max(0, i.high - i.value)] for i in found]).T  # may round below
         x = np.arange(len(GAMMAS)) + 0.05 * (i - len(methods) / 2)  # side by side, so that intervals can be told apart
         axes[0, 0].errorbar(x, y[0], y[1:], marker="o", ms=3, capsize=2, lw=1.4, label=method,
                             color=colours.get(method, "grey"))  # fmt: skip

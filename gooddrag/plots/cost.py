@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from gooddrag.plots.base import STYLE
+from gooddrag.plots.base import STYLE, TARGET
 
-OURS, OTHER = "#285aeb", "#b8bcc8"
+OURS, OTHER = TARGET, "#b8bcc8"
 
 
 def cost_bars(report: Mapping) -> Figure:

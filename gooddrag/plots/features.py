@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from gooddrag.plots.base import ARROW, HANDLE, TARGET, draw_image, figure
+from gooddrag.plots.base import ARROW, HANDLE, TARGET, draw_image, draw_quartiles, figure
 
 
 def feature_grid(maps: Sequence[Sequence[np.ndarray]], rows: Sequence[str], columns: Sequence[str],
@@ -38,9 +38,8 @@ def matching_errors(errors: Mapping[str, Mapping[int, np.ndarray]], unedited: fl
     fig, axes = figure(1, size=4.6, aspect=0.6)
     ax = axes[0, 0]
     for i, (block, by_level) in enumerate(errors.items()):
-        low, middle, high = np.quantile(np.stack(list(by_level.values())), [0.25, 0.5, 0.75], axis=1)
-        ax.plot(list(by_level), middle, "o-", ms=4, color=f"C{i}", label=block)
-        ax.fill_between(list(by_level), low, high, color=f"C{i}", alpha=0.12, lw=0)
+        values = np.stack(list(by_level.values()))  # (levels, pairs)
+        draw_quartiles(ax, list(by_level), values, f"C{i}", 0.12, marker="o", ms=4, label=block)
     ax.axhline(unedited, color="0.4", lw=1, ls="--", label="no better than staying")
     ax.set(xlabel="level t", ylabel="px from the true target", ylim=(0, None), title="who finds the moved point?")
     ax.legend(fontsize=8)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from gooddrag.plots.base import draw_image, figure
+from gooddrag.plots.base import draw_image, draw_quartiles, figure
 
 Panel = tuple[str, Image.Image]
 
@@ -61,9 +61,7 @@ def latent_channels(latents: Mapping[str, np.ndarray]) -> Figure:
 def draw_errors(ax: Axes, x: Sequence[float], errors: Mapping[str, np.ndarray]) -> None:
     """Reconstruction errors over x: name -> (len(x), pages), one line a name (median) in its quartiles."""
     for i, (name, values) in enumerate(errors.items()):
-        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1)
-        ax.plot(x, middle, "o-", ms=4, color=f"C{i}", label=name)
-        ax.fill_between(x, low, high, color=f"C{i}", alpha=0.15, lw=0)
+        draw_quartiles(ax, x, values, f"C{i}", marker="o", ms=4, label=name)
     ax.set_ylabel("error of the latent")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend()

@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from gooddrag.plots.base import HANDLE, draw_image, figure
-
-WITHOUT, WITH = "#e07b00", "#1f5fbf"  # the paper's orange and blue (Fig. 14b)
+from gooddrag.plots.base import HANDLE, WITH, WITHOUT, draw_image, draw_quartiles, figure
 
 
 def drift_strips(strips: Mapping[str, Sequence[tuple[str, Image.Image]]], size: float = 1.3) -> Figure:
@@ -76,9 +74,7 @@ def drift_curves(curves: Mapping[str, Sequence[float]], ylabel: str = "feature d
     axes[0, 0].set(title=title, xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
     axes[0, 0].legend()
     for colour, (_, edits) in zip((WITHOUT, WITH), (many or {}).items(), strict=False):
-        low, middle, high = np.percentile(np.asarray(edits, float), [25, 50, 75], axis=0)
-        k = np.arange(1, len(middle) + 1)
-        axes[0, 1].fill_between(k, low, high, color=colour, alpha=0.18, lw=0)
-        axes[0, 1].plot(k, middle, color=colour, lw=1.8)
+        values = np.asarray(edits, float).T  # (operations, edits)
+        draw_quartiles(axes[0, 1], range(1, len(values) + 1), values, colour, 0.18, lw=1.8)
         axes[0, 1].set(title=f"{len(edits)} edits: median, quartiles", xlabel=xlabel, ylim=(0, None))
     return fig

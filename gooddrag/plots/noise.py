@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gooddrag.plots.base import STYLE, draw_image
+from gooddrag.plots.base import STYLE, draw_image, draw_quartiles
 
 
 def draw_pairs(ax: Axes, first: np.ndarray, second: np.ndarray) -> None:
@@ -45,9 +45,7 @@ def draw_gain(ax: Axes, gains: Mapping[float, np.ndarray]) -> None:
 def draw_reach(ax: Axes, psnr: Mapping[int, np.ndarray], clean: float) -> None:
     """PSNR over the number of time steps that share the noise: quartiles and median; dashed: no noise at all."""
     x = list(psnr)
-    low, middle, high = np.quantile(np.stack(list(psnr.values())), [0.25, 0.5, 0.75], axis=1)
-    ax.fill_between(x, low, high, color="C1", alpha=0.2, lw=0)
-    ax.plot(x, middle, "o-", ms=4, color="C1")
+    draw_quartiles(ax, x, np.stack(list(psnr.values())), "C1", 0.2, marker="o", ms=4)
     ax.axhline(clean, color="0.4", lw=1, ls="--")
     ax.text(x[0], clean, "no noise", color="0.4", va="bottom", fontsize=8)
     ax.margins(y=0.12)

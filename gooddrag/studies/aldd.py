@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from gooddrag import ddim
-from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
-from gooddrag.ddim import Schedule
+from gooddrag.cost.counts import Counts, counting
 from gooddrag.editor import DragEditor
 from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
+from gooddrag.state import State
 from gooddrag.studies.study import NO_STOP, Records, Study, dragged
 
 LEVEL, DRAWS = 20, 8  # of the ruler: noise level on the grid of 50, and fresh noises
@@ -48,23 +48,11 @@ class Calls:
 
 @contextmanager
 def counted(model: DiffusionModel) -> Iterator[Calls]:
-    """Count, inside this context, what the U-Net is asked for."""
-    calls = Calls()
-
-    def backward(grad: Tensor) -> None:
-        calls.backwards += 1
-
-    def forward(module, args, output) -> None:
-        calls.calls += 1
-        calls.latents += args[0].shape[0]
-        if output.sample.requires_grad:
-            output.sample.register_hook(backward)
-
-    hook = model.unet.register_forward_hook(forward)
-    try:
+    """Count what the U-Net is asked for inside this context; the numbers are there when it ends."""
+    calls, counts = Calls(), Counts()
+    with counting(model.unet, lambda: counts):
         yield calls
-    finally:
-        hook.remove()
+    calls.calls, calls.latents, calls.backwards = counts.forwards.total(), counts.latents, counts.backwards.total()
 
 
 @dataclass
@@ -97,7 +85,7 @@ def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tens
         Two tensors (n, C, h, w): of the walk, and of the unedited image.
     """
     model, trajectory = editor.model, editor.invert(config)
-    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    schedule = model.schedule(config.num_steps)
     pairs = []
     with applied(model.unet, editor.lora):
         for step in walk.steps:
@@ -123,7 +111,7 @@ def off_manifold(model: DiffusionModel, z_0: Tensor, level: int = LEVEL, draws: 
     Returns:
         (n,) float32 on the CPU, per latent value; 0 is perfect prediction, 1 is predicting no noise at all.
     """
-    schedule = Schedule(model.alphas_cumprod, 50, model.steps_offset)
+    schedule = model.schedule(50)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((draws, *z_0.shape[1:]), generator=generator).to(z_0)
     t, alpha = schedule.timestep(level), schedule.alpha(level)

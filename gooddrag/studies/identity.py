@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from gooddrag import metrics
-from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import Schedule, denoise, step
+from gooddrag.ddim import denoise, step
 from gooddrag.editor import DragEditor
 from gooddrag.lora import TARGETS, applied
 from gooddrag.masactrl import SD_BLOCKS, mutual_self_attention
 from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
+from gooddrag.state import State
 from gooddrag.studies.study import Records, Study, dragged, measured
 
 FITS = {
@@ -35,7 +35,7 @@ SHARED, PLAIN = "from layer 10", f"from layer {SD_BLOCKS}"
 def reconstruction(editor: DragEditor, config: DragConfig) -> float:
     """PSNR in dB of the image after inversion and plain denoising, against its own round trip through the VAE."""
     z = rebuilt(editor, config)
-    images = [editor.frame.to_image((editor.model.decode(x) / 2 + 0.5).clamp(0, 1)) for x in (z, editor.z_0)]
+    images = [editor.frame.to_image(editor.model.decode_image(x)) for x in (z, editor.z_0)]
     return metrics.psnr(*images)
 
 
@@ -43,7 +43,7 @@ def reconstruction(editor: DragEditor, config: DragConfig) -> float:
 def rebuilt(editor: DragEditor, config: DragConfig) -> Tensor:
     """z_0 after inversion to T (Eq. 3) and denoising (Eq. 2), nothing dragged; (1, C, h, w)."""
     model = editor.model
-    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    schedule = model.schedule(config.num_steps)
     with applied(model.unet, editor.lora):
         *_, z = denoise(model.eps, editor.invert(config)[-1], schedule, config.T)
     return z
@@ -64,7 +64,7 @@ def measure_lora(editor: DragEditor, sample: Sample, configs: dict[str, DragConf
 def finished(editor: DragEditor, config: DragConfig, t: int, z: Tensor, source: Tensor, start: int) -> Tensor:
     """Denoise a dragged latent from level t to 0 beside the unedited one, keys and values shared from layer `start`."""
     model = editor.model
-    schedule = Schedule(model.alphas_cumprod, config.num_steps, model.steps_offset)
+    schedule = model.schedule(config.num_steps)
     batch = torch.cat([source, z])
     with applied(model.unet, editor.lora), mutual_self_attention(model.unet, start):
         for level in range(t, 0, -1):
@@ -98,7 +98,7 @@ def measure_masactrl(editor: DragEditor, sample: Sample, configs: dict[str, Drag
     records = []
     for start in starts:
         latent = finished(editor, config, end.t, end.z, end.source, start)
-        image = editor.frame.to_image((editor.model.decode(latent) / 2 + 0.5).clamp(0, 1))
+        image = editor.frame.to_image(editor.model.decode_image(latent))
         records.append({"way": f"from layer {start}", **measured(replace(result, image=image, latent=latent))})
     return records
 

@@ -47,7 +47,7 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) 
 def guess(result: DragResult, k: int) -> Image.Image:
     """The picture that the latent pointed to when drag operation k ended, 1 <= k <= K."""
     op = result.history[k - 1]
-    return result.frame.to_image((result.model.decode(op.z0_hat) / 2 + 0.5).clamp(0, 1))
+    return result.frame.to_image(result.model.decode_image(op.z0_hat))
 
 
 def around(image: Image.Image, point: np.ndarray, radius: int) -> Image.Image:

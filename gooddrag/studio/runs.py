@@ -12,12 +12,12 @@ from weakref import WeakSet
 import numpy as np
 from PIL import Image
 
-from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
+from gooddrag.state import State
 
 _BUSY: WeakSet[DiffusionModel] = WeakSet()  # a LoRA is written into the weights: two runs at once would mix them
 _LOCK = threading.Lock()
@@ -191,7 +191,7 @@ class _Watch:
             return Step("drag", state.k, self.config.K)
         frame = self.editor.frame
         grid = frame.grid(tuple(self.editor.z_0.shape[-2:]), self.config.grid)
-        guess = frame.to_image((self.runner.model.decode(self.z0_hat) / 2 + 0.5).clamp(0, 1))
+        guess = frame.to_image(self.runner.model.decode_image(self.z0_hat))
         return Step("drag", state.k, self.config.K, guess, frame.from_grid(state.handles, grid))
 
 
