@@ -128,6 +128,33 @@ def aims_table(table: DataFrame) -> str:
     return f"| GoodDrag, default settings | aim | reached |\n|---|---|---|\n{cells}"
 
 
+def cost_table() -> str:
+    """Ratios of what an edit costs, each from one run of one command."""
+    profile, formats, batch, mid, sd15 = (
+        json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("profile", "cpu_formats", "batch", "against_unfrozen_mid", "against_unfrozen_sd15")
+    )
+    whole, drag, second = profile["whole"], profile["phases"]["drag"], profile["second_drag"]
+    fast = formats["rows"]["float32, channels_last"]["ratio"]
+    pays = [row["seconds_ratio"] for row in batch["rows"]]
+    rows = [
+        ("drag phase / the bare U-Net calls that it needs", f"{drag['ratio']:.2f}", "gooddrag profile"),
+        ("whole edit, LoRA included / the same", f"{whole['ratio']:.2f}", "gooddrag profile"),
+        ("another drag of the same picture / the first edit", f"{second['seconds'] / whole['seconds']:.2f}",
+         "gooddrag profile"),
+        ("one update with unfrozen weights and whole feature maps / ours, time, 88 M and 860 M parameters",
+         f"{mid['times_faster']:.2f}, {sd15['times_faster']:.2f}", "benchmarks/against_unfrozen.py"),
+        ("ours / the same, peak memory beside the weights",
+         f"{mid['share_of_peak']:.2f}, {sd15['share_of_peak']:.2f}", "benchmarks/against_unfrozen.py"),
+        ("channels in the usual order / last, as models are laid out on a CPU: forward pass, whole drag",
+         f"{fast['forward']:.2f}, {fast['drag']:.2f}", "benchmarks/cpu_formats.py"),
+        ("two or four edits one by one / in one batch, on two cores", f"{min(pays):.2f} to {max(pays):.2f}",
+         "benchmarks/batch.py"),
+    ]  # fmt: skip
+    cells = "\n".join(f"| {what} | {ratio} | `{command}` |" for what, ratio, command in rows)
+    return f"| time, unless said otherwise | ratio | measured by |\n|---|---|---|\n{cells}"
+
+
 def arrived(edits: DataFrame) -> str:
     """On how many edits all handles end within NEAR of the page's side from their targets, by their own tracking."""
     left = edits["distance_left_px"]
@@ -154,7 +181,7 @@ def filled_readme() -> str:
     report = json.loads((ROOT / "results" / "storybook_released.json").read_text(encoding="utf-8"))
     table = benchmark.read(ROOT / "results" / "storybook100.csv")
     tables = {"claims": claims_table(claims), "edits": edits_table(report), "methods": methods_table(table),
-              "ratios": ratios_table(table), "tasks": tasks_table(table)}  # fmt: skip
+              "ratios": ratios_table(table), "tasks": tasks_table(table), "cost": cost_table()}  # fmt: skip
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, filled in tables.items():
         text = fill(text, name, filled)

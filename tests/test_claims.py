@@ -17,7 +17,7 @@ from gooddrag.studies import ledger
 ROOT = Path(__file__).parents[1]
 LEDGER = ROOT / "notebooks" / "claims.json"
 CLAIMS = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"]
-EXPECTED = {"fig8", "fig11", "fig11_here", "table1_here", "star_here",
+EXPECTED = {"fig8", "fig11", "fig11_here", "aldd_here", "ip_here", "table1_here", "star_here",
             "fig1", "fig4", "fig5", "fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3",
             "runtime", "memory"}  # fmt: skip
 

@@ -329,6 +329,15 @@ def test_the_rules_on_a_benchmark_table():
     said = verdicts.RULES["fig11_here"][1](ranked)
     assert said.verdict == "partly" and said.why == "fails: quality, before DragDiffusion"
 
+    def dragged(method, error, operations):
+        return [{"sample": f"s{i}", "method": method, "truth_error_inside_mask": error, "damage_outside_mask": error,
+                 "drag_operations": operations if i else 10} for i in range(13)]  # fmt: skip
+
+    pair = pd.DataFrame(dragged("GoodDrag", 1.0, 11) + dragged("GoodDrag without AlDD", 2.0, 70))
+    assert verdicts.alternated(pair)["sample"].nunique() == 12  # the first stopped before anything alternated
+    said = verdicts.RULES["aldd_here"][1](pair)
+    assert said.verdict == "reproduced" and said.ours.startswith("nearer to the truth: 12 of 12")
+
     rule, star = (verdicts.RULES[claim][1] for claim in ("table1_here", "star_here"))
     assert rule(table(0.5)).verdict == star(table(0.5)).verdict == "reproduced"
     assert rule(table(0.7)).verdict == "partly" and star(table(0.7)).verdict == "reproduced"  # 0.7 / 0.9 < 0.8

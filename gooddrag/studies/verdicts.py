@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gooddrag.config import DragConfig
 from gooddrag.experiments import Paired, paired
 from gooddrag.metrics import GAMMAS, Interval, mean_interval
 from gooddrag.studies import aldd, ip
@@ -168,6 +169,30 @@ def fig11(table: DataFrame) -> Verdict:
     return judge(parts, table["sample"].nunique())
 
 
+def alternated(table: DataFrame) -> DataFrame:
+    """Of a benchmark's table, the edits on which GoodDrag went beyond its first portion of B operations.
+
+    On the others the early stop came before the first denoising step, and without AlDD they are the same.
+    """
+    longer = (table["method"] == "GoodDrag") & (table["drag_operations"] > DragConfig().B)
+    return table[table["sample"].isin(table.loc[longer, "sample"])]
+
+
+def _needed(other: str, pick: Callable[[DataFrame], DataFrame] = lambda table: table) -> Callable[[DataFrame], Verdict]:
+    """A rule on GoodDrag against itself without one of its ideas, on the edits of the benchmark that `pick` leaves."""
+    columns = {"nearer to the truth": "truth_error_inside_mask", "less damage outside the mask": "damage_outside_mask"}
+
+    def rule(table: DataFrame) -> Verdict:
+        from gooddrag.benchmark import compare  # pandas
+
+        table = pick(table)
+        parts = [Part.of(what, compare(table, "GoodDrag", other, column)[0]) for what, column in columns.items()]
+        return judge(parts, table["sample"].nunique())
+
+    return rule
+
+
+aldd_needed, ip_needed = _needed("GoodDrag without AlDD", alternated), _needed("GoodDrag without IP")
 table1, star = _ratios("DragDiffusion", MUCH), _ratios("DragDiffusion*", BEHIND)
 
 
@@ -182,5 +207,7 @@ RULES: dict[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file in r
     "fig14b": (f"{ip.STUDY.name}.json", fig14b),
     "table1_here": ("storybook100.csv", table1),  # of `gooddrag bench`
     "star_here": ("storybook100.csv", star),
+    "aldd_here": ("storybook100.csv", aldd_needed),
+    "ip_here": ("storybook100.csv", ip_needed),
     "fig11_here": ("storybook100.csv", fig11),
 }
