@@ -1,8 +1,7 @@
 """Every number and every choice of an edit, with the paper's symbols.
 
 Where the paper's text and its authors' released code differ, the choice is a field of its own, and the field's
-comment says which is which. Any mixture runs. `DragConfig()` is `released()`: the settings that made the paper's
-pictures.
+comment says which is which. Any mixture runs. `DragConfig()` is `released()`: what the authors' benchmark code sets.
 """
 
 from __future__ import annotations
@@ -158,7 +157,7 @@ class DragConfig(_Checked):
 
     @classmethod
     def paper(cls, **changes: Any) -> DragConfig:
-        """What the paper prints, to the letter (Algorithm 1, Eq. 3-9, Sec. 5.1)."""
+        """What the paper prints, as closely as it can be read (Algorithm 1, Eq. 3-9, Sec. 5.1; Adam as Eq. 9's step)."""
         printed = cls(
             lam=0.2, feature_block=-1, grid="image", drag_scale="sum", capped_step=False, skip_distance=0.0,
             tracking="updated", track_at_start=False, tracking_reference="initial", inversion="source",
