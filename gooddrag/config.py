@@ -157,7 +157,7 @@ class DragConfig(_Checked):
 
     @classmethod
     def paper(cls, **changes: Any) -> DragConfig:
-        """What the paper prints, as closely as it can be read (Algorithm 1, Eq. 3-9, Sec. 5.1; Adam as Eq. 9's step)."""
+        """What the paper prints, as closely as it can be read (Algorithm 1, Eq. 3-9, Sec. 5.1; Adam for Eq. 9)."""
         printed = cls(
             lam=0.2, feature_block=-1, grid="image", drag_scale="sum", capped_step=False, skip_distance=0.0,
             tracking="updated", track_at_start=False, tracking_reference="initial", inversion="source",
