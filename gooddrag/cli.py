@@ -180,7 +180,9 @@ def train_storybook(
             help="Minutes of falling learning rate at the end, on a branch of its own; without --minutes, only this.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoints in the work folder.")] = True,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from the checkpoints in the work folder; --no-resume forgets them and the log.")
+    ] = True,
     start: Annotated[Path | None, typer.Option("--from", help="Weights to begin with, with a fresh optimiser.")] = None,
     export_only: Annotated[bool, typer.Option("--export-only", help="Only write what has been reached.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,

@@ -331,12 +331,15 @@ def test_the_rules_on_a_benchmark_table():
 
     def dragged(method, error, operations):
         return [{"sample": f"s{i}", "method": method, "truth_error_inside_mask": error, "damage_outside_mask": error,
-                 "drag_operations": operations if i else 10} for i in range(13)]  # fmt: skip
+                 "drag_operations": operations if i else 9} for i in range(13)]  # fmt: skip
 
-    pair = pd.DataFrame(dragged("GoodDrag", 1.0, 11) + dragged("GoodDrag without AlDD", 2.0, 70))
+    pair = pd.DataFrame(dragged("GoodDrag", 1.0, 10) + dragged("GoodDrag without AlDD", 2.0, 70))
     assert verdicts.alternated(pair)["sample"].nunique() == 12  # the first stopped before anything alternated
     said = verdicts.RULES["aldd_here"][1](pair)
     assert said.verdict == "reproduced" and said.ours.startswith("nearer to the truth: 12 of 12")
+    assert verdicts.RULES["aldd_here"][1](pair.assign(drag_operations=9)).verdict == "untested"
+    with pytest.raises(ValueError, match="no drag operations of GoodDrag on s0"):
+        verdicts.alternated(pair.assign(drag_operations=np.nan))
 
     rule, star = (verdicts.RULES[claim][1] for claim in ("table1_here", "star_here"))
     assert rule(table(0.5)).verdict == star(table(0.5)).verdict == "reproduced"

@@ -280,6 +280,20 @@ def test_cooldown_of_given_weights(straight, weights, tmp_path):
     assert progress["seconds"] >= 5 * 3600 + 0.06
     again = run(tmp_path, start=weights, cooldown=0.001, steps={}, ae_minutes=0)
     assert again["steps"] == card["steps"]
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="^start: none given; .* has a cooldown of weights"):
+        run(tmp_path, steps={"unet": 50})  # or it would begin from nothing
+    assert contents(tmp_path) == before
+
+
+def test_weights_of_another_encoder_are_refused(straight, tmp_path):
+    train(tmp_path / "vae", work=tmp_path / "work", recipe=RECIPE, steps=STEPS, processes=0, minutes=0, seed=1)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="^start: .*out' has another encoder than "):
+        run(tmp_path, start=straight[0] / "out", steps={"unet": 8})
+    assert contents(tmp_path) == before
+    shutil.copy(straight[0] / "work" / "autoencoder.safetensors", tmp_path / "work")
+    assert run(tmp_path, start=straight[0] / "out", steps={"unet": 8})["steps"] == 8
 
 
 def test_no_resume_begins_again(straight, trained):

@@ -93,7 +93,12 @@ def train(
         refuse_unet(out)
     if cooldown is not None and not (trunk or kept or start is not None):
         raise no_trunk(work)
+    if trunk and start is None and resume and (work / COOLED).exists() and not (work / TRUNK).exists():
+        raise ValueError(f"start: none given; {str(work)!r} has a cooldown of weights that it no longer has; expected "
+                         "--from with these, or another work folder")  # fmt: skip
     weights = None if start is None else _read_weights(Path(start), recipe)
+    if weights and resume and not kept:
+        _check_encoder(weights[0], Path(start), work, recipe)
     if not resume:  # now that nothing is left to refuse
         for name in (AUTOENCODER, TRUNK, COOLED, LOG):
             (work / name).unlink(missing_ok=True)
@@ -128,7 +133,7 @@ def _command(out: Path, work: Path, recipe: Recipe, steps: dict[str, int], optio
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words += [option, str(value).removesuffix(".0")]
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     own = {f.name: getattr(recipe, f.name) for f in fields(recipe) if getattr(recipe, f.name) != f.default}
     own = {k: v for k, v in own.items() if k != "channels"} | ({"steps": steps} if steps else {})
     return shlex.join(words) + (f"  # {own}" if own else "")
@@ -153,6 +158,16 @@ def _read_weights(folder: Path, recipe: Recipe) -> tuple[AutoencoderTiny, dict, 
         raise ValueError(f"start: {str(folder)!r} is not a folder of weights from this training, with channels "
                          f"{recipe.channels}: {one_line(error)}") from error  # fmt: skip
     return vae, ae, unet, counts
+
+
+def _check_encoder(vae: AutoencoderTiny, folder: Path, work: Path, recipe: Recipe) -> None:
+    """A U-Net may only go on with the latents that it was trained on: those of this encoder, its decoder aside."""
+    if (work / AUTOENCODER).exists():
+        load_checkpoint(work / AUTOENCODER, {"vae": (own := recipe.autoencoder())})
+        pairs = zip(own.encoder.parameters(), vae.encoder.parameters(), strict=True)
+        if not all(torch.equal(a.half(), b.half()) for a, b in pairs):
+            raise ValueError(f"start: {str(folder)!r} has another encoder than {str(work)!r}; expected the same, or "
+                             "another work folder")  # fmt: skip
 
 
 def _begin_with(

@@ -158,24 +158,28 @@ def _ratios(other: str, most: float) -> Callable[[DataFrame], Verdict]:
 
 def fig11(table: DataFrame) -> Verdict:
     """Fig. 11 with the known truth in place of people: error inside the mask for accuracy, SSIM for quality."""
-    from gooddrag.benchmark import values  # pandas
+    from gooddrag.benchmark import compare  # pandas
 
-    parts = []
-    for what, key, sign in (("accuracy", "truth_error_inside_mask", 1), ("quality", "ssim_truth", -1)):
-        mine, *others = ([sign * x for x in values(table, method, key).values()]
-                         for method in ("GoodDrag", "DragDiffusion", "SDE-Drag"))  # fmt: skip
-        parts += [Part.of(f"{what}, before {name}", paired(mine, its))
-                  for name, its in zip(("DragDiffusion", "SDE-Drag"), others, strict=True)]  # fmt: skip
+    table = table.assign(unlike=-table["ssim_truth"])  # lower is better
+    parts = [Part.of(f"{what}, before {other}", compare(table, "GoodDrag", other, column)[0])
+             for what, column in (("accuracy", "truth_error_inside_mask"), ("quality", "unlike"))
+             for other in ("DragDiffusion", "SDE-Drag")]  # fmt: skip
     return judge(parts, table["sample"].nunique())
 
 
 def alternated(table: DataFrame) -> DataFrame:
-    """Of a benchmark's table, the edits on which GoodDrag went beyond its first portion of B operations.
+    """Of a benchmark's table, the edits on which GoodDrag completed its first portion of B operations, and denoised.
 
-    On the others the early stop came before the first denoising step, and without AlDD they are the same.
+    Up to there both orders are the same, so that this is no choice by outcome. On the others the early stop came before
+    the first denoising step, and without AlDD they are the same to the last digit.
+
+    Raises:
+        ValueError: an edit of GoodDrag failed or is missing.
     """
-    longer = (table["method"] == "GoodDrag") & (table["drag_operations"] > DragConfig().B)
-    return table[table["sample"].isin(table.loc[longer, "sample"])]
+    mine = table[table["method"] == "GoodDrag"]
+    if lost := list(mine.loc[mine["drag_operations"].isna(), "sample"]):
+        raise ValueError(f"table: no drag operations of GoodDrag on {', '.join(lost[:3])}; expected every edit")
+    return table[table["sample"].isin(mine.loc[mine["drag_operations"] >= DragConfig().B, "sample"])]
 
 
 def _needed(other: str, pick: Callable[[DataFrame], DataFrame] = lambda table: table) -> Callable[[DataFrame], Verdict]:
@@ -186,8 +190,10 @@ def _needed(other: str, pick: Callable[[DataFrame], DataFrame] = lambda table: t
         from gooddrag.benchmark import compare  # pandas
 
         table = pick(table)
+        if (n := table["sample"].nunique()) < ENOUGH:
+            return judge([], n)
         parts = [Part.of(what, compare(table, "GoodDrag", other, column)[0]) for what, column in columns.items()]
-        return judge(parts, table["sample"].nunique())
+        return judge(parts, n)
 
     return rule
 
