@@ -64,7 +64,7 @@ def load_model(
     autoencoder = _vae(str(vae), "", dtype) if vae else _vae(source, "vae", dtype)
     model = DiffusionModel(
         str(name),
-        _laid_out(_owned(unet.to(device))),
+        _owned(unet.to(device)),
         _owned(autoencoder.to(device)),
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
@@ -130,11 +130,6 @@ def _owned(module: nn.Module) -> nn.Module:
         if tensor.device.type == "cpu":
             tensor.data = tensor.data.clone()
     return module
-
-
-def _laid_out(unet: nn.Module) -> nn.Module:
-    """On a CPU, convolutions are a fifth to a third faster with the channels last (benchmarks/cpu_formats.py)."""
-    return unet.to(memory_format=torch.channels_last) if unet.device.type == "cpu" else unet
 
 
 @contextmanager

@@ -48,17 +48,6 @@ def test_stable_diffusion_shape(tiny_sd):
     assert tiny_sd.prompt.shape == (1, 77, 32) and tiny_sd.prompt.abs().sum() > 0
 
 
-def test_channels_last_on_a_cpu_changes_only_the_rounding(tiny_folder):
-    """That they are faster is benchmarks/cpu_formats.py's claim."""
-    model = load_model(tiny_folder, device="cpu", dtype=torch.float64)
-    z = random(2, 4, 16, 16)
-    assert model.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    eps = model.eps(z, 500)
-    model.unet.to(memory_format=torch.contiguous_format)
-    assert not model.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(eps, model.eps(z, 500), rtol=1e-10, atol=1e-10)
-
-
 def test_frozen_and_in_eval_mode(tiny, tiny_sd):
     for model in (tiny, tiny_sd):
         for part in (model.unet, model.vae):
