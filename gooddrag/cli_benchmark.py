@@ -20,6 +20,10 @@ ModelOf = Annotated[
     typer.Option(metavar="NAME|PATH", help="Default: the folder's, if storybook or sd15.", show_default=False),
 ]
 Vae = Annotated[str | None, typer.Option(metavar="PATH", help="Another VAE for the model.", show_default=False)]
+SheetOf = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Draw twenty-four samples of this method there instead.", show_default=False),
+]
 MOST_NUMBERS = 100_000  # in one range
 SHOWN = ["dai_1", "dai_20", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
@@ -60,6 +64,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed edits again.")] = False,
         table: Table = None,
         sheet: Sheet = None,
+        sheet_of: SheetOf = None,
     ) -> None:
         """Run methods on a data set and score them; the same command goes on where it was stopped."""
         with one_line_errors():
@@ -75,7 +80,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             except KeyboardInterrupt:
                 typer.echo("gooddrag: interrupted; what was finished is there, the same command goes on", err=True)
                 raise typer.Exit(130) from None
-            report(output, results, table, sheet)
+            report(output, results, table, sheet, sheet_of)
 
     @app.command()
     def score(
@@ -88,6 +93,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         ] = None,
         table: Table = None,
         sheet: Sheet = None,
+        sheet_of: SheetOf = None,
     ) -> None:
         """Compute the scores of finished edits again, from their images, and write the table."""
         with one_line_errors():
@@ -99,7 +105,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             if not keep:
                 asked = [name.strip() for name in learned.split(",")] if learned else []
                 typer.echo(f"scored: {rescore(folder, model, vae, progress=True, learned=asked)}", err=True)
-            report(folder, load(folder), table, sheet)
+            report(folder, load(folder), table, sheet, sheet_of)
 
     @app.command()
     def gscore(
@@ -161,7 +167,7 @@ def check_files(table: Path | None, sheet: Path | None) -> None:
             check_writable_file(file, argument)
 
 
-def report(folder: Path, results, table: Path | None, sheet: Path | None) -> None:
+def report(folder: Path, results, table: Path | None, sheet: Path | None, sheet_of: str | None) -> None:
     """Write DIR/table.csv, the copies asked for, and a few lines to read."""
     from gooddrag import benchmark, plots
     from gooddrag.files import atomic_file
@@ -169,8 +175,9 @@ def report(folder: Path, results, table: Path | None, sheet: Path | None) -> Non
     for file in filter(None, (folder / "table.csv", table)):
         benchmark.save(results, file)
     if sheet:
+        drawn = plots.method_sheet(folder, results, sheet_of) if sheet_of else plots.results_sheet(folder, results)
         with atomic_file(sheet, "sheet") as temporary:
-            plots.results_sheet(folder, results).save(temporary, quality=80, optimize=True)
+            drawn.save(temporary, quality=80, optimize=True)
     tell(results, [folder / "table.csv", *filter(None, (table, sheet))])
 
 

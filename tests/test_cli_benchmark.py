@@ -42,6 +42,10 @@ def test_bench_then_score(data, tiny_folder, tmp_path):
     assert "scored: 4" in (again := gooddrag_("score", out, "--model", tiny_folder)).stderr
     assert "not finished: 2 missing, 0 failed; means need every edit" in again.stderr and "NaN" in again.stdout
     assert gooddrag_("score", out, "--keep").exit_code == 0
+    one = ("score", out, "--keep", "--sheet", tmp_path / "one.jpg", "--sheet-of")
+    assert gooddrag_(*one, "Copy-paste").exit_code == 0
+    assert Image.open(tmp_path / "one.jpg").size == (6 * 132 - 4, 2 * 132 - 4)  # user edit, result, truth, twice a row
+    assert (refused := gooddrag_(*one, "Nothing")).exit_code == 2 and "method: 'Nothing'; expected" in refused.stderr
 
 
 def test_join(data, tiny_folder, tmp_path):

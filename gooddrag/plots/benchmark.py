@@ -96,6 +96,28 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
     return whole
 
 
+def method_sheet(folder: str | Path, table: DataFrame, method: str, count: int = 24, size: int = 128,
+                 seed: int = 0) -> Image.Image:  # fmt: skip
+    """One method on samples picked by `picked_samples`, two a row: what the user marked, the result and, if there is
+    one, the truth.
+
+    Raises:
+        ValueError: the table has no such method.
+    """
+    if method not in (known := list(table["method"].unique())):
+        raise ValueError(f"method: {method!r}; expected one of {', '.join(known)}")
+    from gooddrag.benchmark.folder import Folder, slug
+    from gooddrag.benchmark.pictures import images
+
+    samples = [Folder(folder).sample(slug(name)) for name in picked_samples(list(table["sample"].unique()), count)]
+    truth, empty, tiles = all(s.truth for s in samples), _labelled("no result", size, size, "#c8c8c8"), []
+    for sample in samples:
+        file = images(folder, sample.name, seed).get(method)
+        result = fitted(Image.open(file), size) if file else empty
+        tiles += [marked(sample, size), result, *([fitted(sample.truth, size)] if truth else [])]
+    return contact_sheet(tiles, 6 if truth else 4)
+
+
 def _labelled(text: str, width: int, height: int, colour: str = "white") -> Image.Image:
     """A small text in the middle of a box, in lines that fit."""
     box = Image.new("RGB", (width, height), colour)
