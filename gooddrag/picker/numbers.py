@@ -122,7 +122,7 @@ def _parse(text: str) -> tuple[list, str | list | None]:
             mask = [tuple(float(v) for v in corners) for corners in mask]
             if any(len(corners) != 4 or not np.isfinite(corners).all() for corners in mask):
                 raise ValueError("a box has four numbers")
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"JSON: {error}; {expected}") from error
     return points, mask
 
