@@ -293,7 +293,7 @@ def test_weights_of_another_encoder_are_refused(straight, tmp_path):
         run(tmp_path, start=straight[0] / "out", steps={"unet": 8})
     assert contents(tmp_path) == before
     shutil.copy(straight[0] / "work" / "autoencoder.safetensors", tmp_path / "work")
-    assert run(tmp_path, start=straight[0] / "out", steps={"unet": 8})["steps"] == 8
+    assert run(tmp_path, start=straight[0] / "out", steps={"unet": 8}, ae_minutes=0)["steps"] == 8
 
 
 def test_no_resume_begins_again(straight, trained):
