@@ -134,9 +134,14 @@ def cost_table() -> str:
         json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("profile", "cpu_formats", "batch", "against_unfrozen_mid", "against_unfrozen_sd15")
     )
-    ratios = zip(*((run["phases"]["drag"]["ratio"], run["whole"]["ratio"],
-                    run["second_drag"]["seconds"] / run["whole"]["seconds"]) for run in profile), strict=True)  # fmt: skip
-    drag, whole, second = (f"{min(x):.2f} to {max(x):.2f}" for x in ratios)
+    drag, whole, second = (
+        f"{min(ratios):.2f} to {max(ratios):.2f}"
+        for ratios in (
+            [run["phases"]["drag"]["ratio"] for run in profile],
+            [run["whole"]["ratio"] for run in profile],
+            [run["second_drag"]["seconds"] / run["whole"]["seconds"] for run in profile],
+        )
+    )
     formats = formats["rows"]
     pays = [row["seconds_ratio"] for row in batch["rows"]]
     rows = [

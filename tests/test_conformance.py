@@ -156,6 +156,7 @@ def test_reference_path(model):
         close(features_at(ref.F, size, handle), want[name + "feat_at_handles"])
         whole = resized(ref.F, size, torch.arange(size[0]), torch.arange(size[1]))
         close(whole.mean(dim=(0, 2, 3)), want[name + "feat_mean_per_channel"])
+        close(whole.std(dim=(0, 2, 3)), want[name + "feat_std_per_channel"])
         z = ref.z_prev
 
 
@@ -169,6 +170,11 @@ def test_teacher_forced_gradients(model):
     size = frame.grid(latent_grid, config.grid)
     task = Task(size, frame.to_grid(sample.handles, size), frame.to_grid(sample.targets, size),
                 frame.frozen(sample.mask, size, latent_grid).double())  # fmt: skip
+    close(model.prompt, want["text_embeddings"])
+    close(task.p_0.double(), want["points/handle_init_yx_half"])
+    close(task.q.double(), want["points/target_yx_half"])
+    assert torch.equal(1 - task.frozen, want["mask/half"][..., ::4, ::4])  # nearest, 64 x 64 -> 16 x 16
+    index, tracked = torch.arange(20, 36), 0
     handles = {}
     for key, p in zip(want["track/step_and_updates_done"].tolist(), want["track/handles_after_yx_half"], strict=True):
         handles[tuple(map(int, key))] = p.float()
@@ -183,15 +189,20 @@ def test_teacher_forced_gradients(model):
             p = handles[i, k - k % config.J]
             z = want[name + "latent_before"].clone().requires_grad_()
             eps, F = model.eps_and_features(z, schedule.timestep(t), config.feature_block)
+            slice_ = f"track/step{i}/{-(-k // config.J):02d}/F1_slice"  # tracking sees an operation's last forward pass
+            if slice_ in want and (k == 0 or k % config.J == config.J - 1):
+                close(resized(F.detach(), size, index, index)[:, :8], want[slice_])
+                tracked += 1
             drag = drag_loss(F, ref.F, size, p, task.p_0, task.q, config.r1, config.beta)
             z_prev = step(z, eps, schedule.alpha(t), schedule.alpha(t - 1))
             loss = drag + config.lam * mask_loss(z_prev, ref.z_prev, task.frozen)
             assert float(loss.detach()) == pytest.approx(float(want["loss/total"][loss_index]), rel=1e-6)
             if (i, k) != (0, 0):  # at the very first latent the mask term sits on the kink of its L1 norm
                 close(torch.autograd.grad(loss, z)[0], want[name + "grad"])
+            assert want["loss/step_and_k"][loss_index].tolist() == [i, k]
             loss_index += 1
         z_ref = ref.z_prev
-    assert loss_index == 57
+    assert loss_index == 57 and tracked == 11
 
 
 @pytest.mark.parametrize("case", ["case_A", "case_E"])
