@@ -74,22 +74,11 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
     Args:
         folder: of the results; table: `benchmark.load(folder)`. count: rows, picked by `picked_samples`.
     """
-    from gooddrag.benchmark.folder import Folder, slug
-    from gooddrag.benchmark.pictures import images
-
     methods = list(table["method"].unique())
-    chosen = picked_samples(list(table["sample"].unique()), count)
-    samples = {name: Folder(folder).sample(slug(name)) for name in chosen}
-    truth = all(s.truth for s in samples.values())
-    panels = []
-    for name, sample in samples.items():
-        found, empty = images(folder, name, seed), _labelled("no result", size, size, "#c8c8c8")
-        results = [fitted(Image.open(found[m]), size) if m in found else empty for m in methods]
-        panels += [marked(sample, size), *results, *([fitted(sample.truth, size)] if truth else [])]
-    titles = ["user edit", *methods, *(["truth"] if truth else [])]
-    columns = len(titles)
-    heads, rows = [_labelled(title, size, size // 4) for title in titles], panels
-    top, sheet = contact_sheet(heads, columns), contact_sheet(rows, columns)
+    tiles, truth = _tiles(folder, table, methods, count, size, seed)
+    titles = ["user edit", *methods, *truth]
+    top = contact_sheet([_labelled(title, size, size // 4) for title in titles], len(titles))
+    sheet = contact_sheet(tiles, len(titles))
     whole = Image.new("RGB", (sheet.width, top.height + sheet.height), "white")
     whole.paste(top, (0, 0))
     whole.paste(sheet, (0, top.height))
@@ -98,24 +87,32 @@ def results_sheet(folder: str | Path, table: DataFrame, count: int = 12, size: i
 
 def method_sheet(folder: str | Path, table: DataFrame, method: str, count: int = 24, size: int = 128,
                  seed: int = 0) -> Image.Image:  # fmt: skip
-    """One method on samples picked by `picked_samples`, two a row: what the user marked, the result and, if there is
-    one, the truth.
+    """The same of one method, two samples a row, without heads.
 
     Raises:
         ValueError: the table has no such method.
     """
     if method not in (known := list(table["method"].unique())):
         raise ValueError(f"method: {method!r}; expected one of {', '.join(known)}")
+    tiles, truth = _tiles(folder, table, [method], count, size, seed)
+    return contact_sheet(tiles, 2 * (2 + len(truth)))
+
+
+def _tiles(folder: str | Path, table: DataFrame, methods: Sequence[str], count: int, size: int,
+           seed: int) -> tuple[list[Image.Image], list[str]]:  # fmt: skip
+    """Per sample what the user marked, the results, and the truth if all have one (then ["truth"], else [])."""
     from gooddrag.benchmark.folder import Folder, slug
     from gooddrag.benchmark.pictures import images
 
-    samples = [Folder(folder).sample(slug(name)) for name in picked_samples(list(table["sample"].unique()), count)]
-    truth, empty, tiles = all(s.truth for s in samples), _labelled("no result", size, size, "#c8c8c8"), []
-    for sample in samples:
-        file = images(folder, sample.name, seed).get(method)
-        result = fitted(Image.open(file), size) if file else empty
-        tiles += [marked(sample, size), result, *([fitted(sample.truth, size)] if truth else [])]
-    return contact_sheet(tiles, 6 if truth else 4)
+    chosen = picked_samples(list(table["sample"].unique()), count)
+    samples = {name: Folder(folder).sample(slug(name)) for name in chosen}
+    truth = ["truth"] if all(s.truth for s in samples.values()) else []
+    tiles, empty = [], _labelled("no result", size, size, "#c8c8c8")
+    for name, sample in samples.items():
+        found = images(folder, name, seed)
+        results = [fitted(Image.open(found[m]), size) if m in found else empty for m in methods]
+        tiles += [marked(sample, size), *results, *(fitted(sample.truth, size) for _ in truth)]
+    return tiles, truth
 
 
 def _labelled(text: str, width: int, height: int, colour: str = "white") -> Image.Image:
