@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from torch import Tensor, nn
+from torch import Tensor
 
 SD_BLOCKS = 16  # transformer blocks of Stable Diffusion 1.x and 2.x: the paper's "10th layer" is counted on these
 
@@ -30,8 +30,9 @@ class MutualSelfAttention(AttnProcessor2_0):
 
 def transformer_blocks(unet: UNet2DConditionModel) -> list[BasicTransformerBlock]:
     """The transformer blocks in order of execution: down, mid, up (`unet.attn_processors` lists mid last)."""
-    stages: list[nn.Module] = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
-    return [m for stage in stages for m in stage.modules() if isinstance(m, BasicTransformerBlock)]
+    stages = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    transformers = [t for stage in stages for t in getattr(stage, "attentions", ())]
+    return [block for t in transformers for block in getattr(t, "transformer_blocks", ())]
 
 
 def late_blocks(unet: UNet2DConditionModel, start: int = 10) -> list[BasicTransformerBlock]:
