@@ -22,8 +22,11 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         edit: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
         k: Annotated[int, typer.Option("--drag-operations", "-k", min=1, help="K; the paper's is 70.")] = 70,
         lora_steps: Annotated[int, typer.Option(min=0, help="0 for no LoRA.")] = 70,
+        runs: Annotated[
+            int, typer.Option(min=1, help="So many whole runs: the table is the middle one's, by the whole ratio.")
+        ] = 1,
         output: Annotated[
-            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON there.")
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the JSON there, a list of runs.")
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     ) -> None:
@@ -35,9 +38,10 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             if output:
                 check_writable_file(output)
             lora = LoraConfig(steps=lora_steps) if lora_steps else None
-            report = cost.profile(load_model(model), storybook.edit(edit), DragConfig(K=k), lora)
-            text = json.dumps(report, indent=1)
+            loaded, sample = load_model(model), storybook.edit(edit)
+            reports = [cost.profile(loaded, sample, DragConfig(K=k), lora) for _ in range(runs)]
+            text = json.dumps(reports, indent=1)
             if output:
                 with atomic_file(output) as temporary:
                     temporary.write_text(text + "\n", encoding="utf-8")
-        typer.echo(text if as_json else cost.table(report))
+        typer.echo(text if as_json else cost.table(*reports))

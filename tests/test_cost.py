@@ -83,7 +83,9 @@ def test_profile_adds_up(tiny):
     phases = report["phases"]
     assert list(phases) == ["encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode"]
     assert phases["drag"]["backwards"] == {"1": 8} and phases["LoRA"]["forwards"] == {"2": 3}
-    assert report["whole"]["seconds"] == pytest.approx(sum(p["seconds"] for p in phases.values()))
+    for key in ("seconds", "bare_seconds"):
+        assert report["whole"][key] == pytest.approx(sum(p[key] for p in phases.values()))
+    assert report["whole"]["forwards"] == {"1": 4 + 4 + 8 + 4, "2": 3}  # T levels up, down beside, updates, T down
     assert report["second_drag"]["forwards"] == {"1": 8 + 4}  # its updates and its denoising, nothing of the source
     assert all(p["peak_bytes"] > 0 for name, p in phases.items() if name not in ("reference", "denoise"))
     assert 0 < report["second_drag"]["first_update_seconds"] < report["second_drag"]["seconds"]
@@ -95,8 +97,9 @@ def test_profile_adds_up(tiny):
 
 def test_command_line(tiny_folder, tmp_path):
     command = ["profile", "--model", str(tiny_folder), "-k", "1", "--lora-steps", "1", "-o", str(tmp_path / "p.json")]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0 and "whole edit" in done.output
-    assert json.loads((tmp_path / "p.json").read_text())["phases"]["drag"]["seconds"] > 0
+    done = CliRunner().invoke(app, [*command, "--runs", "2"])
+    assert done.exit_code == 0 and "whole edit" in done.output and "the middle one of 2 runs" in done.output
+    runs = json.loads((tmp_path / "p.json").read_text())
+    assert len(runs) == 2 and all(run["phases"]["drag"]["seconds"] > 0 for run in runs)
     done = CliRunner().invoke(app, ["profile", "--model", "nowhere"])
     assert done.exit_code == 2 and "gooddrag: model: 'nowhere' is neither" in done.output

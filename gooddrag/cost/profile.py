@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
 
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.cost.bare import bare_times
+from gooddrag.cost.bare import BareTimes, bare_times
 from gooddrag.cost.meter import Meter, Part
 from gooddrag.cost.tensors import traced
 from gooddrag.editor import DragEditor
@@ -24,8 +26,8 @@ def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = N
             lora: LoraConfig | None = None, seed: int = 0, memory: bool = True) -> dict:  # fmt: skip
     """One whole edit, LoRA included, measured phase by phase against the bare U-Net calls that it needs.
 
-    The bare calls are timed before and after the edit, in the same run: on a busy machine the ratio still means
-    something, the seconds less so. Nothing is read from or written to the LoRA cache.
+    The bare calls are timed right before and after each act (the LoRA, the edit, a second drag): on a busy machine the
+    ratios still mean something, the seconds less so. Nothing is read from or written to the LoRA cache.
 
     Args:
         lora: None for none.
@@ -40,22 +42,27 @@ def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = N
     config = config or DragConfig()
     editor = DragEditor(model).set_image(sample.image)
     batches = {1, lora.batch_size} if lora else {1}
-    before = bare_times(model, editor.z_0, batches)
-    with Meter(model) as meter:
+    bare = [bare_times(model, editor.z_0, batches)]
+    with Meter(model) as fitting:
         fitted = fit(model, editor.z_0, lora, seed) if lora else None
+    bare.append(bare_times(model, editor.z_0, batches))
+    with Meter(model) as editing:
         editor = DragEditor(model, fitted).set_image(sample.image)
         result = editor.drag(sample, config=config)
+    bare.append(bare_times(model, editor.z_0, batches))
     updates: list[float] = []  # when each of the second drag's ended
 
     def observe(state: State) -> None:
         if state.event == "update":
             updates.append(time.perf_counter())
 
-    start = time.perf_counter()
     with Meter(model) as again:
+        start = time.perf_counter()
         editor.drag(sample, config=config, callback=observe)
-    bare = [before, bare_times(model, editor.z_0, batches)]
-    phases = {name: _row(meter.parts[name], bare) for name in PHASES if name in meter.parts}
+    bare.append(bare_times(model, editor.z_0, batches))
+    rows = {name: _row(part, bare[:2]) for name, part in fitting.parts.items()}
+    rows |= {name: _row(part, bare[1:3]) for name, part in editing.parts.items()}
+    phases = {name: rows[name] for name in PHASES if name in rows}
     if memory and model.device.type != "cuda":
         for name, peak in _peaks(model, sample, config, lora).items():
             phases[name]["peak_bytes"] = peak
@@ -67,34 +74,38 @@ def profile(model: DiffusionModel, sample: Sample, config: DragConfig | None = N
         "parameters": sum(p.numel() for p in model.unet.parameters()),
         "updates": result.metrics["updates"],
         "phases": phases,
-        "whole": _row(_sum(meter.parts.values()), bare, max(p["peak_bytes"] for p in phases.values())),
-        "second_drag": _row(_sum(again.parts.values()), bare)
+        "whole": _sum(phases.values()),
+        "second_drag": _sum(_row(part, bare[2:]) for part in again.parts.values())
         | {"first_update_seconds": updates[0] - start if updates else None},
     }
 
 
-def _sum(parts) -> Part:
-    total = Part()
-    for part in parts:
-        total.seconds += part.seconds
-        total.cpu_seconds += part.cpu_seconds
-        total.forwards += part.forwards
-        total.backwards += part.backwards
-    return total
-
-
-def _row(part: Part, bare, peak: int | None = None) -> dict:
+def _row(part: Part, bare: list[BareTimes]) -> dict:
     wall, cpu = (sum(b.of(part)[i] for b in bare) / len(bare) for i in (0, 1))
-    return {
+    return _with_ratios({
         "seconds": part.seconds,
         "cpu_seconds": part.cpu_seconds,
         "forwards": {str(b): n for b, n in sorted(part.forwards.items())},
         "backwards": {str(b): n for b, n in sorted(part.backwards.items())},
         "bare_seconds": wall,
-        "ratio": part.seconds / wall if wall else None,
-        "cpu_ratio": part.cpu_seconds / cpu if cpu else None,
-        "peak_bytes": part.peak_bytes if peak is None else peak,
-    }
+        "bare_cpu_seconds": cpu,
+        "peak_bytes": part.peak_bytes,
+    })  # fmt: skip
+
+
+def _with_ratios(row: dict) -> dict:
+    for ratio, clock in (("ratio", "seconds"), ("cpu_ratio", "cpu_seconds")):
+        bare = row[f"bare_{clock}"]
+        row = row | {ratio: row[clock] / bare if bare else None}
+    return row
+
+
+def _sum(rows: Iterable[dict]) -> dict:
+    rows = list(rows)
+    total = {key: sum(row[key] for row in rows) for key in rows[0] if key.endswith("seconds")}
+    for kind in ("forwards", "backwards"):
+        total[kind] = dict(sum((Counter(row[kind]) for row in rows), Counter()))
+    return _with_ratios(total | {"peak_bytes": max(row["peak_bytes"] for row in rows)})
 
 
 def _peaks(model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig | None) -> dict[str, int]:
@@ -111,8 +122,9 @@ def _peaks(model: DiffusionModel, sample: Sample, config: DragConfig, lora: Lora
     return {name: traced(run, once=True).peak_bytes for name, run in work.items()}
 
 
-def table(report: dict) -> str:
-    """The report as lines of text."""
+def table(*reports: dict) -> str:
+    """A report as lines of text; of several runs the one whose whole ratio is in the middle, and the range."""
+    report = sorted(reports, key=lambda r: r["whole"]["ratio"] or 0.0)[(len(reports) - 1) // 2]
     head = (
         f"{'phase':<11}{'forwards':>16}{'backwards':>16}{'seconds':>9}{'bare calls':>12}{'ratio':>7}{'cpu ratio':>11}"
     )
@@ -129,5 +141,9 @@ def table(report: dict) -> str:
     if (first := report["second_drag"]["first_update_seconds"]) is not None:
         share = first / report["whole"]["seconds"]
         lines.append(f"second drag: first update done after {first:.2f} s, {share:.1%} of the whole edit's time")
+    if len(reports) > 1:
+        drags, wholes = ([r["phases"]["drag"]["ratio"] for r in reports], [r["whole"]["ratio"] for r in reports])
+        lines.append(f"the middle one of {len(reports)} runs; ratios of the drag {min(drags):.2f} to {max(drags):.2f}, "
+                     f"of the whole edit {min(wholes):.2f} to {max(wholes):.2f}")  # fmt: skip
     note = "n x b: n passes of b latents. bare calls: the same passes of the U-Net by itself. cpu ratio: of processor\n"
     return "\n".join([*lines, note + "time, which other programs on the machine disturb less"])
