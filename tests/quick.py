@@ -49,3 +49,19 @@ class Brighter:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             raise RuntimeError(f"no {sample.name} today")
         return ImageChops.add(sample.image, Image.new("RGB", sample.image.size, (self.amount + seed,) * 3))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The picture, once the file `sign` is there."""
+
+    sign: str
+    patience: float = 60.0
+
+    def __call__(self, model, sample, seed=0):
+        end = time.monotonic() + self.patience
+        while not Path(self.sign).exists():
+            if time.monotonic() > end:
+                raise TimeoutError(f"no {self.sign}")
+            time.sleep(0.05)
+        return sample.image

@@ -426,15 +426,16 @@ def test_the_estimate_waits_until_every_method_has_a_time():
             self.text = text
 
     bar = Bar()
-    progress = Progress(bar, {"slow": 3, "quick": 3}, set(), 2)
-    progress.told("slow", 100.0)
+    progress = Progress(bar, {(f"s{i}", 0, method) for i in range(3) for method in ("slow", "quick")}, 2)
+    progress.told(("s0", 0, "slow"), 100.0)
     assert "unknown" in bar.text
-    progress.told("quick", 1.0)
-    assert bar.text == "101 s left" or bar.text == "2 min left"  # (2 * 100 + 2 * 1) / 2
-    for _ in range(2):
-        progress.told("slow", None)  # somebody else's
-        progress.told("quick", 1.0)
-    progress.told("quick", 1.0)  # told again after a worker died
+    progress.told(("s0", 0, "quick"), 1.0)
+    assert bar.text == "2 min left"  # (2 * 100 + 2 * 1) / 2 = 101 s
+    progress.told(("s0", 0, "quick"), 9.0)  # again: by an event and by the job's end, or after a worker died
+    assert bar.text == "2 min left" and bar.n == 2
+    for i in (1, 2):
+        progress.told((f"s{i}", 0, "slow"), None)  # somebody else's
+        progress.told((f"s{i}", 0, "quick"), 1.0)
     assert bar.text == "" and bar.n == 6
     assert [duration(s) for s in (5, 600, 9000)] == ["5 s", "10 min", "2.5 h"]
 
@@ -453,6 +454,21 @@ def test_two_workers_give_the_same_table_though_one_dies(finished, tiny_folder, 
     got = parallel[parallel["method"] != "Brighter"]
     same(expected.reset_index(drop=True), got.reset_index(drop=True))
     assert sorted((tmp_path / "log").read_text().splitlines()) == ["sample 0 0", "sample 1 0", "sample 1 0"]
+
+
+def test_a_worker_tells_of_each_method_not_only_of_the_whole_job(tiny_folder, tmp_path, monkeypatch):
+    """The second method waits until this process has heard of the first one."""
+    sign, hear = tmp_path / "heard", Progress.told
+
+    def heard(self, task, seconds):
+        if task[2] == "unedited":
+            sign.touch()
+        hear(self, task, seconds)
+
+    monkeypatch.setattr(Progress, "told", heard)
+    methods = {"Unedited": quick.METHODS["Unedited"], "Waiting": quick.Waiting(str(sign))}
+    table = benchmark.run(tmp_path / "out", make(1), methods, model=str(tiny_folder), workers=1, progress=False)
+    assert table["state"].tolist() == ["done", "done"]
 
 
 def test_a_group_that_kills_its_workers_is_taken_apart(tiny_folder, tmp_path, monkeypatch):

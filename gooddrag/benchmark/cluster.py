@@ -41,11 +41,13 @@ def run_on_cluster(folder: Folder, groups: Sequence[Sequence[Job]], methods: Map
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
+    topic = f"gooddrag-{time.time_ns()}"
     with _client(workers, scheduler) as client:
+        client.subscribe_topic(topic, lambda event: progress.told(tuple(event[1][:3]), event[1][3]))
         while groups:
             futures = {client.submit(run_on_worker, str(folder.path.absolute()), group, methods, model, retry_failed,
-                                     key=f"{group[0].sample}-seed-{group[0].seed}-{time.time_ns()}", pure=False): group
-                       for group in groups}  # fmt: skip
+                                     topic, key=f"{group[0].sample}-seed-{group[0].seed}-{time.time_ns()}", pure=False):
+                       group for group in groups}  # fmt: skip
             again: list[Sequence[Job]] = []
             try:
                 for future in as_completed(futures):
@@ -59,8 +61,8 @@ def run_on_cluster(folder: Folder, groups: Sequence[Sequence[Job]], methods: Map
                         continue
                     if busy:
                         again.append(busy)
-                    for method, seconds in told:
-                        progress.told(method, seconds)
+                    for task, seconds in told:
+                        progress.told(task, seconds)
             finally:
                 client.cancel(list(futures))
             if groups := again:

@@ -28,7 +28,10 @@ from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
-Told = Callable[[str, float | None], object]
+Task = tuple[str, int, str]
+"""Sample, seed and method, the first and the last as slugs."""
+
+Told = Callable[[Task, float | None], object]
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 BUSY_SECONDS = 2.0  # until a job that another process has in hand is asked for again
 _alone = threading.RLock()  # threads of one process share its model and what is kept of the last samples
@@ -53,14 +56,14 @@ def unfinished(folder: Folder, job: Job, retry_failed: bool = False) -> list[str
 
 
 def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method], model: DiffusionModel,
-             retry_failed: bool = False, tell: Told = lambda method, seconds: None) -> list[Job]:  # fmt: skip
+             retry_failed: bool = False, tell: Told = lambda task, seconds: None) -> list[Job]:  # fmt: skip
     """Run what is unfinished of some jobs and write each result as it comes.
 
     Args:
         jobs: of one seed, the same methods, and samples of one size. Several share U-Net batches where a method can
             (see `edit_together`), and a batch that fails is tried again in halves.
         methods: slug -> method.
-        tell: called with each finished method and its seconds in all (None: it was there already).
+        tell: called with each finished task and its seconds in all (None: it was there already).
 
     Returns:
         The jobs that another process has in hand; nothing was done for them.
@@ -81,14 +84,15 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
         for name in jobs[0].methods:
             for work in mine.values():
                 if name not in work.todo:
-                    tell(name, None)
+                    tell((work.job.sample, work.job.seed, name), None)
             todo = [work for work in mine.values() if name in work.todo]
             together = todo and hasattr(methods[name], "edit_together")
             for part in [todo] if together else [[work] for work in todo]:
                 start = time.perf_counter()
                 _tasks(folder, part, name, methods[name], model)
-                for _ in part:
-                    tell(name, (time.perf_counter() - start) / len(part))
+                seconds = (time.perf_counter() - start) / len(part)
+                for work in part:
+                    tell((work.job.sample, work.job.seed, name), seconds)
     return busy
 
 
@@ -199,17 +203,27 @@ def worker_model(name: str, vae: str | None, device: str | None, dtype: str | No
 
 
 def run_on_worker(path: str, jobs: Sequence[Job], methods: Mapping[str, Method], model: tuple,
-                  retry_failed: bool) -> tuple[list[tuple[str, float | None]], list[Job]]:  # fmt: skip
-    """`run_jobs` in a process that has nothing yet but this package and a view of the folder.
+                  retry_failed: bool, topic: str) -> tuple[list[tuple[Task, float | None]], list[Job]]:  # fmt: skip
+    """`run_jobs` in a Dask worker that has nothing yet but this package and a view of the folder.
+
+    Args:
+        topic: of the events by which the cluster's clients hear of each finished task: [*task, seconds].
 
     Returns:
-        What `tell` would have been called with, and the jobs that another process has in hand.
+        What `tell` was called with, since an event may come late, and the jobs that another process has in hand.
     """
-    folder, told = Folder(path), []
+    from distributed import get_worker
+
+    folder, told, worker = Folder(path), [], get_worker()
+
+    def tell(task: Task, seconds: float | None) -> None:
+        told.append((task, seconds))
+        worker.log_event(topic, [*task, seconds])
+
     with _alone:
         loaded = worker_model(*model)
         if model_identity(loaded) != folder.identity:
             raise ValueError(f"model: this worker's {loaded.label} differs from the folder's; expected the same "
                              "weights on every worker")  # fmt: skip
-        busy = run_jobs(folder, jobs, methods, loaded, retry_failed, lambda *pair: told.append(pair))
+        busy = run_jobs(folder, jobs, methods, loaded, retry_failed, tell)
     return told, busy

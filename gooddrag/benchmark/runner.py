@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
 from gooddrag.baselines import METHODS, Method
 from gooddrag.benchmark.folder import Folder, slug
-from gooddrag.benchmark.job import BUSY_SECONDS, Job, run_jobs, unfinished
+from gooddrag.benchmark.job import BUSY_SECONDS, Job, Task, run_jobs, unfinished
 from gooddrag.devices import release
 from gooddrag.loading import load_model
 from gooddrag.model import DiffusionModel
@@ -79,7 +82,8 @@ def run(
     jobs = [Job(slug(s.name), seed, tuple(by_slug)) for s in samples for seed in seeds]
     with progress_bar(folder, jobs, retry_failed, max(1, workers), progress) as bar:
         sizes = {slug(s.name): s.image.size for s in samples}
-        todo = _groups([job for job in jobs if job not in bar.finished], sizes, batch)
+        waiting = {task[:2] for task in bar.waiting}
+        todo = _groups([job for job in jobs if (job.sample, job.seed) in waiting], sizes, batch)
         if not todo:
             pass
         elif workers or scheduler:
@@ -109,28 +113,30 @@ def _groups(jobs: Sequence[Job], sizes: Mapping[str, tuple[int, int]], most: int
 class Progress:
     """A bar over tasks whose estimate knows that methods differ: an unedited image takes no time, a drag minutes."""
 
-    def __init__(self, bar: tqdm, left: dict[str, int], finished: set[Job], processes: int):
-        self.bar, self.left, self.finished, self.processes = bar, left, finished, processes
-        self.seconds: dict[str, list[float]] = {method: [] for method in left}
-        self.open = sum(left.values())
+    def __init__(self, bar: tqdm, waiting: set[Task], processes: int):
+        self.bar, self.waiting, self.processes = bar, waiting, processes
+        self.seconds: dict[str, list[float]] = {}
+        self._one_at_a_time = threading.Lock()  # a cluster's events come in a thread of their own
 
-    def told(self, method: str, seconds: float | None) -> None:
-        """A method is finished on one more sample; seconds of None: another process did it."""
-        if seconds is not None:
-            self.seconds[method].append(seconds)
-        if self.left[method]:  # a job that a killed worker had half done tells its first half again
-            self.left[method] -= 1
+    def told(self, task: Task, seconds: float | None) -> None:
+        """A task is finished; seconds of None: another process did it. What was told before changes nothing."""
+        with self._one_at_a_time:
+            if task not in self.waiting:
+                return
+            self.waiting.remove(task)
+            if seconds is not None:
+                self.seconds.setdefault(task[2], []).append(seconds)
+            self.bar.set_postfix_str(self.estimate, refresh=False)
             self.bar.update()
-        self.bar.set_postfix_str(self.estimate, refresh=False)
 
     @property
     def estimate(self) -> str:
-        """ "12 min left"; nothing while a method that is still to come has never been timed."""
-        if any(n and not self.seconds[m] for m, n in self.left.items()):
+        """ "12 min left"; unknown while a method that is still to come has never been timed."""
+        left = Counter(method for _, _, method in self.waiting)
+        if left.keys() - self.seconds.keys():
             return "time left unknown until each method has run once"
-        mean = {m: sum(s) / len(s) for m, s in self.seconds.items() if s}
-        seconds = sum(n * mean[m] for m, n in self.left.items() if n) / self.processes
-        return f"{duration(seconds)} left" if any(self.left.values()) else ""
+        seconds = sum(n * mean(self.seconds[method]) for method, n in left.items()) / self.processes
+        return f"{duration(seconds)} left" if left else ""
 
 
 def duration(seconds: float) -> str:
@@ -143,13 +149,9 @@ def duration(seconds: float) -> str:
 def progress_bar(folder: Folder, jobs: Sequence[Job], retry_failed: bool, processes: int,
                  show: bool) -> Iterator[Progress]:  # fmt: skip
     """The bar of a run, with what was there before already counted."""
-    todo = {job: unfinished(folder, job, retry_failed) for job in jobs}
-    left = {method: 0 for job in jobs for method in job.methods}
-    for methods in todo.values():
-        for method in methods:
-            left[method] += 1
+    waiting = {(job.sample, job.seed, method) for job in jobs for method in unfinished(folder, job, retry_failed)}
     total = sum(len(job.methods) for job in jobs)
-    bar = tqdm(total=total, initial=total - sum(left.values()), desc="bench", unit="edit", disable=not show,
+    bar = tqdm(total=total, initial=total - len(waiting), desc="bench", unit="edit", disable=not show,
                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} edits in {elapsed}{postfix}")  # fmt: skip
     with bar:
-        yield Progress(bar, left, {job for job, methods in todo.items() if not methods}, processes)
+        yield Progress(bar, waiting, processes)
