@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,19 +14,13 @@ import typer
 
 from gooddrag.cli_benchmark import register as register_benchmark
 from gooddrag.cli_cost import register as register_cost
+from gooddrag.config import Preset
 
 app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
                   add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
 
 
 NOTHING = "interrupted, nothing written"
-
-
-class Preset(StrEnum):
-    released = "released"
-    paper = "paper"
-    dragdiffusion = "dragdiffusion"
-    fast = "fast"
 
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
@@ -99,7 +92,7 @@ def demo(
     with _one_line_errors(NOTHING):
         sample = storybook.edit(seed)
         typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
-        metrics = _edit(sample, model, DragConfig.released(), 0, output, LoraConfig(), False).metrics
+        metrics = _edit(sample, model, DragConfig.released(), 0, output, LoraConfig.preset("released"), False).metrics
     left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
     typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: "
                f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
@@ -137,7 +130,7 @@ def drag(
             raise ValueError("lora: a file and --no-lora; expected one of them")
         sample = Sample(image, parse_points(points), mask, name=image.stem)
         config = DragConfig.preset(preset.value)
-        how = None if no_lora else (lora or LoraConfig())
+        how = None if no_lora else (lora or LoraConfig.preset(preset.value))
         result = _edit(sample, model, config, seed, output, how, keep_outside)
     typer.echo(json.dumps(result.metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)

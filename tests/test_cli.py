@@ -29,7 +29,8 @@ def quick(monkeypatch):
     presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3, "fast": 0.4}
     monkeypatch.setattr(DragConfig, "preset", lambda name: DragConfig(num_steps=4, K=2, B=1, J=1, lam=presets[name]))
     monkeypatch.setattr(DragConfig, "released", lambda: DragConfig(num_steps=4, K=2, B=1, J=1))
-    monkeypatch.setattr(gooddrag, "LoraConfig", lambda: LoraConfig(rank=2, steps=2, batch_size=1), raising=False)
+    ranks = {name: 2 + i for i, name in enumerate(presets)}
+    monkeypatch.setattr(LoraConfig, "preset", lambda name: LoraConfig(rank=ranks[name], steps=2, batch_size=1))
 
 
 @pytest.fixture

@@ -283,6 +283,18 @@ def test_presets_fill_the_knobs(studio):
     assert studio.config == gd.DragConfig.dragdiffusion()
 
 
+def test_a_preset_brings_its_lora_unless_another_was_asked_for(tiny):
+    mine = gd.LoraConfig(rank=4)
+    loras = {}
+    for given in (gd.LoraConfig(), mine):
+        knobs = gd.DragStudio(tiny, lora=given).knobs
+        loras[given] = []
+        for name in ("fast", "released"):
+            knobs.preset.value = name
+            loras[given].append(knobs.lora_config)
+    assert loras == {gd.LoraConfig(): [gd.LoraConfig.fast(), gd.LoraConfig()], mine: [mine, mine]}
+
+
 # pictures
 
 

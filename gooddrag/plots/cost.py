@@ -64,20 +64,20 @@ def pareto(rows: Mapping[str, Mapping], most_cost: float, most_error: float) -> 
     """Cost against error to the truth, both as shares of the default's; green: what a preset may be.
 
     Args:
-        rows: candidate -> its `cost_share` and `error_share`, as benchmarks/pareto.py sums them up.
+        rows: candidate -> its `edit_share` and `error_share`, as benchmarks/pareto.py sums them up.
     """
     with style.context(STYLE):
-        fig = Figure(figsize=(6.5, 3.8), layout="constrained")
+        fig = Figure(figsize=(7.5, 3.8), layout="constrained")
         ax = fig.subplots()
-        names = sorted(rows, key=lambda name: rows[name]["cost_share"])
+        names = sorted(rows, key=lambda name: rows[name]["edit_share"])
         for number, name in enumerate(names, start=1):
-            x, y = rows[name]["cost_share"], rows[name]["error_share"]
+            x, y = rows[name]["edit_share"], rows[name]["error_share"]
             inside = x <= most_cost and y <= most_error
             ax.plot(x, y, "o", color=OURS if inside or name == "default" else OTHER, label=f"{number} {name}")
             ax.annotate(str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
         low, high = (f(rows[name]["error_share"] for name in names) for f in (min, max))
-        ax.set(xlabel="U-Net passes, default = 1", ylabel="error to the truth, default = 1", xlim=(0, None),
-               ylim=(min(low, most_error) - 0.05, max(high, most_error) + 0.05))  # fmt: skip
+        ax.set(xlabel="U-Net passes of a whole edit, default = 1", ylabel="error to the truth, default = 1",
+               xlim=(0, None), ylim=(min(low, most_error) - 0.05, max(high, most_error) + 0.05))  # fmt: skip
         ax.fill_between([0, most_cost], ax.get_ylim()[0], most_error, color="#e8f0e4", zorder=0)
         fig.legend(
             *ax.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7, handlelength=1

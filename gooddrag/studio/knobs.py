@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import ipywidgets as W
 
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.config import DragConfig, LoraConfig, Preset
 
-PRESETS = ("released", "paper", "dragdiffusion", "fast")
 YOURS = "as given"
 FIELDS = ("K", "J", "lam", "strength")
 
@@ -18,13 +17,13 @@ class Knobs:
 
     Args:
         config: what "as given" means, chosen first; None = the released settings.
-        lora: how the LoRA is fitted when it is on; None = off at first, and the released settings when it is on.
+        lora: how the LoRA is fitted when it is on; None = off at first, and what suits the preset when it is on.
     """
 
     def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int):
         self._given, self._first = config, (lora is not None, seed)
-        self._lora = lora or LoraConfig()
-        names = [YOURS, *PRESETS] if config else PRESETS
+        self._lora = lora if lora != LoraConfig() else None
+        names = ([YOURS] if config else []) + [preset.value for preset in Preset]
         self.preset = W.Dropdown(options=names, description="preset", **_wide(190, 48))
         self.K = W.BoundedIntText(min=0, max=10_000, description="K", tooltip="drag operations", **_wide(90, 22))
         self.J = W.BoundedIntText(min=1, max=1000, description="J", tooltip="updates per operation", **_wide(80, 22))
@@ -52,7 +51,7 @@ class Knobs:
 
     @property
     def lora_config(self) -> LoraConfig | None:
-        return self._lora if self.lora.value else None
+        return (self._lora or LoraConfig.preset(self.preset.value)) if self.lora.value else None
 
     def reset(self) -> None:
         """As at the beginning."""

@@ -32,7 +32,7 @@ class DragStudio(W.VBox):
         image: anything that `load_image` takes, or a `Sample`; None = a page of the storybook.
         points, mask: preset, as for `PointPicker`.
         config: settings that the knobs begin with; None = the released ones.
-        lora: how an image's LoRA is fitted; None = the LoRA is off until it is switched on.
+        lora: how an image's LoRA is fitted (the default: as suits the preset); None = off until it is switched on.
         seed: of the LoRA's fit.
         longest: longest side of the two pictures in pixels of the screen.
 
