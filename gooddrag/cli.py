@@ -61,13 +61,14 @@ def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
             raise typer.Exit(130) from None
 
 
-def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_outside: bool):
-    """Drag and write, with a few lines on what is going on."""
+def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_outside: bool, inputs=()):
+    """Drag and write, with a few lines on what is going on; `inputs` are files that must stay as they are."""
     from gooddrag.editor import DragEditor
     from gooddrag.files import check_writable
     from gooddrag.loading import load_model
+    from gooddrag.result import FILES
 
-    check_writable(output)
+    check_writable(output, files=FILES, inputs=inputs)
     model = load_model(model_name)
     typer.echo(f"model: {model.why}, on {model.device.type}", err=True)
     editor = DragEditor(model, lora, seed, progress=sys.stderr.isatty()).set_image(sample.image)
@@ -131,7 +132,8 @@ def drag(
         sample = Sample(image, parse_points(points), mask, name=image.stem)
         config = DragConfig.preset(preset.value)
         how = None if no_lora else (lora or LoraConfig.preset(preset.value))
-        result = _edit(sample, model, config, seed, output, how, keep_outside)
+        inputs = [image, *([mask] if mask else []), *([] if ">" in points else [points])]
+        result = _edit(sample, model, config, seed, output, how, keep_outside, inputs)
     typer.echo(json.dumps(result.metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
 

@@ -17,6 +17,12 @@ def level(strength: float, num_steps: int) -> int:
     return max(1, round(strength * num_steps))
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what no random generator takes."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed: {seed!r}; expected a whole number from 0 to 2**63 - 1")
+
+
 class Preset(StrEnum):
     """Named settings: see the methods of DragConfig, and LoraConfig.preset."""
 

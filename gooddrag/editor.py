@@ -13,11 +13,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from gooddrag.algorithm import drag_latent
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.config import DragConfig, LoraConfig, check_seed
 from gooddrag.ddim import invert
 from gooddrag.frame import Frame
 from gooddrag.images import load_image
-from gooddrag.lora import Lora, applied
+from gooddrag.lora import Lora, applied, check_lora
 from gooddrag.lora_files import fit_cached, load_lora
 from gooddrag.memory import ADVICE, STORE, Memory, choose, is_out_of_memory, release, tier
 from gooddrag.model import DiffusionModel
@@ -67,6 +67,9 @@ class DragEditor:
             lora = load_lora(Path(lora))
         elif lora is not None and not isinstance(lora, LoraConfig | dict):
             raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
+        if isinstance(lora, dict):
+            check_lora(lora)
+        check_seed(seed)
         self.model, self.seed, self.progress = model, seed, progress
         self._lora_source = lora
         self.memory, self.why = choose(memory, model)
@@ -143,6 +146,8 @@ class DragEditor:
         config = config or DragConfig()
         if not isinstance(config, DragConfig):
             raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+        if callback is not None and not callable(callback):
+            raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
         task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
         trajectory = self._fitting(lambda: self.invert(config))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -52,19 +53,32 @@ def cache_folder(kind: str) -> Path:
     return Path(root) / kind
 
 
-def check_writable(folder: str | os.PathLike, argument: str = "output") -> None:
+def check_writable(folder: str | os.PathLike, argument: str = "output", files: Iterable[str] = (),
+                   inputs: Iterable[str | os.PathLike] = ()) -> None:  # fmt: skip
     """Refuse a folder that cannot be made or written, before hours are spent on what should go into it.
 
+    Args:
+        files: names that will be written into it.
+        inputs: the user's own files, which these must not replace.
+
     Raises:
-        ValueError: `folder` is a file, is below one, or may not be written.
+        ValueError: `folder` is a file, is below one, may not be written, or holds what may not be replaced.
     """
     folder = Path(folder)
     with _writing(folder, argument):
-        above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        above = next(p for p in (folder, *folder.absolute().parents) if p.exists() or p.is_symlink())
     if not above.is_dir():
-        raise ValueError(f"{argument}: {above} is a file; expected a folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise ValueError(f"{argument}: {str(folder)!r} cannot be written; expected a writable path")
+        what = "a file" if above.exists() else "a link to nothing"
+        raise ValueError(f"{argument}: {above} is {what}; expected a folder")
+    with _writing(folder, argument), tempfile.TemporaryFile(dir=above):  # asking is not enough: /proc grants root all
+        pass
+    mine = {Path(path).resolve() for path in inputs}
+    for path in (folder / name for name in files):
+        if path.is_dir():
+            raise ValueError(f"{argument}: {path} is a folder; expected a file, which would be replaced")
+        if path.resolve() in mine:
+            raise ValueError(f"{argument}: {str(folder)!r} holds {path.name}, which is given and would be replaced; "
+                             "expected another folder")  # fmt: skip
 
 
 def check_writable_file(path: str | os.PathLike, argument: str = "output") -> None:
@@ -108,7 +122,12 @@ def _temporary(path: Path) -> Path:
 
 
 def _move_files(source: Path, target: Path) -> None:
-    for file in sorted(source.rglob("*")):
+    files = sorted(source.rglob("*"))
+    for file in files:
+        moved = target / file.relative_to(source)
+        if moved.exists() and moved.is_dir() != file.is_dir():
+            raise FileExistsError(f"{moved.name} in it is {'a folder' if moved.is_dir() else 'a file'}")
+    for file in files:
         moved = target / file.relative_to(source)
         if file.is_dir():
             moved.mkdir(exist_ok=True)

@@ -47,17 +47,18 @@ class Frame:
         right, bottom = (p - s for p, s in zip(self.padded, self.scaled, strict=True))
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
 
-    def to_image(self, x: Tensor) -> Image.Image:
-        """(1, 3, H, W) in [0, 1] -> RGB image of the user's size."""
+    def to_image(self, x: Tensor, size: tuple[int, int] | None = None) -> Image.Image:
+        """(1, 3, H, W) in [0, 1] -> RGB image of a size (W, H), by default the user's."""
         x = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1)
-        image = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())
-        return image if self.scaled == self.user else image.resize(self.user, Image.Resampling.BICUBIC)
+        image, size = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy()), size or self.user
+        return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
     def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
         """A sample's points and mask on the grids that an edit of it works on.
 
         Warns:
-            UserWarning: every handle counts as arrived, so that nothing is dragged.
+            UserWarning: every handle counts as arrived, so that nothing is dragged; the mask falls between the cells of
+                the latent grid, so that everything is held back.
         """
         grid = self.grid(latent_grid, config.grid)
         p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))
@@ -65,7 +66,12 @@ class Frame:
             px = shortest * self.user[0] / grid[1]
             warnings.warn(f"points: every target is less than {px:.3g} px from its handle, which counts as arrived, so "
                           "nothing is dragged", stacklevel=3)  # fmt: skip
-        return Task(grid, p_0, q, self.frozen(sample.mask, grid, latent_grid))
+        frozen = self.frozen(sample.mask, grid, latent_grid)
+        if sample.mask is not None and sample.mask.any() and frozen.all():
+            px = max(self.user[i] / self.scaled[i] * self.padded[i] / latent_grid[1 - i] for i in (0, 1))
+            warnings.warn(f"mask: nothing of its {sample.mask.sum()} editable pixels is left on the model's grid of "
+                          f"{px:.3g} px, so that the drag is held back everywhere", stacklevel=3)  # fmt: skip
+        return Task(grid, p_0, q, frozen)
 
     def grid(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
         """(H, W) of the supervision grid over the padded image: 4 x the latent grid, or the image's own pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,16 +50,23 @@ def load_model(
     Raises:
         ValueError: unknown name, a part missing or unreadable, weights of the wrong shapes.
     """
-    why = None
+    why, chosen = None, ""
+    if device is not None:
+        device = _device(device)
     if str(name) == "auto":
         name, why = choose_model(device)
-    device = torch.device(device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = ", which $GOODDRAG_MODEL asks for," if "$GOODDRAG_MODEL" in why else ""
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(str(name), str(name))
-    if not Path(source).is_dir() and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
-        raise ValueError(f"model: {str(name)!r} is neither 'storybook', 'sd15' or 'auto', nor a folder, nor a Hub id "
-                         "like 'owner/name'")  # fmt: skip
+    if not _may_be(source):
+        raise ValueError(f"model: {str(name)!r}{chosen} is neither 'storybook', 'sd15' or 'auto', nor a folder, nor a "
+                         "Hub id like 'owner/name'")  # fmt: skip
+    if vae and not _may_be(str(vae)):
+        raise ValueError(f"vae: {str(vae)!r} is neither a folder nor a Hub id like 'owner/name'")
     if dtype is None:
         dtype = torch.float16 if device.type == "cuda" and str(name) != "storybook" else torch.float32
+    elif not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
 
     unet = _part(UNet2DConditionModel, source, "unet", dtype=dtype)
     autoencoder = _vae(str(vae), "", dtype) if vae else _vae(source, "vae", dtype)
@@ -73,6 +81,23 @@ def load_model(
     from_hub = "" if Path(source).is_dir() else "; from the Hub, as there is no such folder here"
     model.why = why or model.why + from_hub
     return model
+
+
+def _device(device: str | torch.device) -> torch.device:
+    """A device that is here."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception as error:  # torch raises a type for every reason
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"device: {str(device)!r} ({reason}); expected 'cpu', or 'cuda' where there is one") from error
+    return found
+
+
+def _may_be(source: str) -> bool:
+    """Whether it is a folder here, or has the form of a Hub id."""
+    hub_id = source.count("/") == 1 and not source.startswith((".", "/", "~"))
+    return bool(source) and (Path(source).is_dir() or hub_id)
 
 
 def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
@@ -96,6 +121,8 @@ def _part(cls, source: str, subfolder: str, **kwargs):
     local = Path(source).is_dir()
     if local and not Path(where).is_dir():
         raise ValueError(f"model: {where} is missing; expected a folder in diffusers' layout with {subfolder}/")
+    if local and (missing := [files for files in _needed(cls) if not any([*Path(where).glob(f)] for f in files)]):
+        raise ValueError(f"model: {where} has no {' and no '.join(map(' or '.join, missing))}")
     try:
         with _quiet(local):
             if not issubclass(cls, nn.Module):
@@ -107,12 +134,23 @@ def _part(cls, source: str, subfolder: str, **kwargs):
     except Exception as error:
         # diffusers, transformers, safetensors and the Hub client raise a dozen types here; all mean the same to a user.
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        # diffusers, on how to load such weights all the same
+        reason = re.sub(r"Cannot load\s+because (.*?)\. If you want .*", r"\1", reason)
         if reason.startswith("You set `ignore_mismatched_sizes`"):  # transformers, of a report that went to its log
             reason = "its weights have other shapes than its config.json says"
         if any(isinstance(cause, (LocalEntryNotFoundError, OfflineModeIsEnabled)) for cause in _causes(error)):
             reason = "it was not downloaded before, and the Hub cannot be reached (no network, or offline mode)"
         reading = "" if local else f"{source!r} is no folder here, and as a Hub id: "  # "models/mine" may mean either
         raise ValueError(f"model: {reading}cannot load {where}: {reason}") from error
+
+
+def _needed(cls) -> list[tuple[str, ...]]:
+    """The files of a part in a folder, each as the names that it may have."""
+    if issubclass(cls, nn.Module):
+        return [("config.json",), ("*.safetensors", "*.bin")]
+    if issubclass(cls, DDIMScheduler):
+        return [("scheduler_config.json",)]
+    return [("vocab.json", "tokenizer.json"), ("merges.txt", "tokenizer.json")]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -38,6 +38,14 @@ def settled(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
     return config if config.lr is not None else replace(config, lr=model.lora_lr)
 
 
+def check_lora(lora: Lora) -> None:
+    """Refuse a dict that is no LoRA, and would change nothing."""
+    for name, value in lora.items():
+        if not str(name).endswith((".lora_A.weight", ".lora_B.weight")) or not isinstance(value, Tensor):
+            raise ValueError(f"lora: {name!r}: {type(value).__name__}; expected <module>.lora_A.weight and "
+                             "<module>.lora_B.weight, as gooddrag.lora.fit returns them")  # fmt: skip
+
+
 @phase("LoRA")
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
         progress: Progress = False) -> Lora:  # fmt: skip

@@ -46,8 +46,10 @@ def load_lora(path: str | Path) -> Lora:
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True) if path.suffix == ".bin" else load_file(path)
         raw = {str(key): value for key, value in dict(raw).items()}
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError, EOFError) as error:
+    except Exception as error:  # whatever torch finds in a file that is something else
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # whose own text advises to run what is in the file
+            reason = "it is no file of tensors"
         raise ValueError(f"lora: cannot read {path}: {reason}") from error
 
     lora: Lora = {}

@@ -19,11 +19,13 @@ from gooddrag.frame import Frame
 from gooddrag.metrics import edit_metrics
 from gooddrag.model import DiffusionModel
 from gooddrag.phases import phase
+from gooddrag.sample import FILES as SAMPLE_FILES
 from gooddrag.sample import Sample
 from gooddrag.state import State
 
 KEEP = ("maps", "latents")
 FORMAT_VERSION = 1  # of metrics.json
+FILES = (*SAMPLE_FILES, "result.png", "overview.png", "trajectory.gif", "metrics.json")
 
 
 @dataclass
@@ -161,7 +163,7 @@ class DragResult:
         images = [(self.sample.image, self.sample.handles)]
         for op in picked:
             if op.z0_hat is not None:
-                guess = self.frame.to_image(self.model.decode_image(op.z0_hat))
+                guess = self.frame.to_image(self.model.decode_image(op.z0_hat), shape)
                 images.append((guess, op.handles))
         images.append((self.image, self.handles))
         return [self._marked(image, handles, shape) for image, handles in images]

@@ -16,6 +16,8 @@ from gooddrag.files import atomic_dir
 from gooddrag.images import ImageSource, load_image, picture_file, read_image, size_text
 
 FORMAT_VERSION = 1
+FILES = ("original.png", "mask.png", "truth.png", "points.json", "sample.json")
+SHOWN = 80  # characters of a bad value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +78,10 @@ class Sample:
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
         A ValueError says what is missing or wrong.
         """
-        folder = Path(folder)
         try:
+            folder = Path(folder)
             files = {path.name.lower(): path for path in sorted(folder.iterdir())}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
         images = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
         parts = {"original": images["original"], "points.json": files.get("points.json")}
@@ -164,12 +166,15 @@ def check_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> n
     array = _numbers(mask, "mask", "an image or an array (H, W)", kinds="biuf")
     if not np.isfinite(array).all():
         raise ValueError("mask: NaN or infinity in it; expected finite numbers, above 0 where the image may change")
-    if array.ndim == 3:
+    if array.ndim == 3 and array.shape[2] <= 4:
         colours = array.shape[2] - (array.shape[2] in (2, 4))
         array = (array[..., :colours] > 0).any(axis=2)
     if array.shape != (size[1], size[0]):
         given = size_text(array.shape[::-1]) if array.ndim == 2 else f"shape {array.shape}"
-        raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
+        turned = ", which its EXIF orientation may have turned" if array.shape == size else ""
+        raise ValueError(
+            f"mask: {given}; expected the size of the image{turned}, {size_text(size)} px (width x height)"
+        )
     editable = array > 0
     if not editable.any():
         warnings.warn("mask: empty (no pixel above 0), which means that nothing may change", stacklevel=2)
@@ -193,9 +198,9 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
         content = json.loads(Path(source).read_text(encoding="utf-8-sig"))
     except (OSError, TypeError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"points: {str(source)!r} cannot be read ({reason}); {expected}") from error
+        raise ValueError(f"points: {str(source)[:SHOWN]!r} cannot be read ({reason}); {expected}") from error
     if not isinstance(content, dict) or "points" not in content:
-        raise ValueError(f'points: {str(source)!r} has no "points"; {expected}')
+        raise ValueError(f'points: {str(source)[:SHOWN]!r} has no "points"; {expected}')
     return _pairs(content["points"])
 
 
@@ -210,7 +215,7 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     if array.ndim != 3 or array.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {array.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
     if not np.isfinite(array).all():
-        raise ValueError(f"points: {array.tolist()}; expected finite numbers")
+        raise ValueError(f"points: {str(array.tolist())[:SHOWN]}; expected finite numbers")
     return array
 
 

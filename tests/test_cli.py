@@ -274,6 +274,21 @@ def test_bad_outputs(quick, place, tiny_folder):
     refused(place, *common, output="in.png", said="output: in.png is a file")
     refused(place, *common, output="in.png/below", said="output: ")
     refused(place, *common, output="/proc/none/such", said="'/proc/none/such' cannot be written")
+    (place / "in").mkdir()
+    (place / "in" / "result.png").mkdir()
+    refused(place, *common, output="in", said="output: in/result.png is a folder")
+
+
+def test_what_is_given_is_not_replaced(quick, place, tiny_folder):
+    """An edit writes the sample that it is of: into the sample's own folder that would be instead of it."""
+    (place / "in.png").rename(place / "original.png")
+    common = ["drag", "original.png", "--model", tiny_folder]
+    refused(place, *common, "--points", POINTS, output=".", said="output: '.' holds original.png, which is given")
+    (place / "original.png").rename(place / "in.png")
+    common[1] = "in.png"
+    refused(place, *common, "--points", "points.json", output=".", said="output: '.' holds points.json")
+    refused(place, *common, "--points", POINTS, "--mask", "mask.png", output=".", said="output: '.' holds mask.png")
+    succeeded(gooddrag_(*common, "--points", POINTS, "-o", "."))
 
 
 def test_bad_trainings(place, monkeypatch):

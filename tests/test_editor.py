@@ -181,6 +181,26 @@ def test_bad_mask_and_settings(editor, tiny, tmp_path):
         DragEditor(tiny, lora=3)
     with pytest.raises(ValueError, match=r"^lora: cannot read .*none.safetensors"):
         DragEditor(tiny, lora=tmp_path / "none.safetensors")
+    for lora in ({"a": 1}, {"down": torch.ones(2, 2)}, {"a.lora_A.weight": 3}):  # would have changed nothing, silently
+        with pytest.raises(ValueError, match="^lora: '.*expected <module>.lora_A.weight and <module>.lora_B.weight"):
+            DragEditor(tiny, lora=lora)
+    for seed in ("a", 1.5, None, True, -1, 2**64):
+        with pytest.raises(ValueError, match=f"^seed: {seed!r}; expected a whole number from 0"):
+            DragEditor(tiny, seed=seed)
+    with pytest.raises(ValueError, match="^callback: int; expected a function"):
+        DragEditor(tiny).set_image(picture()).drag(POINTS, callback=3)
+
+
+def test_a_mask_between_the_cells_is_told(tiny):
+    mask = np.zeros((64, 64), bool)
+    mask[33, 33] = True
+    editor = DragEditor(tiny).set_image(picture())
+    with pytest.warns(UserWarning, match="^mask: nothing of its 1 editable pixels is left on the model's grid of 4 px"):
+        editor.drag(POINTS, mask, QUICK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mask[32, 32] = True
+        editor.drag(POINTS, mask, QUICK)
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
 

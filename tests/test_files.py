@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from gooddrag.files import atomic_dir, atomic_file
+from gooddrag.files import atomic_dir, atomic_file, check_writable
 
 
 def tree(folder):
@@ -97,3 +97,35 @@ def test_wrong_kind(tmp_path):
         pass
     with pytest.raises(ValueError, match="^output: .*it is a folder"), atomic_file(tmp_path):
         pass
+
+
+def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").write_text("old")
+    with (
+        pytest.raises(ValueError, match=r"^output: .* cannot be written \(b in it is a folder\)"),
+        atomic_dir(tmp_path) as temporary,
+    ):
+        for name in "ab":
+            (temporary / name).write_text("new")
+    assert tree(tmp_path) == {"a": "old"} and sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+@pytest.mark.parametrize("folder", ["/proc/new", "/proc/self/new/below"])
+def test_being_allowed_is_not_enough(folder):
+    with pytest.raises(ValueError, match=f"^out: '{folder}' cannot be written"):
+        check_writable(folder, "out")
+
+
+def test_what_may_not_be_replaced(tmp_path):
+    (tmp_path / "given.png").touch()
+    (tmp_path / "made.png").mkdir()
+    check_writable(tmp_path, files=["other.png"], inputs=[tmp_path / "given.png"])
+    with pytest.raises(ValueError, match="^output: .* holds given.png, which is given and would be replaced"):
+        check_writable(tmp_path, files=["given.png"], inputs=[tmp_path / "made.png" / ".." / "given.png"])
+    with pytest.raises(ValueError, match="^output: .*made.png is a folder; expected a file"):
+        check_writable(tmp_path, files=["made.png"])
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(ValueError, match="^output: .*link is a link to nothing; expected a folder"):
+        check_writable(tmp_path / "link")

@@ -413,8 +413,9 @@ def test_files_that_cannot_be_read(lora, tmp_path):
     (tmp_path / "empty.safetensors").touch()
     torch.save(torch.ones(3), tmp_path / "tensor.bin")
     torch.save(3, tmp_path / "number.bin")
-    names = ["cut.bin", "cut.safetensors", "empty.bin", "empty.safetensors", "tensor.bin", "number.bin", "gone.bin",
-             "gone.safetensors"]  # fmt: skip
+    (tmp_path / "text.bin").write_text("hello")
+    names = ["cut.bin", "cut.safetensors", "empty.bin", "empty.safetensors", "tensor.bin", "number.bin", "text.bin",
+             "gone.bin", "gone.safetensors"]  # fmt: skip
     for name in names:
         with pytest.raises(ValueError, match=r"^lora: cannot read .*" + name) as caught:
             load_lora(tmp_path / name)

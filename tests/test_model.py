@@ -182,7 +182,29 @@ def test_another_vae(tiny, copy, tmp_path):
     want = load_file(other / WEIGHTS)
     assert all(torch.equal(v, want[k]) for k, v in model.vae.state_dict().items())
     assert torch.equal(model.unet.conv_in.weight, tiny.unet.conv_in.weight)
-    refused(copy, "gone", vae=tmp_path / "gone" / "vae")
+    with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
+        load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cpu:x", "meta2", 3.5, pytest.param("cuda", marks=pytest.mark.skipif(
+    torch.cuda.is_available(), reason="there is one here"))])  # fmt: skip
+def test_a_device_that_is_not_here(copy, device):
+    with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one$"):
+        load_model(copy, device=device)
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int64, 16])
+def test_a_dtype_that_is_none(copy, dtype):
+    with pytest.raises(ValueError, match=f"^dtype: {dtype!r}; expected torch.float32"):
+        load_model(copy, device="cpu", dtype=dtype)
+
+
+def test_a_wish_of_the_environment_is_named_where_it_cannot_be_met(monkeypatch):
+    monkeypatch.setenv("GOODDRAG_MODEL", "bogus")
+    with pytest.raises(ValueError, match=r"^model: 'bogus', which \$GOODDRAG_MODEL asks for, is neither"):
+        load_model()
+    with pytest.raises(ValueError, match="^model: '' is neither"):
+        load_model("")
 
 
 # choosing
@@ -272,7 +294,7 @@ def test_text_encoder_of_wrong_shape_or_without_config(copy_sd, capfd):
     config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": 64}))
     refused(copy_sd, "/text_encoder: its weights have other shapes than its config.json says$")
     config.unlink()
-    refused(copy_sd, "^model: cannot load .*/text_encoder: .")
+    refused(copy_sd, "^model: .*/text_encoder has no config.json$")
     assert "LOAD REPORT" not in "".join(capfd.readouterr())
 
 
@@ -302,13 +324,22 @@ def test_truncated_weights(copy_sd, part, keep):
 @pytest.mark.parametrize("part", ["unet", "vae"])
 def test_weights_file_missing(copy, part):
     (copy / part / WEIGHTS).unlink()
-    refused(copy, rf"^model: cannot load .*/{part}: .")
+    refused(copy, rf"^model: .*/{part} has no \*.safetensors or \*.bin$")
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [("vocab.json", "vocab.json or tokenizer.json"), ("merges.txt", "merges.txt or tokenizer.json")],
+)
+def test_tokenizer_file_missing(copy_sd, name, needed):
+    (copy_sd / "tokenizer" / name).unlink()
+    refused(copy_sd, rf"^model: .*/tokenizer has no {needed}$")
 
 
 def test_weights_of_wrong_shape(copy):
     state = load_file(copy / "unet" / WEIGHTS)
     save_file(state | {"conv_in.weight": torch.zeros(8, 5, 3, 3)}, copy / "unet" / WEIGHTS, metadata={"format": "pt"})
-    refused(copy, r"^model: cannot load .*/unet: .*conv_in.weight expected shape .*8, 4, 3, 3.* but got .*8, 5, 3, 3")
+    refused(copy, r"/unet: conv_in.weight expected shape \S*8, 4, 3, 3\S*, but got \S*8, 5, 3, 3\S*$")
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])

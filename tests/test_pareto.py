@@ -18,6 +18,7 @@ WAYS = {
     "default": dict(SHORT, stop_unmoved=None, stop_distance=None),
     "stops": dict(SHORT, stop_distance=1e4),
     "no MasaCtrl": dict(SHORT, masactrl=False, lr=0.0, stop_unmoved=2),
+    "no LoRA": dict(SHORT, stop_unmoved=None, stop_distance=None, lora=dict(steps=0)),
 }
 
 
@@ -29,9 +30,10 @@ def records(tiny, monkeypatch):
 
 def test_shared_work_is_counted_as_each_ones_own(tiny, records):
     sample = gd.storybook.edit(100)
-    for record, changes in zip(records, WAYS.values(), strict=True):
+    for record, name in zip(records, WAYS, strict=True):
+        config, _ = pareto.configs(name)
         with cost.Meter(tiny) as meter:
-            gd.DragEditor(tiny).set_image(sample.image).drag(sample, config=gd.DragConfig(**changes))
+            gd.DragEditor(tiny).set_image(sample.image).drag(sample, config=config)
         alone = sum(p.forwards.total() + 1.5 * p.backwards.total() for p in meter.parts.values())
         assert record["passes"] == pytest.approx(alone), record["candidate"]
     assert records[0]["passes"] == pareto.whole(gd.DragConfig(**WAYS["default"]), 1.5)
@@ -41,19 +43,22 @@ def test_shared_work_is_counted_as_each_ones_own(tiny, records):
 def test_candidates_are_compared_on_the_edits_that_they_share(records):
     extra = [{**r, "seed": 101, "error": 10 * r["error"], "passes": 3 * r["passes"]} for r in records[:1]]
     rows = pareto.summary([*extra, *records], 1.5)
-    assert {name: row["edits"] for name, row in rows.items()} == {"default": 2, "stops": 1, "no MasaCtrl": 1}
+    assert {name: row["edits"] for name, row in rows.items()} == {"default": 2, **dict.fromkeys([*WAYS][1:], 1)}
     assert rows["default"]["cost_share"] == rows["default"]["error_share"] == 1
     for name, record in zip(WAYS, records, strict=True):
         if name != "default":
             assert rows[name]["cost_share"] == record["passes"] / records[0]["passes"]
             assert rows[name]["error_share"] == record["error"] / records[0]["error"]
+    with_lora = records[0]["passes"] + 70 * 4 * 2.5  # the default's steps, of four latents, forward and 1.5 backward
+    assert rows["no LoRA"]["edit_share"] == records[3]["passes"] / with_lora
     assert not pareto.good(rows["default"])
-    assert pareto.good(dict(cost_share=0.5, whole_share=0.5, error_share=1.05))
-    assert not pareto.good(dict(cost_share=0.4, whole_share=0.51, error_share=1.0))
+    shares = dict(cost_share=0.5, whole_share=0.5, edit_share=0.5, error_share=1.05)
+    assert pareto.good(shares)
+    assert not any(pareto.good({**shares, key: value + 0.01}) for key, value in shares.items())
 
 
 def test_its_picture(tmp_path):
-    rows = {"default": dict(cost_share=1.0, error_share=1.0), "half": dict(cost_share=0.5, error_share=1.04)}
+    rows = {"default": dict(edit_share=1.0, error_share=1.0), "half": dict(edit_share=0.5, error_share=1.04)}
     fig = plots.pareto(rows, 0.5, 1.05)
     fig.savefig(tmp_path / "pareto.png")
     labels = [text.get_text() for text in fig.legends[0].get_texts()]

@@ -174,7 +174,9 @@ def test_empty_mask_means_nothing_may_change_and_says_so():
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.ones((W, H)), r"mask: 30 x 40; expected the size of the image, 40 x 30 px \(width x height\)"),
+        (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
+        (np.ones((W, H)), "mask: 30 x 40; expected the size of the image, which its EXIF orientation may have turned"),
+        (np.ones((1, H, W)), r"mask: shape \(1, 30, 40\)"),
         (np.ones(H * W), r"mask: shape \(1200,\)"),
         (np.ones((1, 1, H, W)), "mask: shape"),
         ([[1], [1, 2]], "mask: .*expected an image or an array"),
