@@ -319,6 +319,33 @@ def test_a_folder_without_results_says_so(tmp_path):
             function(tmp_path)
 
 
+@pytest.mark.parametrize("file, content", [
+    ("model.json", "{"), ("model.json", "{}"),
+    ("model.json", '{"model": "tiny", "weights": "", "vae": "", "dtype": "float33"}'),
+    ("methods/copy-paste.json", "{"), ("methods/copy-paste.json", "{}"),
+    ("plans/*.json", "{"), ("plans/*.json", "{}"), ("plans/*.json", '{"samples": [[]], "methods": [], "seeds": []}'),
+    ("plans/*.json", '{"samples": ["sample-0"], "methods": ["copy-paste"], "seeds": ["0"]}'),
+])  # fmt: skip
+def test_a_damaged_file_of_the_folder_is_named(finished, tmp_path, file, content):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    shutil.rmtree(copy / "results" / "sample-1" / "seed-0" / "copy-paste")  # so that the method's name is asked for
+    (damaged,) = copy.glob(file)
+    damaged.write_text(content)
+    for function in (benchmark.load, benchmark.edited):
+        with pytest.raises(ValueError, match=f"^folder: {damaged} cannot be read; expected what `gooddrag bench` wr"):
+            function(copy)
+
+
+def test_a_damaged_plan_is_named_before_anything_is_computed(tiny, tmp_path):
+    log, path = tmp_path / "log", tmp_path / "out"
+    benchmark.run(path, make(1), {"Unedited": Unedited()}, model=tiny, progress=False)
+    (plan,) = path.glob("plans/*.json")
+    plan.write_text("{}")
+    with pytest.raises(ValueError, match=f"^folder: {plan} cannot be read"):
+        benchmark.run(path, make(1), {"Brighter": Brighter(log=str(log))}, model=tiny, progress=False)
+    assert not log.exists()
+
+
 def test_names_become_folders():
     names = [*METHODS, "007 animal: open mouth"]
     assert len({slug(n) for n in names}) == len(names)

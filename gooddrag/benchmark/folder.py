@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from typing import Any
 from filelock import FileLock
 
 from gooddrag.baselines import Method
+from gooddrag.benchmark.records import is_identity, is_method, is_plan, is_result, read_json, read_whole
 from gooddrag.files import atomic_dir, atomic_file, check_writable
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -97,8 +99,8 @@ class Folder:
         """Write down what a run is about to do, or refuse it before anything is computed.
 
         Raises:
-            ValueError: an argument is empty or has doubles; the folder belongs to another model, or knows a name as
-                another sample or other settings.
+            ValueError: an argument is empty or has doubles; the folder belongs to another model, knows a name as
+                another sample or other settings, or is damaged.
         """
         by_sample, by_method = slugs([s.name for s in samples], "samples"), slugs(list(methods), "methods")
         if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
@@ -112,6 +114,7 @@ class Folder:
             self._agree_on(sample)
         plan = {"samples": list(by_sample), "methods": list(by_method), "seeds": list(seeds)}
         self._agree(self.path / "plans" / f"{digest(plan)}.json", plan, "plan")
+        self.methods(), self.planned()  # or the error that says which file is damaged
 
     def _agree(self, file: Path, content: dict, argument: str) -> None:
         if (there := read_json(file)) is None:
@@ -132,20 +135,24 @@ class Folder:
     @property
     def identity(self) -> dict[str, str]:
         """The model of this folder, as `model_identity` gave it."""
-        if (there := read_json(self.path / "model.json")) is None:
+        if not os.path.exists(self.path / "model.json"):
             raise ValueError(f"folder: {str(self.path)!r} holds no results; expected what `gooddrag bench` writes")
-        return there
+        return read_whole(self.path / "model.json", is_identity)
 
     def sample(self, name: str) -> Sample:
         return Sample.open(self.path / "samples" / name)
 
+    def method(self, name: str) -> dict[str, Any]:
+        """{"name", "settings"} of a method by its slug."""
+        return read_whole(self.path / "methods" / f"{name}.json", is_method)
+
     def methods(self) -> dict[str, dict]:
         """slug -> {"name", "settings"}."""
-        return {f.stem: read_json(f) for f in sorted((self.path / "methods").glob("[!.]*.json"))}
+        return {f.stem: self.method(f.stem) for f in sorted((self.path / "methods").glob("[!.]*.json"))}
 
     def planned(self) -> list[tuple[str, int, str]]:
         """(sample, seed, method) of every task that any run was asked for, sorted, as slugs."""
-        plans = [read_json(f) for f in sorted((self.path / "plans").glob("[!.]*.json"))]
+        plans = [read_whole(f, is_plan) for f in sorted((self.path / "plans").glob("[!.]*.json"))]
         return sorted({(s, n, m) for p in plans for s in p["samples"] for n in p["seeds"] for m in p["methods"]})
 
     # results
@@ -153,7 +160,7 @@ class Folder:
     def key(self, sample: str, seed: int, method: str, about: Sample | None = None) -> str:
         """The hash of all that decides a result."""
         about = about or self.sample(sample)
-        return digest(self.identity, sample_digest(about), self.methods()[method]["settings"], seed)
+        return digest(self.identity, sample_digest(about), self.method(method)["settings"], seed)
 
     def place(self, sample: str, seed: int, method: str) -> Path:
         return self.path / "results" / sample / f"seed-{seed}" / method
@@ -177,7 +184,7 @@ class Folder:
         """
         place = self.place(sample, seed, method)
         record = read_json(place / "metrics.json")
-        if record is None or not _whole(record):
+        if record is None or not is_result(record):
             return None
         if record["format_version"] != FORMAT_VERSION:
             raise ValueError(f"folder: {place}: format_version {record['format_version']}; expected {FORMAT_VERSION}, "
@@ -202,30 +209,6 @@ class Folder:
         """Another record for the image that is there; with the lock held."""
         with atomic_file(self.place(sample, seed, method) / "metrics.json") as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def read_json(file: Path) -> dict | None:
-    """A file's content; None if there is none, or nothing that this package writes."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _whole(record: dict) -> bool:
-    """Whether every value of a result's record is of the kind that this package writes."""
-
-    def plain(value: object) -> bool:
-        return value is None or type(value) is float or (type(value) is int and abs(value) < 2**63)
-
-    kinds = {"format_version": int, "pairs": int, "seed": int, "state": str, "key": str, "sample": str, "category": str,
-             "task": str, "method": str, "scores": dict, "cost": dict, "tracked": dict}  # fmt: skip
-    if not all(type(record.get(name)) is kind for name, kind in kinds.items()):
-        return False
-    tracked = [v for values in record["tracked"].values() for v in (values if isinstance(values, list) else [values])]
-    numbers = [*record["scores"].values(), *record["cost"].values(), *tracked, record["pairs"], record["seed"]]
-    return record["state"] in ("done", "failed") and all(map(plain, numbers))
 
 
 def file_digest(file: Path) -> str | None:

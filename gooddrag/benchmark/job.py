@@ -170,7 +170,7 @@ def _blank(folder: Folder, job: Job, name: str, method: Method, sample: Sample) 
         "state": "failed",
         "key": folder.key(job.sample, job.seed, name, sample),
         "sample": sample.name, "category": sample.category, "task": sample.task, "pairs": len(sample.points),
-        "method": folder.methods()[name]["name"], "seed": job.seed,
+        "method": folder.method(name)["name"], "seed": job.seed,
         **folder.identity,
         "settings": settings(method), "scores": {}, "cost": {}, "tracked": {}, "machine": "",
         "gooddrag": gooddrag.__version__, "torch": torch.__version__,

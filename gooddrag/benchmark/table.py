@@ -50,14 +50,13 @@ def load(path: str | Path) -> pd.DataFrame:
     """
     folder = Folder(path)
     folder.identity  # or the error that says that this is no such folder  # noqa: B018
-    names = {name: about["name"] for name, about in folder.methods().items()}
     samples, rows = {}, []
     for name, seed, method in folder.planned():
         record = folder.result(name, seed, method)
         if record is None:
             sample = samples.setdefault(name, folder.sample(name))
             record = {"state": "missing", "sample": sample.name, "category": sample.category, "task": sample.task,
-                      "pairs": len(sample.points), "method": names[method], "seed": seed}  # fmt: skip
+                      "pairs": len(sample.points), "method": folder.method(method)["name"], "seed": seed}  # fmt: skip
         tracked = {k: np.max(v, initial=0) for k, v in record.get("tracked", {}).items()}
         hashed = {"settings": digest(record["settings"])} if "settings" in record else {}
         rows.append(record | record.get("scores", {}) | record.get("cost", {}) | tracked | hashed)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gooddrag.benchmark.folder import read_json, slug
+from gooddrag.benchmark.folder import slug
+from gooddrag.benchmark.records import read_json
 from gooddrag.files import atomic_file
 
 FORMAT_VERSION = 1
