@@ -101,7 +101,10 @@ def test_to_image_clamps_and_scales_back():
     image = frame.to_image(torch.full((1, 3, 128, 160), 7.0))
     assert image.size == (1000, 800) and image.getextrema() == ((255, 255),) * 3
     smooth = Image.linear_gradient("L").convert("RGB").resize((1000, 800))
-    back = frame.to_image(frame.to_tensor(smooth) / 2 + 0.5)
+    tensor = frame.to_tensor(smooth) / 2 + 0.5
+    small, wanted = frame.to_image(tensor, (60, 48)), smooth.resize((60, 48))
+    assert small.size == (60, 48) and np.abs(np.asarray(small).astype(int) - np.asarray(wanted)).max() <= 3
+    back = frame.to_image(tensor)
     assert np.abs(np.asarray(back).astype(int) - np.asarray(smooth)).max() <= 3
 
 
