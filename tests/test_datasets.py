@@ -163,6 +163,10 @@ def test_an_empty_mask_is_a_note(root):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "nothing may change" in check_of(gd.drag100(root), "cat_2").notes
+    with pytest.warns(UserWarning) as told:
+        gd.drag100(root)["cat_2"]
+    (note,) = told
+    assert str(note.message).startswith("drag100: sample 'cat_2': mask: empty") and note.filename == __file__
 
 
 def test_categories_and_labels(root, tmp_path):
@@ -209,11 +213,20 @@ def test_samples_of_one_name_keep_their_folders(root):
         (lambda t: t, "^drag100: no sample in .*; expected folders with points.json$"),
         (lambda t: DATA / "cat_2", "^drag100: .* is one sample; expected a folder of samples"),
         (lambda t: DATA / "cat_2" / "mask.png", "^drag100: mask.png cannot be unpacked .*; expected a whole zip$"),
+        (lambda t: zipped(t / "empty.zip", t / "none"), "^drag100: no sample in '.*/empty.zip'; expected folders with"),
+        (lambda t: zipped(t / "one.zip", DATA / "cat_2"), "^drag100: '.*/one.zip' is one sample; expected a folder"),
+        (lambda t: 3, "^drag100: 3; expected a folder or a zip$"),
     ],
 )
 def test_no_data_set(tmp_path, make, message):
     with pytest.raises(ValueError, match=message):
         gd.drag100(make(tmp_path))
+
+
+@pytest.mark.parametrize("read", [datasets.folder, gd.dragbench, gd.sde_dragbench])
+def test_no_source(read):
+    with pytest.raises(ValueError, match=f"^{read.__name__}: None; expected a folder or a zip"):
+        read(None)
 
 
 def test_unknown_names(root):

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -102,9 +103,12 @@ class Folder:
             ValueError: an argument is empty or has doubles; the folder belongs to another model, knows a name as
                 another sample or other settings, or is damaged.
         """
+        if odd := [sample for sample in samples if not isinstance(sample, Sample)]:
+            raise ValueError(f"samples: {odd[0]!r}; expected Samples")
         by_sample, by_method = slugs([s.name for s in samples], "samples"), slugs(list(methods), "methods")
-        if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError(f"seeds: {list(seeds)}; expected distinct whole numbers >= 0, at least one")
+        whole = isinstance(seeds, Sequence) and all(type(seed) is int and seed >= 0 for seed in seeds)
+        if not whole or not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds: {seeds!r}; expected distinct whole numbers >= 0, at least one")
         check_writable(self.path, "folder")
         self._agree(self.path / "model.json", model_identity(model), "model")
         for name, method in methods.items():
@@ -128,7 +132,7 @@ class Folder:
         path = self.path / "samples" / slug(sample.name)
         if not path.is_dir():
             sample.save(path)
-        elif sample_digest(Sample.open(path)) != sample_digest(sample):
+        elif sample_digest(self.sample(path.name)) != sample_digest(sample):
             raise ValueError(f"samples: {sample.name!r} is another edit than in {path}; expected a folder of its own "
                              "for what differs")  # fmt: skip
 
@@ -140,7 +144,9 @@ class Folder:
         return read_whole(self.path / "model.json", is_identity)
 
     def sample(self, name: str) -> Sample:
-        return Sample.open(self.path / "samples" / name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "mask: empty")  # its data set has told it, with the sample's name
+            return Sample.open(self.path / "samples" / name)
 
     def method(self, name: str) -> dict[str, Any]:
         """{"name", "settings"} of a method by its slug."""

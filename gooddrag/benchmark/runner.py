@@ -65,10 +65,11 @@ def run(
         ValueError: bad arguments, or the folder belongs to other weights, samples or settings. KeyboardInterrupt: the
             user stopped it; what was finished stays.
     """
-    if workers < 0:
-        raise ValueError(f"workers: {workers}; expected 0 or more")
-    if batch < 1:
-        raise ValueError(f"batch: {batch}; expected 1 or more")
+    for name, value, least in (("workers", workers, 0), ("batch", batch, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: {value!r}; expected a whole number, {least} or more")
+    if not isinstance(methods, Mapping):
+        raise ValueError(f"methods: a {type(methods).__name__}; expected a dict of names and methods")
     if workers and scheduler:
         raise ValueError("workers, scheduler: both given; expected one of them")
     if (workers or scheduler) and isinstance(model, DiffusionModel):

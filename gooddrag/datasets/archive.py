@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import zipfile
 import zlib
@@ -22,6 +23,8 @@ def opened(source: str | Path, title: str) -> Path:
     Raises:
         ValueError: neither; not a zip; a hostile or damaged one (see `extract`).
     """
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(f"{title}: {source!r}; expected a folder or a zip")
     path = Path(source).expanduser()
     if path.is_dir():
         return path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class Dataset(Sequence[Sample]):
             raise ValueError(f"{self.title}: no sample {key!r}; expected one of {_few(self.names)}")
         name = key if isinstance(key, str) else self.names[key]
         try:
-            return replace(self._read(self._folders[name]), name=name)
+            with _named_warnings(f"{self.title}: sample {name!r}"):
+                return replace(self._read(self._folders[name]), name=name)
         except ValueError as error:
             raise ValueError(f"{self.title}: sample {name!r}: {error}") from error
 
@@ -106,6 +108,16 @@ def distribution(checks: Iterable[Check | Sample]) -> dict[str, Counter[str]]:
     """
     pairs = [(check.category, check.task) for check in checks]
     return {"category": Counter(c for c, _ in pairs), "task": Counter(t for _, t in pairs)}
+
+
+@contextmanager
+def _named_warnings(what: str) -> Iterator[None]:
+    """Each warning of the block once, after it, with `what` before its text."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text, category in dict.fromkeys((str(warning.message), warning.category) for warning in caught):
+        warnings.warn(f"{what}: {text}", category, stacklevel=4)
 
 
 def _few(names: list[str]) -> str:

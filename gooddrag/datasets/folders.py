@@ -74,23 +74,28 @@ def _dataset(source: str | Path, labels: Labels | str | Path | None, title: str,
             found.append("no mask: everything is editable")
         return found
 
-    return Dataset(title, root, sample_folders(root, "points.json", title), read, notes)
+    return Dataset(title, root, sample_folders(root, "points.json", title, source), read, notes)
 
 
-def sample_folders(root: Path, marker: str, title: str) -> dict[str, Path]:
+def sample_folders(root: Path, marker: str, title: str, source: str | Path) -> dict[str, Path]:
     """The folders that hold a file `marker` or would be expected to, by name; those named alike by their whole path.
 
     Beside a folder with the marker every other one counts too: a sample that lacks it must be reported, not lost.
+
+    Args:
+        source: what errors call `root`, which may lie in the cache.
     """
     marked = [p.parent for depth in range(DEPTH + 1) for p in root.glob("*/" * depth + marker)]
     if root in marked:
-        raise ValueError(f"{title}: {str(root)!r} is one sample; expected a folder of samples (Sample.open reads one)")
+        raise ValueError(
+            f"{title}: {str(source)!r} is one sample; expected a folder of samples (Sample.open reads one)"
+        )
     beside = [p for parent in {m.parent for m in marked} for p in parent.iterdir() if p.is_dir()]
     below = {parent for m in marked for parent in m.parents}
     found = sorted(p for p in {*marked, *beside} - below if not p.name.startswith((".", "__MACOSX")))
     found = [p for p in found if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(root).parts)]
     if not found:
-        raise ValueError(f"{title}: no sample in {str(root)!r}; expected folders with {marker}")
+        raise ValueError(f"{title}: no sample in {str(source)!r}; expected folders with {marker}")
     names = [p.name for p in found]
     return {p.name if names.count(p.name) == 1 else p.relative_to(root).as_posix(): p for p in found}
 

@@ -31,7 +31,7 @@ def dragbench(source: str | Path) -> Dataset:
         root = opened(source, "dragbench")
     except ValueError as error:
         raise ValueError(f"{error}; it is published at {DRAGBENCH}") from error
-    folders = sample_folders(root, "meta_data.pkl", "dragbench")
+    folders = sample_folders(root, "meta_data.pkl", "dragbench", source)
     return Dataset("dragbench", root, folders, _read_dragbench, _dragbench_notes)
 
 
@@ -62,7 +62,8 @@ def sde_dragbench(source: str | Path) -> Dataset:
         root = opened(source, "sde_dragbench")
     except ValueError as error:
         raise ValueError(f"{error}; it is published at {SDE_DRAGBENCH}") from error
-    return Dataset("sde_dragbench", root, sample_folders(root, "prompt.json", "sde_dragbench"), _read_sde)
+    folders = sample_folders(root, "prompt.json", "sde_dragbench", source)
+    return Dataset("sde_dragbench", root, folders, _read_sde)
 
 
 def _read_sde(path: Path) -> Sample:
