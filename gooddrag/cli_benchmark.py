@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gooddrag.cli_asked import check_files, check_method, find_methods, find_samples, numbers
 
 Table = Annotated[Path | None, typer.Option(metavar="CSV", help="Where else to write the table.", show_default=False)]
 Sheet = Annotated[
@@ -24,7 +25,6 @@ SheetOf = Annotated[
     str | None,
     typer.Option(metavar="METHOD", help="Draw twenty-four samples of this method there instead.", show_default=False),
 ]
-MOST_NUMBERS = 100_000  # in one range
 SHOWN = ["dai_1", "dai_20", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 
@@ -69,18 +69,26 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         """Run methods on a data set and score them; the same command goes on where it was stopped."""
         with one_line_errors():
             from gooddrag.benchmark import run
+            from gooddrag.benchmark.folder import Folder
 
-            check_files(table, sheet)
-            picked = numbers(only, "only") if only else None
+            check_files(table, sheet, sheet_of)
+            picked = None if only is None else numbers(only, "only")
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
                              retry_failed=retry_failed, batch=batch)  # fmt: skip
-            chosen, samples = find_methods(methods), find_samples(data, source, picked)
+            chosen = find_methods(methods)
+            check_method(sheet_of, [*chosen, *(about["name"] for about in Folder(output).methods().values())])
+            samples = find_samples(data, source, picked)
             try:
                 results = run(output, samples, chosen, **arguments)
             except KeyboardInterrupt:
                 typer.echo("gooddrag: interrupted; what was finished is there, the same command goes on", err=True)
                 raise typer.Exit(130) from None
             report(output, results, table, sheet, sheet_of)
+            mine = {"sample": [s.name for s in samples], "method": list(chosen), "seed": arguments["seeds"]}
+            states = results.loc[results[list(mine)].isin(mine).all(axis=1), "state"]
+            if (states == "failed").all():
+                typer.echo(f"gooddrag: all {len(states)} edits of this run failed", err=True)
+                raise typer.Exit(1)
 
     @app.command()
     def score(
@@ -100,8 +108,8 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             from gooddrag.benchmark import load
             from gooddrag.benchmark import score as rescore
 
-            check_files(table, sheet)
-            load(folder)  # or the error that says that this is no such folder
+            check_files(table, sheet, sheet_of)
+            check_method(sheet_of, load(folder)["method"].unique())  # or load's error: this is no such folder
             if not keep:
                 asked = [name.strip() for name in learned.split(",")] if learned else []
                 typer.echo(f"scored: {rescore(folder, model, vae, progress=True, learned=asked)}", err=True)
@@ -130,7 +138,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             from gooddrag import benchmark
             from gooddrag import gscore as scoring
 
-            names = [name.strip() for name in methods.split(",")] if methods else None
+            names = [name.strip() for name in methods.split(",")] if methods is not None else None
             samples, results = benchmark.edited(folder, names, seed)
             kept = output or folder / "gscore"
             asked = scoring.GeminiRater(rater, endpoint=endpoint)
@@ -158,15 +166,6 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             tell(joined, [output])
 
 
-def check_files(table: Path | None, sheet: Path | None) -> None:
-    """Refuse what cannot be written before hours are spent on what should go into it."""
-    from gooddrag.files import check_writable_file
-
-    for argument, file in (("table", table), ("sheet", sheet)):
-        if file:
-            check_writable_file(file, argument)
-
-
 def report(folder: Path, results, table: Path | None, sheet: Path | None, sheet_of: str | None) -> None:
     """Write DIR/table.csv, the copies asked for, and a few lines to read."""
     from gooddrag import benchmark, plots
@@ -192,53 +191,3 @@ def tell(results, written: list[Path]) -> None:
     if (open_ := int((results["state"] == "missing").sum())) or len(failed):
         typer.echo(f"not finished: {open_} missing, {len(failed)} failed; means need every edit", err=True)
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
-
-
-def find_methods(names: str | None) -> dict:
-    """Methods by their names in the tables, case aside; all of them for None."""
-    from gooddrag.baselines import METHODS
-
-    if names is None:
-        return dict(METHODS)
-    known = {name.lower(): name for name in METHODS}
-    asked = [name.strip().lower() for name in names.split(",")]
-    if unknown := [name for name in asked if name not in known]:
-        raise ValueError(f"methods: {', '.join(unknown)}; expected some of {', '.join(METHODS)}")
-    return {known[name]: METHODS[known[name]] for name in asked}
-
-
-def find_samples(data: str, source: Path | None = None, places: list[int] | None = None) -> list:
-    """The samples of a data set by its name or folder, or those at some places of it."""
-    import gooddrag as gd
-    from gooddrag import datasets
-
-    published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
-    if data == "storybook100":
-        samples = gd.storybook100()
-    elif data in published:
-        if source is None and data != "drag100":  # which alone can be downloaded
-            raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
-        samples = published[data](source)
-    elif Path(data).exists():
-        samples = datasets.folder(data)
-    else:
-        raise ValueError(
-            f"data: {data!r}; expected storybook100, {', '.join(published)}, or a folder or zip of samples"
-        )
-    if places is None:
-        return list(samples)
-    if max(places) >= len(samples):
-        raise ValueError(f"only: {max(places)}; expected places from 0 to {len(samples) - 1}")
-    return [samples[i] for i in places]
-
-
-def numbers(text: str, argument: str) -> list[int]:
-    """ "0-2,7" -> [0, 1, 2, 7]."""
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip(), re.ASCII)
-        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
-        if not 1 <= len(span) <= MOST_NUMBERS:
-            raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges like "0-9,42"')
-        found += span
-    return found

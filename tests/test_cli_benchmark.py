@@ -9,7 +9,8 @@ from tiny import picture
 from typer.testing import CliRunner
 
 from gooddrag import benchmark, cli, storybook100
-from gooddrag.cli_benchmark import find_methods, find_samples, numbers
+from gooddrag.baselines import CopyPaste
+from gooddrag.cli_asked import find_methods, find_samples, numbers
 from gooddrag.sample import Sample
 
 QUICK = ("--methods", "unedited,Copy-Paste")
@@ -45,7 +46,28 @@ def test_bench_then_score(data, tiny_folder, tmp_path):
     one = ("score", out, "--keep", "--sheet", tmp_path / "one.jpg", "--sheet-of")
     assert gooddrag_(*one, "Copy-paste").exit_code == 0
     assert Image.open(tmp_path / "one.jpg").size == (6 * 132 - 4, 2 * 132 - 4)  # user edit, result, truth, twice a row
-    assert (refused := gooddrag_(*one, "Nothing")).exit_code == 2 and "method: 'Nothing'; expected" in refused.stderr
+    assert (refused := gooddrag_(*one, "Nothing")).exit_code == 2 and "sheet-of: 'Nothing'; expected" in refused.stderr
+
+
+def test_an_empty_mask_is_noted_once_with_its_sample(data, tiny_folder, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    sample = Sample.open(data / "cat_1")
+    with pytest.warns(UserWarning, match="mask: empty"):
+        Sample(sample.image, sample.points, Image.new("L", (48, 48)), name="cat_1").save(tmp_path / "data" / "cat_1")
+    run = gooddrag_("bench", tmp_path / "data", "-o", tmp_path / "out", "--model", tiny_folder, *QUICK)
+    (note,) = [line for line in run.stderr.splitlines() if "mask: empty" in line]
+    assert run.exit_code == 0 and note.startswith("note: folder: sample 'cat_1': mask: empty (no pixel above 0)")
+
+
+def test_a_run_in_which_every_edit_failed_ends_with_1(data, tiny_folder, tmp_path, monkeypatch):
+    common = ("bench", data, "-o", tmp_path / "out", "--model", tiny_folder)
+    assert gooddrag_(*common, "--methods", "unedited").exit_code == 0
+    monkeypatch.setattr(CopyPaste, "__call__", lambda *_: 1 / 0)
+    some = gooddrag_(*common, *QUICK)
+    assert some.exit_code == 0 and "not finished: 0 missing, 3 failed" in some.stderr
+    none = gooddrag_(*common, "--methods", "copy-paste", "--only", "0-1")
+    assert none.exit_code == 1 and none.stderr.splitlines()[-1] == "gooddrag: all 2 edits of this run failed"
+    assert len(benchmark.read(tmp_path / "out" / "table.csv")) == 6
 
 
 def test_join(data, tiny_folder, tmp_path):
@@ -64,6 +86,7 @@ def test_join(data, tiny_folder, tmp_path):
 @pytest.mark.parametrize("option, file, said", [
     ("--table", "a-file/t.csv", "table: .*a-file is a file; expected a folder"),
     ("--sheet", "data", "sheet: 'data' is a folder; expected a file"),
+    ("--sheet", "s.xyz", "sheet: 's.xyz'; expected a name that ends in .jpg, "),
 ])  # fmt: skip
 def test_what_cannot_be_written_is_refused_first(data, tiny_folder, tmp_path, monkeypatch, option, file, said):
     monkeypatch.chdir(tmp_path)
@@ -76,9 +99,16 @@ def test_what_cannot_be_written_is_refused_first(data, tiny_folder, tmp_path, mo
 @pytest.mark.parametrize("arguments, said", [
     (("nowhere",), "data: 'nowhere'; expected storybook100, drag100, dragbench, sde_dragbench, or a folder"),
     (("dragbench",), "source: none given; expected --source"),
-    (("DATA", "--methods", "GoodDrag,BadDrag"), "methods: baddrag; expected some of Unedited"),
+    (("DATA", "--methods", "GoodDrag,BadDrag"), "methods: 'baddrag'; expected some of Unedited"),
+    (("DATA", "--methods", ""), "methods: ''; expected some of Unedited"),
     (("DATA", "--only", "7"), "only: 7; expected places from 0 to 2"),
     (("DATA", "--only", "-1"), "only: '-1'; expected whole numbers"),
+    (("DATA", "--only", ""), "only: ''; expected whole numbers"),
+    (("DATA", "--only", "0,2,0-1"), "only: '0,2,0-1' has 0 twice; expected each number once"),
+    (("DATA", "--source", "x"), "source: 'x' beside '"),
+    (("storybook100", "--source", "x"), "source: 'x' beside 'storybook100'; expected it with drag100, "),
+    (("DATA", "--sheet-of", "GoodDrag"), "sheet-of: 'GoodDrag' without a sheet; expected --sheet"),
+    (("DATA", "--sheet", "s.jpg", "--sheet-of", "no"), "sheet-of: 'no'; expected one of Unedited, "),
     (("DATA", "--seeds", "x"), "seeds: 'x'; expected whole numbers"),
     (("DATA", "--workers", "1", "--scheduler", "tcp://a:1"), "workers, scheduler: both given"),
 ])  # fmt: skip

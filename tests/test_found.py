@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tiny import picture
 
 from gooddrag import datasets
-from gooddrag.cli_benchmark import numbers
+from gooddrag.cli_asked import numbers
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.loading import load_model

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from tiny import picture
 from typer.testing import CliRunner
 
-from gooddrag import cli, cli_benchmark, datasets
+from gooddrag import cli, cli_asked, datasets
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.images import load_image
@@ -635,7 +635,7 @@ def test_command_line(place, command, arguments):
 def test_number_lists(text):
     done["cases"] += 1
     try:
-        assert all(n >= 0 for n in cli_benchmark.numbers(text, "only"))
+        assert all(n >= 0 for n in cli_asked.numbers(text, "only"))
     except ValueError as error:
         assert refused(error, "only")
 
