@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
 from gooddrag.files import check_writable
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 MARK = "here.figures"  # a notebook that names it writes figures
 CELL_TIMEOUT = 4 * 3600  # s; on a CPU, Stable Diffusion needs its time
@@ -31,10 +34,11 @@ def find_notebooks(folder: Path | None = None, numbers: Sequence[str] = ()) -> l
     if not found:
         raise ValueError(f"notebooks: none in {' or '.join(map(str, places))}; expected a clone of the repository")
     known = {path.stem[:2]: path for path in found} | {path.stem: path for path in found}
-    if unknown := [n for n in numbers if n.zfill(2) not in known]:
-        raise ValueError(f"notebooks: {', '.join(unknown)}; expected some of {', '.join(p.stem for p in found)}")
+    if unknown := [n for n in numbers if not n or n.zfill(2) not in known]:
+        raise ValueError(f"notebooks: {', '.join(map(repr, unknown))}; expected some of "
+                         + ", ".join(p.stem for p in found))  # fmt: skip
     picked = [known[n.zfill(2)] for n in numbers] if numbers else found
-    return [path for path in dict.fromkeys(picked) if numbers or MARK in path.read_text(encoding="utf-8")]
+    return [path for path in dict.fromkeys(picked) if numbers or MARK in path.read_text("utf-8", errors="replace")]
 
 
 def regenerate(
@@ -57,10 +61,9 @@ def regenerate(
         The figures written, sorted.
 
     Raises:
-        ValueError: nbclient is not installed, or a cell of a notebook failed.
+        ValueError: nbclient is not installed, a notebook cannot be read, or a cell of it failed.
     """
     try:
-        import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, DeadKernelError
     except ImportError as error:
@@ -68,9 +71,9 @@ def regenerate(
 
     output = (output or notebooks[0].absolute().parent.parent / "figures").absolute()
     check_writable(output)
+    books = [_read(path) for path in notebooks]
     output.mkdir(parents=True, exist_ok=True)
     before = _times(output)
-    books = [nbformat.read(path, as_version=4) for path in notebooks]
     total = sum(cell.cell_type == "code" for book in books for cell in book.cells)
     with tqdm(total=total, unit="cell", disable=not progress) as bar, _environment(output, model, recompute):
         for path, book in zip(notebooks, books, strict=True):
@@ -85,6 +88,18 @@ def regenerate(
             except DeadKernelError as error:
                 raise ValueError(f"figures: {path.name} stopped: its kernel died (out of memory?)") from error
     return [path for path, time in _times(output).items() if before.get(path) != time]
+
+
+def _read(path: Path) -> NotebookNode:
+    import nbformat
+
+    try:
+        book = nbformat.convert(nbformat.reader.reads(path.read_text(encoding="utf-8")), 4)  # `read` logs what is wrong
+        nbformat.validate(book)
+        return book
+    except Exception as error:  # nbformat's own and half a dozen more: all mean the same to a user
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(f"notebooks: {path.name} cannot be read ({reason}); expected a notebook") from error
 
 
 def _times(folder: Path) -> dict[Path, int]:

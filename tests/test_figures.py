@@ -43,8 +43,10 @@ def test_the_notebooks_that_draw(clone):
     assert [p.name for p in find_notebooks()] == ["09_draws.ipynb"]
     assert [p.name for p in find_notebooks(clone / "notebooks", ["10", "9", "09_draws"])] == [
         "10_talks.ipynb", "09_draws.ipynb"]  # fmt: skip
-    with pytest.raises(ValueError, match="notebooks: 77; expected some of 09_draws, 10_talks"):
-        find_notebooks(numbers=["77", "09"])
+    (clone / "notebooks" / "00_first.ipynb").touch()
+    for number in ("77", ""):
+        with pytest.raises(ValueError, match=f"notebooks: '{number}'; expected some of 00_first, 09_draws, 10_talks"):
+            find_notebooks(numbers=[number, "09"])
     with pytest.raises(ValueError, match="nowhere"):
         find_notebooks(clone / "nowhere")
 
@@ -72,6 +74,20 @@ def test_a_failing_cell_is_one_line(clone):
     done = CliRunner().invoke(app, ["figures", "11"])
     assert done.exit_code == 2 and "11_breaks.ipynb stopped: AssertionError: not so" in done.stderr
     assert "GOODDRAG_FIGURES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not json", b"\xff", b"[]", b'{"a": 1}', b'{"nbformat": 9}',
+     b'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [{}]}'],
+)  # fmt: skip
+def test_what_is_no_notebook_is_named_and_leaves_nothing(clone, content):
+    (clone / "notebooks" / "11_spoilt.ipynb").write_bytes(content)
+    assert [p.name for p in find_notebooks()] == ["09_draws.ipynb"]
+    done = CliRunner().invoke(app, ["figures", "9", "11", "-o", "out"])
+    (error,) = done.stderr.splitlines()
+    assert done.exit_code == 2 and error.startswith("gooddrag: notebooks: 11_spoilt.ipynb cannot be read (")
+    assert not (clone / "out").exists()
 
 
 def test_every_figure_loads_quickly_in_readme():
