@@ -139,13 +139,14 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             from gooddrag import gscore as scoring
 
             names = [name.strip() for name in methods.split(",")] if methods is not None else None
+            asked = scoring.GeminiRater(rater, endpoint=endpoint)
             samples, results = benchmark.edited(folder, names, seed)
             kept = output or folder / "gscore"
-            asked = scoring.GeminiRater(rater, endpoint=endpoint)
             try:
                 ratings = scoring.rate(asked, samples, results, kept, prompt, repeats, seed)
             except scoring.RaterError as error:
-                raise ValueError(f"{error} (what was rated is kept; the same command goes on)") from error
+                rated = " (what was rated is kept; the same command goes on)" if any(kept.glob("[!.]*.json")) else ""
+                raise ValueError(f"{error}{rated}") from error
             import pandas as pd  # not before benchmark, which says how to install it
 
             told = pd.DataFrame(scoring.summary(ratings))

@@ -137,8 +137,10 @@ def test_what_a_rater_looks_at(finished, tmp_path):
         "Unedited",
     ]
     assert all(results["Unedited"][s.name].tobytes() == s.image.tobytes() for s in samples)
-    with pytest.raises(ValueError, match="^methods: BadDrag; expected some of"):
+    with pytest.raises(ValueError, match="^methods: 'BadDrag'; expected some of"):
         benchmark.edited(path, ["BadDrag"])
+    with pytest.raises(ValueError, match="^seed: 7; expected one of 0$"):
+        benchmark.edited(path, seed=7)
 
 
 def test_csv_gives_the_table_back(finished, tmp_path):

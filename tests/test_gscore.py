@@ -371,6 +371,9 @@ def test_bad_raters():
         GeminiRater("x", "openai")
     with pytest.raises(ValueError, match="^model: ''; expected a model's name"):
         GeminiRater("")
+    for endpoint in ("", "nonsense", "host:80", "ftp://host", "http://", "http://a b", "http://host:x", "http://[", 3):
+        with pytest.raises(ValueError, match="^endpoint: .*; expected a URL like 'http://host:port'"):
+            GeminiRater("x", endpoint=endpoint)
     with pytest.raises(ValueError, match="^attempts: 0; expected 1 or more"):
         ask_patiently(Ruler(), "", [], {}, attempts=0)
 
@@ -386,11 +389,22 @@ def test_a_broken_record_is_named(tmp_path):
             gscore.read_ratings(tmp_path)
 
 
-def test_a_results_folder_is_rated_from_a_shell(server, tiny, tmp_path):
+def test_a_results_folder_is_rated_from_a_shell(server, tiny, tmp_path, monkeypatch):
     server.script = [(200, rated(7))]
     methods = {"Unedited": Unedited(), "Copy-paste": CopyPaste(2)}
     benchmark.run(tmp_path / "bench", SAMPLES, methods, model=tiny, progress=False)
     command = ["gscore", str(tmp_path / "bench"), "--rater", "gemini-test", "--endpoint", server.url]
+    for options, said in (
+        (("--endpoint", "nonsense"), "endpoint: 'nonsense'; expected a URL like 'http://host:port'"),
+        (("--seed", "7"), "seed: 7; expected one of 0"),
+        (("--methods", ""), "methods: ''; expected some of Copy-paste, Unedited"),
+    ):
+        wrong = CliRunner().invoke(app, [*command, *options])
+        assert wrong.exit_code == 2 and wrong.stderr == f"gooddrag: {said}\n"
+    with monkeypatch.context() as patch:
+        patch.delenv("GEMINI_API_KEY")
+        keyless = CliRunner().invoke(app, command)
+    assert keyless.exit_code == 2 and keyless.stderr.endswith("(environment, or secrets on Colab)\n")
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.output + repr(first.exception)
     rows = [line.split() for line in first.stdout.splitlines() if line.strip().startswith(tuple(methods))]
@@ -402,3 +416,4 @@ def test_a_results_folder_is_rated_from_a_shell(server, tiny, tmp_path):
     server.script = [(403, {"error": {"message": "no"}})]
     refused = CliRunner().invoke(app, [*command, "--repeats", "2"])
     assert refused.exit_code == 2 and len(refused.stderr.splitlines()) == 1 and KEY not in refused.stderr
+    assert refused.stderr.endswith(" (what was rated is kept; the same command goes on)\n")

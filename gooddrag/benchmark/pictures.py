@@ -17,14 +17,17 @@ def edited(path: str | Path, methods: Sequence[str] | None = None,
     """What a rater looks at: a folder's samples, and {method: {sample: edited image}} of what is finished.
 
     Raises:
-        ValueError: no such folder, or none of its methods.
+        ValueError: no such folder, none of its methods, or none of its seeds.
     """
     folder = Folder(path)
     folder.identity  # noqa: B018 (or the error that says that this is no such folder)
     known = {about["name"]: method for method, about in folder.methods().items()}
     if unknown := [name for name in methods or () if name not in known]:
-        raise ValueError(f"methods: {', '.join(unknown)}; expected some of {', '.join(known)}")
-    planned = {sample: folder.sample(sample) for sample, n, _ in folder.planned() if n == seed}
+        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}")
+    tasks = folder.planned()
+    if seed not in (seeds := sorted({n for _, n, _ in tasks})):
+        raise ValueError(f"seed: {seed}; expected one of {', '.join(map(str, seeds))}")
+    planned = {sample: folder.sample(sample) for sample, n, _ in tasks if n == seed}
     found = {name: {s.name: folder.place(key, seed, known[name]) / "image.png" for key, s in planned.items()}
              for name in methods or known}  # fmt: skip
     return list(planned.values()), {

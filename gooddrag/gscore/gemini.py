@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from gooddrag.gscore.rater import RaterError, Reply
 
@@ -38,6 +39,8 @@ class GeminiRater:
             raise ValueError(f"client: {client!r}; expected {' or '.join(CLIENTS)}")
         if not model or not isinstance(model, str):
             raise ValueError(f"model: {model!r}; expected a model's name, for instance 'gemini-2.5-flash'")
+        if endpoint is not None and not _is_url(endpoint):
+            raise ValueError(f"endpoint: {endpoint!r}; expected a URL like 'http://host:port'")
         self.model, self.client, self.endpoint = model, client, endpoint
         self.temperature, self.timeout = temperature, timeout
         self.name = f"{client}:{model}" + ("" if temperature is None else f":temperature={temperature}")
@@ -115,6 +118,14 @@ def find_key() -> str:
         except Exception:  # Colab's own: not there, or this notebook may not see it
             continue
     raise RaterError(f"no API key; expected one in {' or '.join(KEYS)} (environment, or secrets on Colab)")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in text
+    except (ValueError, AttributeError):  # of a port that is no number; of what is no text
+        return False
 
 
 def _reply(raw: dict[str, Any]) -> Reply:
