@@ -16,16 +16,21 @@ from gooddrag.model import DiffusionModel
 
 @dataclass(frozen=True)
 class BareTimes:
-    """Medians by batch size, as (seconds on the clock, CPU seconds of the process)."""
+    """Medians by batch size, as (seconds on the clock, CPU seconds of the process).
+
+    Attributes:
+        forward: a forward pass that nobody goes back from.
+        there_and_back: a forward pass that keeps what the way back needs, and the way back.
+    """
 
     forward: dict[int, tuple[float, float]]
-    backward: dict[int, tuple[float, float]]
+    there_and_back: dict[int, tuple[float, float]]
 
     def of(self, part: Part) -> tuple[float, float]:
         """What a phase's passes would take if they were all it did."""
         return tuple(
-            sum(n * self.forward[b][i] for b, n in part.forwards.items())
-            + sum(n * self.backward[b][i] for b, n in part.backwards.items())
+            sum((n - part.backwards[b]) * self.forward[b][i] for b, n in part.forwards.items())
+            + sum(n * self.there_and_back[b][i] for b, n in part.backwards.items())
             for i in (0, 1)
         )
 
@@ -36,15 +41,15 @@ def bare_times(model: DiffusionModel, z: Tensor, batches: Iterable[int], repeats
     Args:
         z: (1, C, h, w), the shape of one latent.
         batches: which batch sizes.
-        repeats: timed calls of each kind, forward and backward in turn, after one that is not timed.
+        repeats: timed calls of each kind in turn, after one that is not timed.
     """
-    forward, backward = {}, {}
+    forward, both = {}, {}
     for batch in sorted(set(batches)):
         times = [_once(model, z.expand(batch, -1, -1, -1)) for _ in range(repeats + 1)][1:]
-        forward[batch], backward[batch] = (
+        forward[batch], both[batch] = (
             tuple(median(t[kind][clock] for t in times) for clock in (0, 1)) for kind in (0, 1)
         )
-    return BareTimes(forward, backward)
+    return BareTimes(forward, both)
 
 
 def _once(model: DiffusionModel, z: Tensor) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -56,11 +61,9 @@ def _once(model: DiffusionModel, z: Tensor) -> tuple[tuple[float, float], tuple[
     with torch.enable_grad():
         x.requires_grad_()
         eps = model.unet(x, 741, encoder_hidden_states=prompt).sample
-        ones = torch.ones_like(eps)
-        marks.append(_clocks(model))
-        torch.autograd.grad(eps, x, ones)
+        torch.autograd.grad(eps, x, torch.ones_like(eps))
     marks.append(_clocks(model))
-    return _between(marks[0], marks[1]), _between(marks[2], marks[3])
+    return _between(marks[0], marks[1]), _between(marks[1], marks[2])
 
 
 def _clocks(model: DiffusionModel) -> tuple[float, float]:
