@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
+from tiny import TINY_SD
 
 from gooddrag.loading import load_model
 from gooddrag.storybook import pictures
@@ -339,6 +340,23 @@ def test_pictures_do_not_depend_on_who_draws_them(tmp_path):
     assert (alone.shard(0) != alone.shard(1)).any()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("sent", [signal.SIGALRM, signal.SIGKILL])
+def test_who_draws_ends_with_the_training(tmp_path, sent):
+    """However it was killed: a pipe is read to its end when the last process that may write to it has ended."""
+    script = f"""
+from pathlib import Path
+from gooddrag.storybook.pictures import Pictures
+Pictures(Path({str(tmp_path)!r}), 32, 1, 0, processes=2).grow(100_000)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(tmp_path.glob("*/0*.npy")):
+            time.sleep(0.01)
+        process.send_signal(sent)
+        process.communicate(timeout=60)
+    assert process.returncode == -sent
+
+
 def test_held_out_is_never_drawn():
     assert not set(pictures.PHOTOS) & set(pictures.HELD_OUT_PHOTOS)
     recipe = Recipe()
@@ -373,12 +391,19 @@ def test_what_is_faster_to_train_is_the_same_model():
     ({"start": Path("nowhere")}, "start"),
     ({"export_only": True}, "work"),
     ({"work": Path(__file__) / "below"}, "work"),
+    ({"work": Path("/proc/none")}, "work"),
     ({"recipe": Recipe(channels=(64, 100, 256))}, "channels"),
 ])  # fmt: skip
 def test_wrong_arguments(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=f"^{message}: "):
         run(tmp_path, **wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_model_is_refused_before_diffusers_prints_what_it_misses(tmp_path, monkeypatch):
+    monkeypatch.setattr(AutoencoderTiny, "from_pretrained", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match="^start: .*tiny-sd' is not a folder of weights .*training.json"):
+        run(tmp_path, start=TINY_SD)
 
 
 def test_out_is_checked_before_the_work_begins(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -93,7 +95,14 @@ def draw_shards(folder: Path, shards: list[int], count: int, photos: int, size: 
 
 def _draw_alone(*arguments: object) -> None:
     torch.set_num_threads(1)  # in a process of its own, of which there is one per core
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     draw_shards(*arguments)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, however that was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 class Pictures:

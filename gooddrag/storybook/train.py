@@ -143,13 +143,13 @@ def _read_weights(folder: Path, recipe: Recipe) -> tuple[AutoencoderTiny, dict, 
     """The autoencoder of a folder of weights with its progress, and the U-Net with its."""
     vae, unet = recipe.autoencoder(), recipe.unet()
     try:
+        card = json.loads((folder / "training.json").read_text())  # first: diffusers has much to say of other models
+        if missing := [name for name in COUNTS if name not in card]:
+            raise ValueError(f"training.json has no {', '.join(missing)}")
         for name, module in {"vae": vae, "unet": unet}.items():
             if not (folder / name).is_dir():  # or diffusers would look for it on the Hub
                 raise OSError(f"{name}/ is missing")
             module.load_state_dict(type(module).from_pretrained(folder, subfolder=name).state_dict())
-        card = json.loads((folder / "training.json").read_text())
-        if missing := [name for name in COUNTS if name not in card]:
-            raise ValueError(f"training.json has no {', '.join(missing)}")
         ae = {"step": int(card["ae_steps"]), "seconds": 3600 * float(card["ae_hours"]), "folded": True, "done": True}
         ae["held_out"] = {k: float(v) for k, v in dict(card["held_out"]).items() if k.startswith("db_")}
         ae |= {name: card.get(name) for name in ("latent_mean", "latent_std")}
