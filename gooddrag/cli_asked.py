@@ -24,9 +24,14 @@ def check_files(table: Path | None, sheet: Path | None, sheet_of: str | None = N
         raise ValueError(f"sheet-of: {sheet_of!r} without a sheet; expected --sheet with its file, too")
 
 
-def check_method(sheet_of: str | None, known: Iterable[str]) -> None:
-    """Refuse a sheet of a method that the table will not have."""
-    if sheet_of is not None and sheet_of not in (known := list(dict.fromkeys(known))):
+def check_method(sheet_of: str | None, folder: Path, chosen: Iterable[str] = ()) -> None:
+    """Refuse a sheet of a method that is none of those chosen, and none of the results folder's."""
+    from gooddrag.benchmark.folder import Folder
+
+    if sheet_of is None:
+        return
+    known = list(dict.fromkeys([*chosen, *(about["name"] for about in Folder(folder).methods().values())]))
+    if sheet_of not in known:
         raise ValueError(f"sheet-of: {sheet_of!r}; expected one of {', '.join(known)}")
 
 

@@ -69,14 +69,13 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         """Run methods on a data set and score them; the same command goes on where it was stopped."""
         with one_line_errors():
             from gooddrag.benchmark import run
-            from gooddrag.benchmark.folder import Folder
 
             check_files(table, sheet, sheet_of)
             picked = None if only is None else numbers(only, "only")
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
                              retry_failed=retry_failed, batch=batch)  # fmt: skip
             chosen = find_methods(methods)
-            check_method(sheet_of, [*chosen, *(about["name"] for about in Folder(output).methods().values())])
+            check_method(sheet_of, output, chosen)
             samples = find_samples(data, source, picked)
             try:
                 results = run(output, samples, chosen, **arguments)
@@ -109,7 +108,8 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             from gooddrag.benchmark import score as rescore
 
             check_files(table, sheet, sheet_of)
-            check_method(sheet_of, load(folder)["method"].unique())  # or load's error: this is no such folder
+            load(folder)  # or the error that says that this is no such folder
+            check_method(sheet_of, folder)
             if not keep:
                 asked = [name.strip() for name in learned.split(",")] if learned else []
                 typer.echo(f"scored: {rescore(folder, model, vae, progress=True, learned=asked)}", err=True)

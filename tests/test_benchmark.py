@@ -335,12 +335,20 @@ def test_a_folder_without_results_says_so(tmp_path):
 ])  # fmt: skip
 def test_a_damaged_file_of_the_folder_is_named(finished, tmp_path, file, content):
     copy = shutil.copytree(finished[0], tmp_path / "copy")
-    shutil.rmtree(copy / "results" / "sample-1" / "seed-0" / "copy-paste")  # so that the method's name is asked for
     (damaged,) = copy.glob(file)
     damaged.write_text(content)
     for function in (benchmark.load, benchmark.edited):
         with pytest.raises(ValueError, match=f"^folder: {damaged} cannot be read; expected what `gooddrag bench` wr"):
             function(copy)
+
+
+def test_a_method_that_is_gone_is_named(finished, tmp_path):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    (copy / "methods" / "copy-paste.json").unlink()
+    same(benchmark.load(copy), finished[1])
+    shutil.rmtree(copy / "results" / "sample-1" / "seed-0" / "copy-paste")
+    with pytest.raises(ValueError, match="^folder: .*methods/copy-paste.json cannot be read"):
+        benchmark.load(copy)
 
 
 def test_a_damaged_plan_is_named_before_anything_is_computed(tiny, tmp_path):

@@ -49,7 +49,7 @@ def load(path: str | Path) -> pd.DataFrame:
     (settings: a hash of the method's).
     """
     folder = Folder(path)
-    folder.identity  # or the error that says that this is no such folder  # noqa: B018
+    folder.identity, folder.methods()  # or the error that says what is wrong with this folder  # noqa: B018
     samples, rows = {}, []
     for name, seed, method in folder.planned():
         record = folder.result(name, seed, method)
