@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gooddrag import benchmark
+from gooddrag.cost.profile import ratio_text
 from gooddrag.metrics import GAMMAS, Interval
 
 if TYPE_CHECKING:
@@ -134,20 +135,16 @@ def cost_table() -> str:
         json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("profile", "cpu_formats", "batch", "against_unfrozen_mid", "against_unfrozen_sd15")
     )
-    drag, whole, second = (
-        f"{min(ratios):.2f} to {max(ratios):.2f}"
-        for ratios in (
-            [run["phases"]["drag"]["ratio"] for run in profile],
-            [run["whole"]["ratio"] for run in profile],
-            [run["second_drag"]["seconds"] / run["whole"]["seconds"] for run in profile],
-        )
-    )
+    drag, whole = (ratio_text([part(run) for run in profile])
+                   for part in (lambda run: run["phases"]["drag"], lambda run: run["whole"]))  # fmt: skip
+    seconds = [run["second_drag"]["seconds"] / run["whole"]["seconds"] for run in profile]
+    second = f"{min(seconds):.2f} to {max(seconds):.2f}"
     formats = formats["rows"]
     pays = [row["seconds_ratio"] for row in batch["rows"]]
     rows = [
-        ("drag phase / the bare U-Net calls that it needs", drag, "gooddrag profile"),
-        ("whole edit, LoRA included / the same", whole, "gooddrag profile"),
-        ("another drag of the same picture / the first edit", second, "gooddrag profile"),
+        ("drag phase / the bare U-Net calls that it needs", drag, "gooddrag profile --runs 5"),
+        ("whole edit, LoRA included / the same", whole, "gooddrag profile --runs 5"),
+        ("another drag of the same picture / the first edit", second, "gooddrag profile --runs 5"),
         ("one update with unfrozen weights and whole feature maps / ours, time, 88 M and 860 M parameters",
          f"{mid['times_faster']:.2f}, {sd15['times_faster']:.2f}", "benchmarks/against_unfrozen.py"),
         ("ours / the same, peak memory beside the weights",

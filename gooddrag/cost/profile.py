@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -122,6 +122,13 @@ def _peaks(model: DiffusionModel, sample: Sample, config: DragConfig, lora: Lora
     return {name: traced(run, once=True).peak_bytes for name, run in work.items()}
 
 
+def ratio_text(rows: Sequence[dict]) -> str:
+    """A row of several runs, "1.05 (0.98 to 1.12)": all seconds over all of the bare calls, and the single ratios."""
+    ratio = sum(row["seconds"] for row in rows) / sum(row["bare_seconds"] for row in rows)
+    single = [row["ratio"] for row in rows]
+    return f"{ratio:.2f} ({min(single):.2f} to {max(single):.2f})"
+
+
 def table(*reports: dict) -> str:
     """A report as lines of text; of several runs the one whose whole ratio is in the middle, and the range."""
     report = sorted(reports, key=lambda r: r["whole"]["ratio"] or 0.0)[(len(reports) - 1) // 2]
@@ -142,8 +149,8 @@ def table(*reports: dict) -> str:
         share = first / report["whole"]["seconds"]
         lines.append(f"second drag: first update done after {first:.2f} s, {share:.1%} of the whole edit's time")
     if len(reports) > 1:
-        drags, wholes = ([r["phases"]["drag"]["ratio"] for r in reports], [r["whole"]["ratio"] for r in reports])
-        lines.append(f"the middle one of {len(reports)} runs; ratios of the drag {min(drags):.2f} to {max(drags):.2f}, "
-                     f"of the whole edit {min(wholes):.2f} to {max(wholes):.2f}")  # fmt: skip
+        drag, whole = (ratio_text(rows) for rows in ([r["phases"]["drag"] for r in reports],
+                                                     [r["whole"] for r in reports]))  # fmt: skip
+        lines.append(f"the middle one of {len(reports)} runs; all together: drag {drag}, whole edit {whole}")
     note = "n x b: n passes of b latents. bare calls: the same passes of the U-Net by itself. cpu ratio: of processor\n"
     return "\n".join([*lines, note + "time, which other programs on the machine disturb less"])
