@@ -86,15 +86,16 @@ def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tens
     """
     model, trajectory = editor.model, editor.invert(config)
     schedule = model.schedule(config.num_steps)
-    pairs = []
+
+    def guess(z: Tensor, t: int) -> Tensor:
+        if t == 0:  # a latent at level 0 is what it points to
+            return z
+        return ddim.predict_z0(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t))
+
     with applied(model.unet, editor.lora):
-        for step in walk.steps:
-            z = torch.cat([step.z, trajectory[step.t]])
-            if step.t:  # a latent at level 0 is what it points to
-                z = ddim.predict_z0(z, model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t))
-            pairs.append(z)
-    edited, unedited = torch.stack(pairs, dim=1)
-    return edited, unedited
+        of_page = {t: guess(trajectory[t], t) for t in {step.t for step in walk.steps}}
+        edited = [guess(step.z, step.t) for step in walk.steps]
+    return torch.cat(edited), torch.cat([of_page[step.t] for step in walk.steps])
 
 
 @torch.no_grad()
