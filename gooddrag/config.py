@@ -206,7 +206,7 @@ class DragConfig(_Checked):
         Raises:
             ValueError: another name, or a change out of its range.
         """
-        if name not in list(Preset):
+        if not isinstance(name, str) or name not in list(Preset):
             raise ValueError(f"preset: {name!r}; expected one of {', '.join(Preset)}")
         return getattr(cls, name)(**changes)
 
