@@ -5,11 +5,12 @@
     python benchmarks/pareto.py --only "25 steps"   the default and these candidates only
     python benchmarks/pareto.py --draw          the table and the picture only, from what is there
 
-Cost is counted, not timed: U-Net passes of one latent, a backward pass as `--backward` forwards (1.2: measured by
-`gooddrag profile`), inversion and source included. `cost_share` is what these edits cost after the LoRA (most of them
-stop early), `whole_share` what they would if none did, `edit_share` what they cost with the LoRA. Quality: squared
-error to the truth inside the mask, and DAI. A candidate is worth a preset if it costs at most half of the default by
-all three at a mean error at most 5 % larger on the edits that both have been through.
+Cost is counted, not timed: U-Net passes of one latent, a backward pass as `--backward` forwards (1.2;
+results/profile.json has 0.9 to 1.0, which moves the shares of `fast()` by less than 0.01), inversion and source
+included. `cost_share` is what these edits cost after the LoRA (most of them stop early), `whole_share` what they
+would if none did, `edit_share` what they cost with the LoRA. Quality: squared error to the truth inside the mask, and
+DAI. A candidate is worth a preset if it costs at most half of the default by all three at a mean error at most 5 %
+larger on the edits that both have been through.
 """
 
 from __future__ import annotations

@@ -45,6 +45,9 @@ class Job:
     seed: int
     methods: tuple[str, ...]
 
+    def task(self, method: str) -> Task:
+        return self.sample, self.seed, method
+
 
 def unfinished(folder: Folder, job: Job, retry_failed: bool = False) -> list[str]:
     """Methods of the job whose result is not there, or not of this sample and these settings."""
@@ -84,7 +87,7 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
         for name in jobs[0].methods:
             for work in mine.values():
                 if name not in work.todo:
-                    tell((work.job.sample, work.job.seed, name), None)
+                    tell(work.job.task(name), None)
             todo = [work for work in mine.values() if name in work.todo]
             together = todo and hasattr(methods[name], "edit_together")
             for part in [todo] if together else [[work] for work in todo]:
@@ -92,7 +95,7 @@ def run_jobs(folder: Folder, jobs: Sequence[Job], methods: Mapping[str, Method],
                 _tasks(folder, part, name, methods[name], model)
                 seconds = (time.perf_counter() - start) / len(part)
                 for work in part:
-                    tell((work.job.sample, work.job.seed, name), seconds)
+                    tell(work.job.task(name), seconds)
     return busy
 
 

@@ -150,7 +150,7 @@ def duration(seconds: float) -> str:
 def progress_bar(folder: Folder, jobs: Sequence[Job], retry_failed: bool, processes: int,
                  show: bool) -> Iterator[Progress]:  # fmt: skip
     """The bar of a run, with what was there before already counted."""
-    waiting = {(job.sample, job.seed, method) for job in jobs for method in unfinished(folder, job, retry_failed)}
+    waiting = {job.task(method) for job in jobs for method in unfinished(folder, job, retry_failed)}
     total = sum(len(job.methods) for job in jobs)
     bar = tqdm(total=total, initial=total - len(waiting), desc="bench", unit="edit", disable=not show,
                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} edits in {elapsed}{postfix}")  # fmt: skip
