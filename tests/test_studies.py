@@ -13,7 +13,7 @@ from tiny import picture, random
 
 import gooddrag as gd
 from gooddrag import ddim, metrics
-from gooddrag.lora import fit
+from gooddrag.lora import applied, fit
 from gooddrag.sample import Sample
 from gooddrag.studies import aldd, identity, ip, ledger, study, verdicts
 from gooddrag.studies.study import NO_STOP, Study
@@ -101,6 +101,11 @@ def test_estimates_end_in_the_latents_themselves(editor, page):
     edited, unedited = aldd.pointed_to(editor, walk, SMALL)
     assert len(edited) == len(unedited) == SMALL.K + SMALL.T
     assert torch.equal(edited[-1:], result.latent) and torch.equal(unedited[-1:], editor.z_0)
+    step, schedule, model = walk.steps[1], editor.model.schedule(SMALL.num_steps), editor.model
+    with torch.no_grad(), applied(model.unet, editor.lora):
+        for z, estimate in ((step.z, edited), (editor.invert(SMALL)[step.t], unedited)):
+            eps, alpha = model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t)
+            torch.testing.assert_close(estimate[1:2], ddim.predict_z0(z, eps, alpha), rtol=1e-4, atol=1e-4)
 
 
 def test_the_map_has_the_page_at_0_and_the_truth_at_1():

@@ -22,6 +22,7 @@ from gooddrag.state import State
 from gooddrag.studies.study import NO_STOP, Records, Study, dragged
 
 LEVEL, DRAWS = 20, 8  # of the ruler: noise level on the grid of 50, and fresh noises
+TOGETHER = 8  # latents of a walk in one batch
 FEWER = 10  # drag operations of Fig. 12's second row: one portion of B
 WAYS = {
     "alternating": NO_STOP,
@@ -86,16 +87,23 @@ def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tens
     """
     model, trajectory = editor.model, editor.invert(config)
     schedule = model.schedule(config.num_steps)
+    at: dict[int, list[int]] = {}  # the steps at each level: these go through the U-Net together
+    for i, step in enumerate(walk.steps):
+        at.setdefault(step.t, []).append(i)
 
     def guess(z: Tensor, t: int) -> Tensor:
         if t == 0:  # a latent at level 0 is what it points to
             return z
-        return ddim.predict_z0(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t))
+        eps = torch.cat([model.eps(part, schedule.timestep(t)) for part in z.split(TOGETHER)])
+        return ddim.predict_z0(z, eps, schedule.alpha(t))
 
+    walked = torch.cat([step.z for step in walk.steps])
+    edited, unedited = torch.empty_like(walked), torch.empty_like(walked)
     with applied(model.unet, editor.lora):
-        of_page = {t: guess(trajectory[t], t) for t in {step.t for step in walk.steps}}
-        edited = [guess(step.z, step.t) for step in walk.steps]
-    return torch.cat(edited), torch.cat([of_page[step.t] for step in walk.steps])
+        for t, steps in at.items():
+            edited[steps] = guess(walked[steps], t)
+            unedited[steps] = guess(trajectory[t], t)
+    return edited, unedited
 
 
 @torch.no_grad()
