@@ -135,8 +135,8 @@ def cost_table() -> str:
         json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("profile", "cpu_formats", "batch", "against_unfrozen_mid", "against_unfrozen_sd15")
     )
-    drag, whole = (ratio_text([part(run) for run in profile])
-                   for part in (lambda run: run["phases"]["drag"], lambda run: run["whole"]))  # fmt: skip
+    drag = ratio_text([run["phases"]["drag"] for run in profile])
+    whole = ratio_text([run["whole"] for run in profile])
     seconds = [run["second_drag"]["seconds"] / run["whole"]["seconds"] for run in profile]
     second = f"{min(seconds):.2f} to {max(seconds):.2f}"
     formats = formats["rows"]

@@ -149,8 +149,7 @@ def table(*reports: dict) -> str:
         share = first / report["whole"]["seconds"]
         lines.append(f"second drag: first update done after {first:.2f} s, {share:.1%} of the whole edit's time")
     if len(reports) > 1:
-        drag, whole = (ratio_text(rows) for rows in ([r["phases"]["drag"] for r in reports],
-                                                     [r["whole"] for r in reports]))  # fmt: skip
+        drag, whole = ratio_text([r["phases"]["drag"] for r in reports]), ratio_text([r["whole"] for r in reports])
         lines.append(f"the middle one of {len(reports)} runs; all together: drag {drag}, whole edit {whole}")
     note = "n x b: n passes of b latents. bare calls: the same passes of the U-Net by itself. cpu ratio: of processor\n"
     return "\n".join([*lines, note + "time, which other programs on the machine disturb less"])
