@@ -27,6 +27,10 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Fol
 ModelName = Annotated[
     str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
 ]
+PresetName = Annotated[
+    Preset,
+    typer.Option(help="Settings: the released code's, the text's, the predecessor's, quick, the embedded model's."),
+]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Seed of the LoRA's fit; everything else is deterministic.")
 ]
@@ -86,6 +90,7 @@ def demo(
     output: Output = Path("gooddrag-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
     model: ModelName = "storybook",
+    preset: PresetName = Preset.released,
 ) -> None:
     """Drag one page of the storybook and compare with the truth."""
     from gooddrag import DragConfig, LoraConfig, storybook
@@ -93,7 +98,8 @@ def demo(
     with _one_line_errors(NOTHING):
         sample = storybook.edit(seed)
         typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
-        metrics = _edit(sample, model, DragConfig.released(), 0, output, LoraConfig.preset("released"), False).metrics
+        config, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
+        metrics = _edit(sample, model, config, 0, output, lora, False).metrics
     left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
     typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: "
                f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
@@ -112,9 +118,7 @@ def drag(
     output: Output,
     mask: Annotated[Path | None, typer.Option(help="Image of the same size, above 0 = may change.")] = None,
     model: ModelName = "auto",
-    preset: Annotated[
-        Preset, typer.Option(help="Settings: the released code's, the text's, the predecessor's, fewer passes.")
-    ] = Preset.released,
+    preset: PresetName = Preset.released,
     seed: Seed = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,

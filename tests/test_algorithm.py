@@ -441,7 +441,7 @@ def test_any_mixture_runs(tiny, changes, p, q):
     assert last.t == 0 and last.k <= config.K and last.updates <= config.K * config.J
 
 
-@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast"])
+@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast", "storybook"])
 def test_presets_run(tiny_sd, name):
     config = DragConfig.preset(name, num_steps=4, K=2, B=1, J=1)
     task = Task((32, 32), torch.tensor([[10.0, 10.0]]), torch.tensor([[20.0, 15.0]]), torch.zeros(1, 1, 8, 8))

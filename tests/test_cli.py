@@ -26,9 +26,8 @@ POINTS = "20,20>40,35"
 @pytest.fixture
 def quick(monkeypatch):
     """Settings that take a moment; which preset was asked for is seen in lam."""
-    presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3, "fast": 0.4}
+    presets = {"released": 0.1, "paper": 0.2, "dragdiffusion": 0.3, "fast": 0.4, "storybook": 0.5}
     monkeypatch.setattr(DragConfig, "preset", lambda name: DragConfig(num_steps=4, K=2, B=1, J=1, lam=presets[name]))
-    monkeypatch.setattr(DragConfig, "released", lambda: DragConfig(num_steps=4, K=2, B=1, J=1))
     ranks = {name: 2 + i for i, name in enumerate(presets)}
     monkeypatch.setattr(LoraConfig, "preset", lambda name: LoraConfig(rank=ranks[name], steps=2, batch_size=1))
 
@@ -125,13 +124,15 @@ def test_empty_mask_is_noted_once(quick, place, tiny_folder):
     assert Image.open("out/result.png").tobytes() == picture().tobytes()
 
 
-def test_demo(quick, place, tiny_folder):
-    result = gooddrag_("demo", "--model", tiny_folder, "-o", "out", "--seed", 3)
+@pytest.mark.parametrize(("chosen", "lam"), [([], 0.1), (["--preset", "storybook"], 0.5)])
+def test_demo(quick, place, tiny_folder, chosen, lam):
+    result = gooddrag_("demo", "--model", tiny_folder, "-o", "out", "--seed", 3, *chosen)
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert "squared error to the truth inside the mask" in result.stdout and "next: gooddrag drag" in result.stdout
     assert "storybook edit 3: " in result.stderr
     assert Sample.open("out").truth is not None
     assert {"overview.png", "trajectory.gif", "metrics.json"} <= set(os.listdir("out"))
+    assert json.loads((place / "out/metrics.json").read_text())["config"]["lam"] == lam
 
 
 @pytest.mark.parametrize("command", [[], ["drag"], ["demo"], ["train-storybook"]])

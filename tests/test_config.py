@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.config import DragConfig, LoraConfig, Preset
 
 HINTS = get_type_hints(DragConfig)
 NAMES = [f.name for f in fields(DragConfig)]
@@ -58,18 +58,18 @@ def test_fast_is_the_measured_point():
 
 def test_the_lora_of_a_preset():
     assert LoraConfig.preset("fast") == LoraConfig.fast() != LoraConfig()
-    assert all(LoraConfig.preset(name) == LoraConfig() for name in ("released", "paper", "dragdiffusion"))
+    assert all(LoraConfig.preset(name) == LoraConfig() for name in Preset if name != "fast")
     assert LoraConfig.fast(rank=4).rank == 4
 
 
-@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast"])
+@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast", "storybook"])
 def test_presets_take_changes(name):
     assert DragConfig.preset(name, K=20, lam=0.5) == getattr(DragConfig, name)(K=20, lam=0.5)
     assert DragConfig.preset(name, K=20).K == 20
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"^preset: 'papyrus'; expected one of released, paper, dragdiffusion, fast$"):
+    with pytest.raises(ValueError, match=rf"^preset: 'papyrus'; expected one of {', '.join(Preset)}$"):
         DragConfig.preset("papyrus")
 
 

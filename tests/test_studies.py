@@ -96,16 +96,19 @@ def test_the_ruler_is_the_training_loss_at_one_level(editor):
 
 
 def test_estimates_end_in_the_latents_themselves(editor, page):
-    walk = aldd.Walk()
-    result = editor.drag(page, config=SMALL, callback=walk)
-    edited, unedited = aldd.pointed_to(editor, walk, SMALL)
-    assert len(edited) == len(unedited) == SMALL.K + SMALL.T
-    assert torch.equal(edited[-1:], result.latent) and torch.equal(unedited[-1:], editor.z_0)
-    step, schedule, model = walk.steps[1], editor.model.schedule(SMALL.num_steps), editor.model
-    with torch.no_grad(), applied(model.unet, editor.lora):
-        for z, estimate in ((step.z, edited), (editor.invert(SMALL)[step.t], unedited)):
-            eps, alpha = model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t)
-            torch.testing.assert_close(estimate[1:2], ddim.predict_z0(z, eps, alpha), rtol=1e-4, atol=1e-4)
+    walks = aldd.Walk(), aldd.Walk()
+    configs = SMALL, replace(SMALL, aldd=False)
+    results = [editor.drag(page, config=c, callback=walk) for c, walk in zip(configs, walks, strict=True)]
+    schedule, model = editor.model.schedule(SMALL.num_steps), editor.model
+    estimates = aldd.pointed_to(editor, walks, SMALL)
+    for result, walk, edited, unedited in zip(results, walks, *estimates, strict=True):
+        assert len(edited) == len(unedited) == SMALL.K + SMALL.T
+        assert torch.equal(edited[-1:], result.latent) and torch.equal(unedited[-1:], editor.z_0)
+        step = walk.steps[1]
+        with torch.no_grad(), applied(model.unet, editor.lora):
+            for z, estimate in ((step.z, edited), (editor.invert(SMALL)[step.t], unedited)):
+                eps, alpha = model.eps(z, schedule.timestep(step.t)), schedule.alpha(step.t)
+                torch.testing.assert_close(estimate[1:2], ddim.predict_z0(z, eps, alpha), rtol=1e-4, atol=1e-4)
 
 
 def test_the_map_has_the_page_at_0_and_the_truth_at_1():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from gooddrag.state import State
 from gooddrag.studies.study import NO_STOP, Records, Study, dragged
 
 LEVEL, DRAWS = 20, 8  # of the ruler: noise level on the grid of 50, and fresh noises
-TOGETHER = 8  # latents of a walk in one batch
+TOGETHER = 8  # latents of the walks in one batch
 FEWER = 10  # drag operations of Fig. 12's second row: one portion of B
 WAYS = {
     "alternating": NO_STOP,
@@ -79,16 +79,17 @@ class Walk:
 
 
 @torch.no_grad()
-def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tensor, Tensor]:
+def pointed_to(editor: DragEditor, walks: Sequence[Walk], config: DragConfig) -> tuple[list[Tensor], list[Tensor]]:
     """The clean latents that each step's z_t, and the unedited z_t^0 at the same level, point to (Eq. 1 solved).
 
     Returns:
-        Two tensors (n, C, h, w): of the walk, and of the unedited image.
+        One tensor (n, C, h, w) per walk: of its steps, and of the unedited image beside them.
     """
     model, trajectory = editor.model, editor.invert(config)
     schedule = model.schedule(config.num_steps)
+    steps = [step for walk in walks for step in walk.steps]
     at: dict[int, list[int]] = {}  # the steps at each level: these go through the U-Net together
-    for i, step in enumerate(walk.steps):
+    for i, step in enumerate(steps):
         at.setdefault(step.t, []).append(i)
 
     def guess(z: Tensor, t: int) -> Tensor:
@@ -97,13 +98,13 @@ def pointed_to(editor: DragEditor, walk: Walk, config: DragConfig) -> tuple[Tens
         eps = torch.cat([model.eps(part, schedule.timestep(t)) for part in z.split(TOGETHER)])
         return ddim.predict_z0(z, eps, schedule.alpha(t))
 
-    walked = torch.cat([step.z for step in walk.steps])
+    walked = torch.cat([step.z for step in steps])
     edited, unedited = torch.empty_like(walked), torch.empty_like(walked)
     with applied(model.unet, editor.lora):
-        for t, steps in at.items():
-            edited[steps] = guess(walked[steps], t)
-            unedited[steps] = guess(trajectory[t], t)
-    return edited, unedited
+        for t, here in at.items():
+            unedited[here], edited[here] = guess(torch.cat([trajectory[t], walked[here]]), t).split([1, len(here)])
+    lengths = [len(walk.steps) for walk in walks]
+    return list(edited.split(lengths)), list(unedited.split(lengths))
 
 
 @torch.no_grad()
@@ -158,10 +159,10 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) 
     page = off_manifold(editor.model, editor.z_0)
     records = []
     for way, config in configs.items():
-        fresh = DragEditor(editor.model, editor.lora).set_image(sample.image)  # shares nothing with an earlier way
-        fresh.invert(config)  # belongs to the image, not to the way
+        editor.invert(config)  # belongs to the image, not to the way
+        editor.forget_source()  # an earlier way's passes help none of the others
         with counted(editor.model) as calls:
-            record, result = next(dragged(fresh, sample, {way: config}))
+            record, result = next(dragged(editor, sample, {way: config}))
         ratio = float(off_manifold(editor.model, result.latent) / page)
         records.append({**record, "off_manifold": ratio, **vars(calls)})
     return records

@@ -1,0 +1,100 @@
+"""Where the error of an edit comes from: the dragged latent is made by hand, and only then denoised as always.
+
+    python benchmarks/oracle.py             12 storybook edits; writes results/oracle.json
+    python benchmarks/oracle.py --count 24  twelve more; goes on where it was, edit by edit
+
+At the level where the default's dragging ends, the unedited latent gets, around every target and inside the mask,
+
+- "the true edit's": what the inverted latent of the true edit has there. How well can the model finish a right patch?
+- "its own, moved": what it has itself around the handle. How far can an edit come that only carries its patches along,
+  however well they are matched?
+
+"All" is the whole mask, every place with its nearest handle. `half` is how far a patch reaches from its point, in cells
+of the latent; the supervised one (r1 = 4 of the grid of 4 x the latent) reaches 1. Error: squared, to the truth inside
+the mask, as a share of the unedited picture's. Training sees none of these edits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+import gooddrag as gd
+from gooddrag import metrics
+from gooddrag.devices import machine
+from gooddrag.files import atomic_file
+from gooddrag.studies.identity import finished
+
+ROOT = Path(__file__).parents[1]
+HALVES = {"1": 1, "2": 2, "5": 5, "all": None}
+TRUE, OWN = "the true edit's", "its own, moved"
+
+
+def put_in(unedited: Tensor, other: Tensor | None, p: Tensor, q: Tensor, editable: Tensor, half: int | None) -> Tensor:
+    """A latent with patches around its targets.
+
+    Args:
+        unedited: (1, C, h, w). other: where the patches come from, at the targets; None: `unedited` at the handles.
+        p, q: (l, 2), (y, x) in cells of the latent, whole numbers. editable: (h, w) bool.
+    """
+    h, w = unedited.shape[-2:]
+    cells = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), dim=-1)
+    away = (cells[:, :, None] - q).abs().amax(dim=-1)  # (h, w, l), along the longer axis: patches are squares
+    inside = editable if half is None else editable & (away.amin(dim=-1) <= half)
+    if other is None:
+        y, x = (cells - (q - p)[away.argmin(dim=-1)]).unbind(-1)
+        other = unedited[..., y.clamp(0, h - 1), x.clamp(0, w - 1)]
+    return torch.where(inside, other, unedited)
+
+
+def run(model: gd.DiffusionModel, seed: int) -> dict:
+    """The error of every way on one edit, and of the default's own drag."""
+    sample, config = gd.storybook.edit(seed), gd.DragConfig()
+    t = config.T - len(config.schedule)
+    editor = gd.DragEditor(model, gd.LoraConfig.fast()).set_image(sample.image)
+    after = gd.DragEditor(model, editor.lora).set_image(sample.truth).invert(config)[t]
+    unedited, grid = editor.invert(config)[t], tuple(editor.z_0.shape[-2:])
+    p, q = (editor.frame.to_grid(points, grid).long() for points in (sample.handles, sample.targets))
+    editable = editor.frame.frozen(sample.mask, editor.frame.grid(grid, config.grid), grid)[0, 0] == 0
+    before = metrics.truth_error(sample, sample.image)
+    dragged = editor.drag(sample, config=config)
+    record = {"seed": seed, "task": sample.task, "dragged": dragged.metrics["truth_error_ratio"]}
+    for name, other in ((TRUE, after), (OWN, None)):
+        for size, half in HALVES.items():
+            z = put_in(unedited, other, p, q, editable, half)
+            latent = finished(editor, config, t, z, unedited, config.masactrl_start)
+            image = editor.frame.to_image(model.decode_image(latent))
+            record[f"{name}, {size}"] = metrics.truth_error(sample, image) / before
+    return record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=int, default=300, help="seed of the first edit; training sees none from 100 on")
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--model", default="storybook")
+    parser.add_argument("-o", "--out", type=Path, default=ROOT / "results" / "oracle.json")
+    options = parser.parse_args()
+    model = gd.load_model(options.model)
+    report = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    if report.get("weights") != model.fingerprint:
+        report = {"model": model.label, "weights": model.fingerprint, "records": []}
+    done = {r["seed"] for r in report["records"]}
+    for seed in tqdm([s for s in range(options.first, options.first + options.count) if s not in done]):
+        report["records"].append(run(model, seed))
+        report["machine"] = machine()
+        with atomic_file(options.out) as temporary:
+            temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for way in [key for key in report["records"][0] if key not in ("seed", "task")]:
+        errors = [r[way] for r in report["records"]]
+        print(f"{way:22} median {median(errors):.2f}, below half {sum(e < 0.5 for e in errors)} of {len(errors)}")
+
+
+if __name__ == "__main__":
+    main()
