@@ -50,7 +50,7 @@ def put_in(unedited: Tensor, other: Tensor | None, p: Tensor, q: Tensor, editabl
     if other is None:
         y, x = (cells - (q - p)[away.argmin(dim=-1)]).unbind(-1)
         other = unedited[..., y.clamp(0, h - 1), x.clamp(0, w - 1)]
-    return torch.where(inside, other, unedited)
+    return torch.where(inside.to(unedited.device), other, unedited)
 
 
 def run(model: gd.DiffusionModel, seed: int) -> dict:

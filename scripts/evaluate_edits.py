@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -31,7 +32,6 @@ import gooddrag as gd
 from gooddrag import plots
 from gooddrag.devices import machine
 from gooddrag.files import atomic_file, cache_folder
-from gooddrag.storybook import benchmark
 from gooddrag.studies.study import NO_STOP
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,6 @@ WAYS = {
     OWN: gd.DragConfig.storybook(),
 }
 SHEETS = {"released": "storybook_released.jpg", OWN: "storybook_preset.jpg"}
-Key = tuple[int, str | None, str | None]  # of an edit: seed, category and task
 
 
 def summary(records: list[dict]) -> dict:
@@ -60,34 +59,31 @@ def summary(records: list[dict]) -> dict:
     }
 
 
-def one(key: Key, ways: list[str], name: str, threads: int) -> list[dict]:
-    """The records of one edit, some settings; results that a sheet shows are kept as pictures."""
+def one(sample: gd.Sample, ways: list[str], name: str, threads: int) -> list[dict]:
+    """The records of one edit, some settings; results that a sheet may show are kept as pictures."""
     torch.set_num_threads(threads)
-    (seed, category, task), model, records = key, gd.load_model(name), []
-    sample = gd.storybook.edit(seed, category=category, task=task)
+    model, records = gd.load_model(name), []
     editor = gd.DragEditor(model, gd.LoraConfig()).set_image(sample.image)
     for way in ways:
         result = editor.drag(sample, config=WAYS[way])
-        about = {"category": sample.category, "task": sample.task, "name": sample.name}
-        records.append({"seed": seed, "variant": way, **about, **result.metrics})
+        about = {"name": sample.name, "variant": way, "category": sample.category, "task": sample.task}
+        records.append({**about, **result.metrics})
         if way in SHEETS:
-            with atomic_file(picture_of(key, way, model)) as temporary:
+            with atomic_file(picture_of(sample, way, model)) as temporary:
                 result.image.save(temporary, format="PNG")
     return records
 
 
-def picture_of(key: Key, way: str, model: gd.DiffusionModel) -> Path:
-    return cache_folder("edits") / model.fingerprint / way / f"{'-'.join(str(x) for x in key if x is not None)}.png"
+def picture_of(sample: gd.Sample, way: str, model: gd.DiffusionModel) -> Path:
+    return cache_folder("edits") / model.fingerprint / way / f"{sample.name.replace(': ', ', ')}.png"
 
 
-def sheet(keys: list[Key], way: str, model: gd.DiffusionModel) -> Image.Image:
+def sheet(samples: list[gd.Sample], way: str, model: gd.DiffusionModel) -> Image.Image:
     """The user's edit, the result, the truth; two edits a row."""
     tiles = []
-    for key in keys:
-        seed, category, task = key
-        sample = gd.storybook.edit(seed, category=category, task=task)
+    for sample in samples:
         tiles.append(plots.marked(sample, 192))
-        with Image.open(picture_of(key, way, model)) as result:
+        with Image.open(picture_of(sample, way, model)) as result:
             tiles += [i.convert("RGB").resize((192, 192), Resampling.BICUBIC) for i in (result, sample.truth)]
     return plots.contact_sheet(tiles, 6)
 
@@ -111,36 +107,34 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     options = parser.parse_args()
 
-    ways = [OWN] if options.hundred else list(WAYS)
-    keys = [(seed, None, None) for seed in range(options.first, options.first + options.count)]
     if options.hundred:
-        keys = [(seed, category, task) for category, task, seed in benchmark.keys()]
-    model = gd.load_model(options.model)
-    path = options.out / ("storybook100_preset.json" if options.hundred else "storybook_released.json")
+        samples, ways, sheets, name = gd.storybook100(), [OWN], {}, "storybook100_preset.json"
+    else:
+        samples = [gd.storybook.edit(seed) for seed in range(options.first, options.first + options.count)]
+        ways, sheets, name = list(WAYS), SHEETS, "storybook_released.json"
+    model, path = gd.load_model(options.model), options.out / name
     threads = max(1, torch.get_num_threads() // options.workers)
     report = {"model": model.label, "weights": model.fingerprint, "records": []}
     if path.exists() and (before := json.loads(path.read_text()))["weights"] == report["weights"]:
         report = before
-    kept = {(r["seed"], r["category"], r["task"], r["variant"]): r for r in report["records"]}
+    kept = {(r["name"], r["variant"]): r for r in report["records"]}
 
-    def missing(key: Key) -> list[str]:
-        """The settings that an edit has not been through, or whose picture is gone."""
-        named = gd.storybook.edit(key[0], category=key[1], task=key[2])
-        have = {way for way in ways if (key[0], named.category, named.task, way) in kept}
-        return [w for w in ways if w not in have or (w in SHEETS and not picture_of(key, w, model).exists())]
+    def missing(sample: gd.Sample) -> list[str]:
+        """The settings that an edit has not been through, or whose picture is gone from the sheet to be."""
+        gone = {way for way in sheets if not picture_of(sample, way, model).exists()}
+        return [way for way in ways if way in gone or (sample.name, way) not in kept]
 
-    todo = {key: left for key in keys if (left := missing(key))}
+    todo = [(sample, left) for sample in samples if (left := missing(sample))]
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        found = pool.map(one, todo, todo.values(), [options.model] * len(todo), [threads] * len(todo))
+        found = pool.map(partial(one, name=options.model, threads=threads), *zip(*todo, strict=True)) if todo else []
         for records in tqdm(found, total=len(todo)):
             report["machine"] = machine(threads)
-            kept |= {(r["seed"], r["category"], r["task"], r["variant"]): r for r in records}
+            kept |= {(r["name"], r["variant"]): r for r in records}
             write(path, report, list(kept.values()))
     write(path, report, list(kept.values()))
-    for way, name in SHEETS.items():
-        if not options.hundred:
-            with atomic_file(options.out / name) as temporary:
-                sheet(keys, way, model).save(temporary, format="JPEG", quality=88)
+    for way, name in sheets.items():
+        with atomic_file(options.out / name) as temporary:
+            sheet(samples, way, model).save(temporary, format="JPEG", quality=88)
     print(json.dumps(report["summary"], indent=2))
 
 

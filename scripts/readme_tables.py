@@ -13,7 +13,6 @@ from pandas import DataFrame
 from gooddrag import benchmark
 from gooddrag.cost.profile import ratio_text
 from gooddrag.metrics import GAMMAS, Interval
-from gooddrag.storybook import benchmark as storybook
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "gooddrag" / "storybook" / "weights" / "README.md"
@@ -207,9 +206,8 @@ def filled_readme() -> str:
 def filled_card() -> str:
     """The embedded model's card as it should be."""
     records = json.loads((ROOT / "results" / "storybook100_preset.json").read_text(encoding="utf-8"))["records"]
-    order = [(seed, category, task) for category, task, seed in storybook.keys()]
-    rows = sorted(records, key=lambda r: order.index((r["seed"], r["category"], r["task"])))
-    preset = DataFrame(rows).assign(distance_left_px=[max(r["distance_left_px"]) for r in rows])
+    rows = [{**record, "distance_left_px": max(record["distance_left_px"])} for record in records]
+    preset = DataFrame(rows).sort_values("name", ignore_index=True)
     table = benchmark.read(ROOT / "results" / "storybook100.csv")
     oracle = json.loads((ROOT / "results" / "oracle.json").read_text(encoding="utf-8"))
     text = CARD.read_text(encoding="utf-8")
