@@ -1,9 +1,16 @@
-"""Where the error of an edit comes from: the dragged latent is made by hand, and only then denoised as always.
+"""Where the error of an edit comes from: what if a drag had what it cannot have?
 
     python benchmarks/oracle.py             12 storybook edits; writes results/oracle.json
     python benchmarks/oracle.py --count 24  twelve more; goes on where it was, edit by edit
 
-At the level where the default's dragging ends, the unedited latent gets, around every target and inside the mask,
+Two ways of dragging, with the released settings and with the embedded model's own preset ("dragged"), beside
+
+- "dragged to the true edit's": that preset's drag, but every patch at a target is pulled towards the features that the
+  *true* edit has there, instead of those that the original has at the handle. What if motion supervision knew the
+  answer? Twice, at its own step size and at twice of it.
+
+and a latent that is made by hand and only then denoised as always: at the level where the released dragging ends, the
+unedited latent gets, around every target and inside the mask,
 
 - "the true edit's": what the inverted latent of the true edit has there. How well can the model finish a right patch?
 - "its own, moved": what it has itself around the handle. How far can an edit come that only carries its patches along,
@@ -18,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -27,8 +35,11 @@ from tqdm.auto import tqdm
 
 import gooddrag as gd
 from gooddrag import metrics
+from gooddrag.algorithm import drag_latent
 from gooddrag.devices import machine
 from gooddrag.files import atomic_file
+from gooddrag.lora import applied
+from gooddrag.source import Reference, SourcePath
 from gooddrag.studies.identity import finished
 
 ROOT = Path(__file__).parents[1]
@@ -53,24 +64,53 @@ def put_in(unedited: Tensor, other: Tensor | None, p: Tensor, q: Tensor, editabl
     return torch.where(inside.to(unedited.device), other, unedited)
 
 
+class OfAnother(SourcePath):
+    """An unedited latent's way down whose features are another latent's."""
+
+    def __init__(self, *arguments, other: SourcePath):
+        super().__init__(*arguments)
+        self.other = other
+
+    def reference(self, t: int) -> Reference:
+        return replace(super().reference(t), F=self.other.reference(t).F)
+
+
+def dragged_to(truth: gd.DragEditor, editor: gd.DragEditor, sample: gd.Sample, config: gd.DragConfig) -> Tensor:
+    """The clean latent of a drag whose supervision wants at every target what the true edit's features are there."""
+    model, grid = editor.model, tuple(editor.z_0.shape[-2:])
+    schedule, (mine, its) = model.schedule(config.num_steps), (e.invert(config) for e in (editor, truth))
+    about = config.T, config.feature_block, config.masactrl_start
+    task = editor.frame.task(sample, config, grid)
+    with applied(model.unet, editor.lora):
+        source = OfAnother(model, schedule, mine[-1], *about, other=SourcePath(model, schedule, its[-1], *about))
+        return drag_latent(model, mine, replace(task, p_0=task.q), config, source=source)[0]
+
+
 def run(model: gd.DiffusionModel, seed: int) -> dict:
-    """The error of every way on one edit, and of the default's own drag."""
-    sample, config = gd.storybook.edit(seed), gd.DragConfig()
+    """The error of every way on one edit."""
+    sample, config, own = gd.storybook.edit(seed), gd.DragConfig(), gd.DragConfig.storybook()
     t = config.T - len(config.schedule)
     editor = gd.DragEditor(model, gd.LoraConfig.fast()).set_image(sample.image)
-    after = gd.DragEditor(model, editor.lora).set_image(sample.truth).invert(config)[t]
+    truth = gd.DragEditor(model, editor.lora).set_image(sample.truth)
+    after = truth.invert(config)[t]
     unedited, grid = editor.invert(config)[t], tuple(editor.z_0.shape[-2:])
     p, q = (editor.frame.to_grid(points, grid).long() for points in (sample.handles, sample.targets))
     editable = editor.frame.frozen(sample.mask, editor.frame.grid(grid, config.grid), grid)[0, 0] == 0
     before = metrics.truth_error(sample, sample.image)
-    dragged = editor.drag(sample, config=config)
-    record = {"seed": seed, "task": sample.task, "dragged": dragged.metrics["truth_error_ratio"]}
+
+    def error(latent: Tensor) -> float:
+        return metrics.truth_error(sample, editor.frame.to_image(model.decode_image(latent))) / before
+
+    record = {"seed": seed, "task": sample.task}
+    for name, settings in {"released": config, "storybook": own}.items():
+        record[f"dragged, {name}"] = editor.drag(sample, config=settings).metrics["truth_error_ratio"]
+    for name, lr in {"": own.lr, ", larger steps": 2 * own.lr}.items():
+        known = replace(own, lr=lr, beta=256.0)  # straight to the target
+        record[f"dragged to the true edit's{name}"] = error(dragged_to(truth, editor, sample, known))
     for name, other in ((TRUE, after), (OWN, None)):
         for size, half in HALVES.items():
             z = put_in(unedited, other, p, q, editable, half)
-            latent = finished(editor, config, t, z, unedited, config.masactrl_start)
-            image = editor.frame.to_image(model.decode_image(latent))
-            record[f"{name}, {size}"] = metrics.truth_error(sample, image) / before
+            record[f"{name}, {size}"] = error(finished(editor, config, t, z, unedited, config.masactrl_start))
     return record
 
 
@@ -93,7 +133,7 @@ def main() -> None:
             temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     for way in [key for key in report["records"][0] if key not in ("seed", "task")]:
         errors = [r[way] for r in report["records"]]
-        print(f"{way:22} median {median(errors):.2f}, below half {sum(e < 0.5 for e in errors)} of {len(errors)}")
+        print(f"{way:42} median {median(errors):.2f}, below half {sum(e < 0.5 for e in errors)} of {len(errors)}")
 
 
 if __name__ == "__main__":

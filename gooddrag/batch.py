@@ -47,7 +47,7 @@ def drag_batch(
 
     Args:
         samples: pictures of one size at the model's (see `Frame.fit`); points, masks and numbers of pairs may differ.
-        config: of all of them.
+        config: of all of them; None = as for `DragEditor.drag`.
         lora: as for `DragEditor`. With a LoraConfig every picture has a LoRA of its own, fitted one after the other
             and run beside the weights instead of written into them; any other is shared by all.
         callback: called with a sample's number and its `State`; returning True ends the dragging of that one.
@@ -62,7 +62,7 @@ def drag_batch(
         FloatingPointError: something in one of the edits is not finite; see `drag_latent`.
         MemoryError: no memory for so many at once.
     """
-    samples, config = _checked(samples, config)
+    samples, config = _checked(samples, config or DragConfig.preset(model.preset))
     if isinstance(lora, str | os.PathLike):
         lora = load_lora(Path(lora))  # once, so that all share it
     editors = [DragEditor(model, lora, seed, progress, memory) for _ in samples]
@@ -120,8 +120,8 @@ def drag_together(
     ]
 
 
-def _checked(samples: Sequence[Sample], config: DragConfig | None) -> tuple[list[Sample], DragConfig]:
-    samples, config = list(samples), config or DragConfig()
+def _checked(samples: Sequence[Sample], config: DragConfig) -> tuple[list[Sample], DragConfig]:
+    samples = list(samples)
     if not samples:
         raise ValueError("samples: none given; expected one or more")
     if wrong := [s for s in samples if not isinstance(s, Sample)]:

@@ -28,8 +28,11 @@ ModelName = Annotated[
     str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
 ]
 PresetName = Annotated[
-    Preset,
-    typer.Option(help="Settings: the released code's, the text's, the predecessor's, quick, the embedded model's."),
+    Preset | None,
+    typer.Option(
+        help="Settings: the released code's, the text's, the predecessor's, quick, the embedded model's.",
+        show_default="those that suit the model: storybook for the embedded one, else released",
+    ),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Seed of the LoRA's fit; everything else is deterministic.")
@@ -65,8 +68,10 @@ def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
             raise typer.Exit(130) from None
 
 
-def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_outside: bool, inputs=()):
+def _edit(sample, model_name: str, preset: Preset | None, seed: int, output: Path, lora=None, no_lora: bool = False,
+          keep_outside: bool = False, inputs=()):  # fmt: skip
     """Drag and write, with a few lines on what is going on; `inputs` are files that must stay as they are."""
+    from gooddrag.config import DragConfig, LoraConfig
     from gooddrag.editor import DragEditor
     from gooddrag.files import check_writable
     from gooddrag.loading import load_model
@@ -74,13 +79,15 @@ def _edit(sample, model_name: str, config, seed: int, output: Path, lora, keep_o
 
     check_writable(output, files=FILES, inputs=inputs)
     model = load_model(model_name)
-    typer.echo(f"model: {model.why}, on {model.device.type}", err=True)
-    editor = DragEditor(model, lora, seed, progress=sys.stderr.isatty()).set_image(sample.image)
+    preset = preset or model.preset
+    typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
+    how = None if no_lora else (lora or LoraConfig.preset(preset))
+    editor = DragEditor(model, how, seed, progress=sys.stderr.isatty()).set_image(sample.image)
     frame = editor.frame
     if frame.scaled != frame.user:
         typer.echo("note: edited at {}x{}, the size this model works at, and scaled back to {}x{}".format(
             *frame.scaled, *frame.user), err=True)  # fmt: skip
-    result = editor.drag(sample, config=config, keep_outside=keep_outside)
+    result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
     result.save(output)
     return result
 
@@ -90,16 +97,15 @@ def demo(
     output: Output = Path("gooddrag-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
     model: ModelName = "storybook",
-    preset: PresetName = Preset.released,
+    preset: PresetName = None,
 ) -> None:
     """Drag one page of the storybook and compare with the truth."""
-    from gooddrag import DragConfig, LoraConfig, storybook
+    from gooddrag import storybook
 
     with _one_line_errors(NOTHING):
         sample = storybook.edit(seed)
         typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
-        config, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
-        metrics = _edit(sample, model, config, 0, output, lora, False).metrics
+        metrics = _edit(sample, model, preset, 0, output).metrics
     left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
     typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: "
                f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
@@ -118,7 +124,7 @@ def drag(
     output: Output,
     mask: Annotated[Path | None, typer.Option(help="Image of the same size, above 0 = may change.")] = None,
     model: ModelName = "auto",
-    preset: PresetName = Preset.released,
+    preset: PresetName = None,
     seed: Seed = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
@@ -127,17 +133,15 @@ def drag(
     ] = False,
 ) -> None:
     """Drag points of IMAGE and write result.png, overview.png, trajectory.gif and metrics.json to DIR."""
-    from gooddrag import DragConfig, LoraConfig, Sample
+    from gooddrag import Sample
     from gooddrag.sample import parse_points
 
     with _one_line_errors(NOTHING):
         if lora and no_lora:
             raise ValueError("lora: a file and --no-lora; expected one of them")
         sample = Sample(image, parse_points(points), mask, name=image.stem)
-        config = DragConfig.preset(preset.value)
-        how = None if no_lora else (lora or LoraConfig.preset(preset.value))
         inputs = [image, *([mask] if mask else []), *([] if ">" in points else [points])]
-        result = _edit(sample, model, config, seed, output, how, keep_outside, inputs)
+        result = _edit(sample, model, preset, seed, output, lora, no_lora, keep_outside, inputs)
     typer.echo(json.dumps(result.metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
 

@@ -35,17 +35,18 @@ def check_method(sheet_of: str | None, folder: Path, chosen: Iterable[str] = ())
         raise ValueError(f"sheet-of: {sheet_of!r}; expected one of {', '.join(known)}")
 
 
-def find_methods(names: str | None) -> dict:
-    """Methods by their names in the tables, case aside; all of them for None."""
-    from gooddrag.baselines import METHODS
+def find_methods(names: str | None, preset: str = "released") -> dict:
+    """Methods with the settings of a preset, by their names in the tables, case aside; all of them for None."""
+    from gooddrag.baselines import methods_with
 
+    methods = methods_with(preset)
     if names is None:
-        return dict(METHODS)
-    known = {name.lower(): name for name in METHODS}
+        return methods
+    known = {name.lower(): name for name in methods}
     asked = [name.strip().lower() for name in names.split(",")]
     if unknown := [name for name in asked if name not in known]:
-        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {', '.join(METHODS)}")
-    return {known[name]: METHODS[known[name]] for name in asked}
+        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {', '.join(methods)}")
+    return {known[name]: methods[known[name]] for name in asked}
 
 
 def find_samples(data: str, source: Path | None = None, places: list[int] | None = None) -> list:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from gooddrag.cli_asked import check_files, check_method, find_methods, find_samples, numbers
+from gooddrag.config import Preset
 
 Table = Annotated[Path | None, typer.Option(metavar="CSV", help="Where else to write the table.", show_default=False)]
 Sheet = Annotated[
@@ -46,6 +47,9 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
         methods: Annotated[
             str | None, typer.Option(help='"GoodDrag,SDE-Drag"; default: all of the tables.', show_default=False)
         ] = None,
+        preset: Annotated[
+            Preset, typer.Option(help="Settings of GoodDrag and its ablations; DragDiffusion takes its lambda.")
+        ] = Preset.released,
         only: Annotated[
             str | None, typer.Option(help='Places in the data set, "0-9,42"; default: all.', show_default=False)
         ] = None,
@@ -74,7 +78,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[], AbstractContextMana
             picked = None if only is None else numbers(only, "only")
             arguments = dict(seeds=numbers(seeds, "seeds"), model=model, vae=vae, workers=workers, scheduler=scheduler,
                              retry_failed=retry_failed, batch=batch)  # fmt: skip
-            chosen = find_methods(methods)
+            chosen = find_methods(methods, preset)
             check_method(sheet_of, output, chosen)
             samples = find_samples(data, source, picked)
             try:

@@ -1,7 +1,8 @@
 """Every number and every choice of an edit, with the paper's symbols.
 
 Where the paper's text and its authors' released code differ, the choice is a field of its own, and the field's
-comment says which is which. Any mixture runs. `DragConfig()` is `released()`: what the authors' benchmark code sets.
+comment says which is which. Any mixture runs. `DragConfig()` is `released()`: what the authors' benchmark code sets. An
+edit that is given no settings runs with those that suit its model (`DiffusionModel.preset`).
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class DragConfig(_Checked):
 
     @classmethod
     def released(cls, **changes: Any) -> DragConfig:
-        """What the authors' released benchmark runs: the default."""
+        """What the authors' released benchmark runs: `DragConfig()`."""
         return cls(**changes)
 
     @classmethod

@@ -93,9 +93,9 @@ class DragEditor:
         return self
 
     def invert(self, config: DragConfig | None = None) -> list[Tensor]:
-        """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting."""
+        """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting. `config` as in `drag`."""
         self._need_image()
-        config = config or DragConfig()
+        config = config or DragConfig.preset(self.model.preset)
         if (kept := self.inverted(config)) is None:
             schedule = self.model.schedule(config.num_steps)
             with phase("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
@@ -127,6 +127,8 @@ class DragEditor:
             points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
                 image: its points and its mask count, and the result carries it, with its truth and its name.
             mask: (H, W), above 0 = editable; None = everything is editable.
+            config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`, which for Stable
+                Diffusion are the released ones.
             callback: called with a `State` after every update, tracking and denoising step; returning True ends
                 the dragging. Where memory runs out and the drag is repeated in "low", it is told all anew.
             keep_outside: put the original pixels back wherever the mask is not editable.
@@ -143,7 +145,7 @@ class DragEditor:
                 a pair at rest); the mask is empty.
         """
         self._need_image()
-        config = config or DragConfig()
+        config = config or DragConfig.preset(self.model.preset)
         if not isinstance(config, DragConfig):
             raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
         if callback is not None and not callable(callback):

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
@@ -17,6 +18,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
+from gooddrag.config import Preset
 from gooddrag.devices import free_bytes
 from gooddrag.model import LORA_LR, DiffusionModel
 
@@ -40,9 +42,9 @@ def load_model(
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
             layout (unet/, vae/, scheduler/, tokenizer/ + text_encoder/ if it has a text encoder, and training.json if
-            its LoRAs want a learning rate of their own: {"lora_lr": 0.0025}), a Hub id, or
-            "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else storybook; `model.why` says
-            which and why.
+            its LoRAs want a learning rate of their own, or its edits a preset: {"lora_lr": 0.0025, "preset": "fast"}),
+            a Hub id, or "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else storybook;
+            `model.why` says which and why.
         device: "cpu", "cuda", ...; default: the GPU if there is one.
         dtype: torch dtype of the backbone; default float16 on a GPU for Stable Diffusion, else float32.
         vae: folder or Hub id of another VAE, for instance "stabilityai/sd-vae-ft-mse", which the released code uses.
@@ -76,7 +78,7 @@ def load_model(
         _owned(autoencoder.to(device)),
         DDIMScheduler(**SD_DDIM) if source == SD15 else _scheduler(source),
         _empty_prompt(source, device, dtype),
-        _lora_lr(Path(source, "training.json")),
+        **_asked(Path(source, "training.json")),
     )
     from_hub = "" if Path(source).is_dir() else "; from the Hub, as there is no such folder here"
     model.why = why or model.why + from_hub
@@ -208,19 +210,22 @@ def _scheduler(source: str) -> DDIMScheduler:
     return DDIMScheduler.from_config(scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
 
 
-def _lora_lr(card: Path) -> float:
-    """The LoRA's learning rate that a model's own folder asks for, or the released one; a file of that name that is
-    something else asks for nothing."""
+def _asked(card: Path) -> dict[str, Any]:
+    """The LoRA's learning rate and the preset that a model's own folder asks for, or the released ones; a file of that
+    name that is something else asks for nothing."""
     if not card.is_file():
-        return LORA_LR
+        return {}
     try:
         asked = json.loads(card.read_text(encoding="utf-8"))
-        rate = asked.get("lora_lr", LORA_LR) if isinstance(asked, dict) else LORA_LR
+        asked = asked if isinstance(asked, dict) else {}
+        rate, preset = asked.get("lora_lr", LORA_LR), asked.get("preset", Preset.released)
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1:
             raise ValueError(f"lora_lr is {rate!r}; expected a number above 0, at most 1")
+        if preset not in list(Preset):
+            raise ValueError(f"preset is {preset!r}; expected one of {', '.join(Preset)}")
     except (OSError, ValueError) as error:
         raise ValueError(f"model: cannot read {card}: {error}") from error
-    return float(rate)
+    return {"lora_lr": float(rate), "preset": Preset(preset)}
 
 
 def _has_text_encoder(source: str) -> bool:

@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
+from gooddrag.config import Preset
 from gooddrag.ddim import Schedule
 from gooddrag.finite import check_finite
 
@@ -29,6 +30,8 @@ class DiffusionModel:
         native_size: short side, in pixels, above which images are scaled down to it.
         lora_lr: learning rate that suits a single-image LoRA on this U-Net: narrow ones need more than the released
             5e-4, as the same step is a smaller share of their larger weights.
+        preset: the settings that an edit by this model runs with when none are given: the released ones, unless the
+            model's folder asks for others.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class DiffusionModel:
         scheduler: DDIMScheduler,
         prompt: Tensor | None = None,
         lora_lr: float = LORA_LR,
+        preset: Preset = Preset.released,
     ):
         if scheduler.config.prediction_type != "epsilon":
             raise ValueError(f"model: {name} predicts {scheduler.config.prediction_type!r}; expected 'epsilon'")
@@ -51,6 +55,7 @@ class DiffusionModel:
         self.vae = vae.requires_grad_(False).eval()
         self.alphas_cumprod = scheduler.alphas_cumprod.to(unet.device, torch.float32)
         self.lora_lr = lora_lr
+        self.preset = preset
         self.steps_offset = int(scheduler.config.steps_offset)
         tiny = isinstance(vae, AutoencoderTiny)
         levels = len(vae.config.decoder_block_out_channels if tiny else vae.config.block_out_channels)

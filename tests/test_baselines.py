@@ -8,8 +8,8 @@ from tiny import picture
 
 import gooddrag as gd
 from gooddrag import baselines, cost, metrics
-from gooddrag.baselines import METHODS, CopyPaste, Dragging, Method, Unedited, VaeRoundTrip, dragging
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.baselines import METHODS, CopyPaste, Dragging, Method, Unedited, VaeRoundTrip, dragging, methods_with
+from gooddrag.config import DragConfig, LoraConfig, Preset
 from gooddrag.sample import Sample
 
 SIZE = (60, 45)
@@ -39,6 +39,23 @@ def test_the_papers_methods():
     assert star.K * star.J == good.K * good.J == 210  # the same number of motion supervision steps (Sec. 5.2)
     assert dataclasses.replace(star, K=80) == METHODS["DragDiffusion"].config
     assert not METHODS["GoodDrag without AlDD"].config.aldd and not METHODS["GoodDrag without IP"].config.ip
+
+
+@pytest.mark.parametrize("preset", [p for p in Preset if p != "dragdiffusion"])
+def test_the_methods_with_a_preset(preset):
+    methods, own = methods_with(preset), DragConfig.preset(preset)
+    assert list(methods) == list(METHODS) and methods["GoodDrag"] == Dragging(own, LoraConfig.preset(preset))
+    assert methods["GoodDrag without AlDD"].config == dataclasses.replace(own, aldd=False)
+    assert methods["GoodDrag without IP"].config == dataclasses.replace(own, ip=False)
+    assert methods["DragDiffusion*"].config == DragConfig.dragdiffusion(K=210, lam=own.lam)
+    assert methods["DragDiffusion"].lora == METHODS["DragDiffusion"].lora
+    assert {name for name in METHODS if methods[name] is METHODS[name]} >= {"Unedited", "Copy-paste", "SDE-Drag"}
+    assert (methods == METHODS) == (preset == "released")
+
+
+def test_a_preset_that_is_a_method_of_its_own():
+    with pytest.raises(ValueError, match="^preset: 'dragdiffusion'; expected one of GoodDrag"):
+        methods_with("dragdiffusion")
 
 
 def test_unedited(tiny, sample):

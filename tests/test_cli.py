@@ -135,6 +135,17 @@ def test_demo(quick, place, tiny_folder, chosen, lam):
     assert json.loads((place / "out/metrics.json").read_text())["config"]["lam"] == lam
 
 
+def test_without_a_preset_the_settings_are_those_of_the_model(quick, place, tiny_folder):
+    shutil.copytree(tiny_folder, "own")
+    Path("own/training.json").write_text('{"preset": "fast"}')
+    common = ("drag", "in.png", "--points", POINTS, "--no-lora", "--model", "own", "-o", "out")
+    for chosen, name, lam in (((), "fast", 0.4), (("--preset", "released"), "released", 0.1)):
+        result = gooddrag_(*common, *chosen)
+        succeeded(result)
+        assert f"settings: {name}\n" in result.stderr
+        assert json.loads(Path("out/metrics.json").read_text())["config"]["lam"] == lam
+
+
 @pytest.mark.parametrize("command", [[], ["drag"], ["demo"], ["train-storybook"]])
 def test_help(command):
     result = gooddrag_(*command, "--help")

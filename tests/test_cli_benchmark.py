@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gooddrag import benchmark, cli, storybook100
 from gooddrag.baselines import CopyPaste
 from gooddrag.cli_asked import find_methods, find_samples, numbers
+from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.sample import Sample
 
 QUICK = ("--methods", "unedited,Copy-Paste")
@@ -138,4 +139,6 @@ def test_numbers_and_names():
     assert numbers("0-2, 7", "only") == [0, 1, 2, 7]
     assert list(find_methods("gooddrag,dragdiffusion*")) == ["GoodDrag", "DragDiffusion*"]
     assert len(find_methods(None)) == 9
+    (mine,) = find_methods("GoodDrag without IP", "fast").values()
+    assert mine.config == DragConfig.fast(ip=False) and mine.lora == LoraConfig.fast()
     assert find_samples("storybook100", None, [7])[0].name == storybook100()[7].name

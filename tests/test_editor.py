@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import NATIVE, TINY_SD, picture, random
+from tiny import NATIVE, picture, random
 
 import gooddrag
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.batch import drag_batch
+from gooddrag.config import DragConfig, LoraConfig, Preset
 from gooddrag.editor import DragEditor, drag
 from gooddrag.loading import load_model
 from gooddrag.lora import fit
@@ -391,6 +392,12 @@ def test_a_sample_of_another_image_or_with_a_second_mask(editor):
         editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
 
 
-def test_default_settings_are_the_released_ones(tiny):
-    result = DragEditor(tiny).set_image(picture()).drag(POINTS, callback=lambda state: True)
-    assert result.config == DragConfig.released() and TINY_SD.is_dir()
+@pytest.mark.parametrize("preset", ["released", "fast"])
+def test_default_settings_are_those_of_the_model(tiny, monkeypatch, preset):
+    assert tiny.preset == "released"
+    monkeypatch.setattr(tiny, "preset", Preset(preset))
+    editor, config = DragEditor(tiny).set_image(picture()), DragConfig.preset(preset)
+    assert editor.drag(POINTS, callback=lambda state: True).config == config
+    assert editor.invert() is editor.invert(config)
+    (result,) = drag_batch(tiny, [Sample(picture(), POINTS)], lora=None, callback=lambda number, state: True)
+    assert result.config == config

@@ -13,6 +13,7 @@ from tiny import TINY_SD, random, save_tiny
 from transformers.utils import logging as text_logging
 
 from gooddrag import loading as module
+from gooddrag.config import Preset
 from gooddrag.loading import load_model
 from gooddrag.model import LORA_LR, DiffusionModel
 
@@ -145,6 +146,14 @@ def test_fingerprint_tells_weights_apart(tiny, tiny64, tiny_folder, tmp_path):
     assert tiny.fingerprint != load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint
 
 
+def test_the_preset_is_the_released_one_unless_the_folder_asks_for_another(tiny, copy):
+    assert tiny.preset is Preset.released and load_model("storybook", device="cpu").preset is Preset.storybook
+    (copy / "training.json").write_text('{"preset": "fast"}')
+    model = load_model(copy, device="cpu")
+    assert model.preset is Preset.fast and model.lora_lr == LORA_LR
+    assert model.fingerprint == tiny.fingerprint  # the weights are the same, and so are their LoRAs
+
+
 def test_the_lora_rate_is_the_released_one_unless_the_folder_asks_for_another(tiny, copy):
     assert tiny.lora_lr == LORA_LR == 5e-4
     (copy / "training.json").write_text('{"lora_lr": 0.002}')
@@ -157,9 +166,11 @@ def test_the_lora_rate_is_the_released_one_unless_the_folder_asks_for_another(ti
 
 
 @pytest.mark.parametrize(
-    "card", ["{", '{"lora_lr": 0}', '{"lora_lr": true}', '{"lora_lr": "fast"}', '{"lora_lr": NaN}']
-)
-def test_a_lora_rate_that_is_none(copy, card):
+    "card",
+    ["{", '{"lora_lr": 0}', '{"lora_lr": true}', '{"lora_lr": "fast"}', '{"lora_lr": NaN}', '{"preset": "quick"}',
+     '{"preset": null}', '{"preset": ["fast"]}'],
+)  # fmt: skip
+def test_a_lora_rate_or_a_preset_that_is_none(copy, card):
     (copy / "training.json").write_text(card)
     with pytest.raises(ValueError, match="^model: cannot read .*training.json"):
         load_model(copy, device="cpu")

@@ -274,6 +274,17 @@ def test_a_run_that_had_nothing_to_drag_says_so(studio):
     assert studio.message.startswith("Nothing was dragged")
 
 
+def test_without_settings_the_knobs_begin_with_the_models_own(tiny, monkeypatch):
+    monkeypatch.setattr(tiny, "preset", gd.config.Preset.storybook)
+    knobs = gd.DragStudio(tiny).knobs
+    assert knobs.config == gd.DragConfig.storybook() and set(knobs.preset.options) == set(gd.config.Preset)
+    knobs.preset.value = "released"
+    assert knobs.config == gd.DragConfig()
+    knobs.reset()
+    assert knobs.config == gd.DragConfig.storybook()
+    assert gd.DragStudio(tiny, config=gd.DragConfig(K=3)).config == gd.DragConfig(K=3)
+
+
 def test_presets_fill_the_knobs(studio):
     studio.knobs.preset.value = "paper"
     assert studio.config == gd.DragConfig.paper()

@@ -2,7 +2,7 @@
 
 from gooddrag.baselines.bounds import CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.baselines.dragging import Dragging
-from gooddrag.baselines.method import METHODS, Method
+from gooddrag.baselines.method import METHODS, Method, methods_with
 from gooddrag.baselines.sde_drag import SdeDrag
 
-__all__ = ["METHODS", "CopyPaste", "Dragging", "Method", "SdeDrag", "Unedited", "VaeRoundTrip"]
+__all__ = ["METHODS", "CopyPaste", "Dragging", "Method", "SdeDrag", "Unedited", "VaeRoundTrip", "methods_with"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -45,3 +46,25 @@ METHODS: MappingProxyType[str, Method] = MappingProxyType({
     "GoodDrag without IP": Dragging(DragConfig(ip=False)),
 })  # fmt: skip
 """Name -> method, in the order of the tables. DragDiffusion* is DragDiffusion with 210 iterations (Sec. 5.2)."""
+
+
+def methods_with(preset: str) -> dict[str, Method]:
+    """METHODS with the settings of a preset in place of the released ones (`DragConfig.preset`, `LoraConfig.preset`).
+
+    GoodDrag and its ablations take all of them. DragDiffusion keeps its own, but for lambda, which is the preset's, so
+    that none is held against another one whose mask weighs more.
+
+    Raises:
+        ValueError: no preset of GoodDrag.
+    """
+    if preset == "dragdiffusion":
+        raise ValueError(f"preset: {preset!r}; expected one of GoodDrag, DragDiffusion is a method of its own")
+    settings, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
+    changed = {}
+    for name, method in METHODS.items():
+        if name.startswith("GoodDrag"):
+            config = replace(settings, aldd=method.config.aldd, ip=method.config.ip)
+            changed[name] = Dragging(config, lora)
+        elif name.startswith("DragDiffusion"):
+            changed[name] = replace(method, config=replace(method.config, lam=settings.lam))
+    return {**METHODS, **changed}

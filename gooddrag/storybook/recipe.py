@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 
+from gooddrag.config import Preset
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -46,6 +48,7 @@ class Recipe:
 
     # what comes with the weights
     lora_lr: float = 2.5e-3  # of single-image LoRAs on them: the released 5e-4 times 320 / 64, the widths' ratio
+    preset: str = Preset.storybook.value  # of edits by them, when no settings are given
 
     # bookkeeping
     eval_pages: int = 64

@@ -210,6 +210,7 @@ def _export(out: Path, work: Path, recipe: Recipe, command: str) -> dict:
         "latent_mean": ae.get("latent_mean"),
         "latent_std": ae.get("latent_std"),
         "lora_lr": recipe.lora_lr,
+        "preset": recipe.preset,
         "held_out": ae["held_out"] | progress.get("held_out", {}),
         "command": command,
     }

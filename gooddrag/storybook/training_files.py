@@ -149,7 +149,7 @@ crops of the photographs that come with scikit-image.
 
 Latents are four channels at a quarter of the image's side, with mean 0 and variance 1 as they leave the encoder.
 The U-Net predicts the noise (eps) and takes one zero token in place of a text. Single-image LoRAs are fitted at a \
-learning rate of {card["lora_lr"]:g}.
+learning rate of {card["lora_lr"]:g}, and edits run with the preset "{card["preset"]}" when no settings are given.
 
 | held-out measure | |
 |---|---|

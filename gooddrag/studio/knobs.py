@@ -16,14 +16,16 @@ class Knobs:
     """Preset, K, J, lambda, strength, LoRA, seed, pixels outside the mask; everything else is the preset's.
 
     Args:
-        config: what "as given" means, chosen first; None = the released settings.
+        config: what "as given" means, chosen first; None = the preset `own`.
+        own: the model's preset, the first of the list.
         lora: how the LoRA is fitted when it is on; None = off at first, and what suits the preset when it is on.
     """
 
-    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int):
+    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int, own: Preset = Preset.released):
         self._given, self._first = config, (lora is not None, seed)
         self._lora = lora if lora != LoraConfig() else None
-        names = ([YOURS] if config else []) + [preset.value for preset in Preset]
+        presets = sorted(Preset, key=lambda preset: preset != own)
+        names = ([YOURS] if config else []) + [preset.value for preset in presets]
         self.preset = W.Dropdown(options=names, description="preset", **_wide(190, 48))
         self.K = W.BoundedIntText(min=0, max=10_000, description="K", tooltip="drag operations", **_wide(90, 22))
         self.J = W.BoundedIntText(min=1, max=1000, description="J", tooltip="updates per operation", **_wide(80, 22))

@@ -31,7 +31,7 @@ class DragStudio(W.VBox):
         model: from `load_model`.
         image: anything that `load_image` takes, or a `Sample`; None = a page of the storybook.
         points, mask: preset, as for `PointPicker`.
-        config: settings that the knobs begin with; None = the released ones.
+        config: settings that the knobs begin with; None = the model's own preset.
         lora: how an image's LoRA is fitted (the default: as suits the preset); None = off until it is switched on.
         seed: of the LoRA's fit.
         longest: longest side of the two pictures in pixels of the screen.
@@ -61,7 +61,7 @@ class DragStudio(W.VBox):
         self._first = (image, points, mask)
         self.picker = PointPicker(image, points, mask, longest)
         self.picker.layout.width = f"{longest + 240}px"
-        self.knobs = Knobs(config, lora, seed)
+        self.knobs = Knobs(config, lora, seed, model.preset)
         self._runner = Runner(model, self._told, self._ended)
         self._outcome = Outcome(longest)
         self._outcome.clear(self.picker.image)
