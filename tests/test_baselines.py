@@ -54,7 +54,7 @@ def test_the_methods_with_a_preset(preset):
 
 
 def test_a_preset_that_is_a_method_of_its_own():
-    with pytest.raises(ValueError, match="^preset: 'dragdiffusion'; expected one of GoodDrag"):
+    with pytest.raises(ValueError, match="^preset: 'dragdiffusion', which is a method of its own; expected one of rel"):
         methods_with("dragdiffusion")
 
 

@@ -99,6 +99,7 @@ def test_what_cannot_be_written_is_refused_first(data, tiny_folder, tmp_path, mo
 
 @pytest.mark.parametrize("arguments, said", [
     (("nowhere",), "data: 'nowhere'; expected storybook100, drag100, dragbench, sde_dragbench, or a folder"),
+    (("storybook100", "--preset", "dragdiffusion"), "preset: 'dragdiffusion', which is a method of its own; expected"),
     (("dragbench",), "source: none given; expected --source"),
     (("DATA", "--methods", "GoodDrag,BadDrag"), "methods: 'baddrag'; expected some of Unedited"),
     (("DATA", "--methods", ""), "methods: ''; expected some of Unedited"),

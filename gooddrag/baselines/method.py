@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from gooddrag.baselines.bounds import CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.baselines.dragging import Dragging
 from gooddrag.baselines.sde_drag import SdeDrag
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.config import DragConfig, LoraConfig, Preset
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,8 @@ def methods_with(preset: str) -> dict[str, Method]:
         ValueError: no preset of GoodDrag.
     """
     if preset == "dragdiffusion":
-        raise ValueError(f"preset: {preset!r}; expected one of GoodDrag, DragDiffusion is a method of its own")
+        others = ", ".join(other for other in Preset if other != preset)
+        raise ValueError(f"preset: {str(preset)!r}, which is a method of its own; expected one of {others}")
     settings, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
     changed = {}
     for name, method in METHODS.items():
