@@ -139,20 +139,25 @@ def aims_table(table: DataFrame, preset: DataFrame, terms: DataFrame) -> str:
     return f"| of {len(preset)} edits | aim | `DragConfig()` | `DragConfig.storybook()` |\n|---|---|---|---|\n{cells}"
 
 
-def terms_table(table: DataFrame) -> str:
-    """Storybook100, methods with one preset: each by itself, and on how many edits GoodDrag is nearer to the truth."""
-    edits = by_method(table)
-    mine = edits["GoodDrag"]["truth_error_inside_mask"]
+def terms_table(terms: DataFrame, table: DataFrame) -> str:
+    """Storybook100, methods with the preset, and on the same pages with their released settings in brackets; last, on
+    how many GoodDrag is nearer to the truth than the method of its row.
+    """
+    both = by_method(terms), by_method(table[table["sample"].isin(terms["sample"])])
     columns = {
         "median error, as a share of the unedited page's": lambda x: f"{x['truth_error_ratio'].median():.2f}",
         "nearer to the truth than the unedited page": lambda x: (x["truth_error_ratio"] < 1).sum(),
         "damage outside the mask (mean)": lambda x: f"{x['damage_outside_mask'].mean():.5f}",
         f"all handles within {NEAR:.0%}": arrived,
         "DAI, radius 10": lambda x: f"{x['dai_10'].mean():.4f}",
-        "GoodDrag is nearer to the truth": lambda x: (mine < x["truth_error_inside_mask"]).sum() or "",
     }
-    rows = [f"| of {len(mine)} edits | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    rows += [f"| {m} | {' | '.join(str(of(x)) for of in columns.values())} |" for m, x in edits.items()]
+    n = terms["sample"].nunique()
+    rows = [f"| of {n} edits | {' | '.join(columns)} | GoodDrag nearer |", "|---" * (len(columns) + 2) + "|"]
+    for method in both[0]:
+        cells = ["{} ({})".format(*(of(run[method]) for run in both)) for of in columns.values()]
+        errors = [[run[m]["truth_error_inside_mask"] for m in ("GoodDrag", method)] for run in both]
+        wins = [(mine < other).sum() for mine, other in errors]
+        rows.append(f"| {method} | {' | '.join(cells)} | {'' if method == 'GoodDrag' else f'{wins[0]} ({wins[1]})'} |")
     return "\n".join(rows)
 
 
@@ -238,7 +243,11 @@ def filled_card() -> str:
     oracle = json.loads((ROOT / "results" / "oracle.json").read_text(encoding="utf-8"))
     terms = benchmark.read(ROOT / "results" / "storybook100_terms.csv")
     text = CARD.read_text(encoding="utf-8")
-    tables = {"aims": aims_table(table, preset, terms), "terms": terms_table(terms), "oracle": oracle_table(oracle)}
+    tables = {
+        "aims": aims_table(table, preset, terms),
+        "terms": terms_table(terms, table),
+        "oracle": oracle_table(oracle),
+    }
     for name, filled in tables.items():
         text = fill(text, name, filled)
     return text

@@ -34,25 +34,13 @@ class Method(Protocol):
 
 DRAGDIFFUSION_LORA = LoraConfig(steps=80)
 
-METHODS: MappingProxyType[str, Method] = MappingProxyType({
-    "Unedited": Unedited(),
-    "VAE round trip": VaeRoundTrip(),
-    "Copy-paste": CopyPaste(),
-    "DragDiffusion": Dragging(DragConfig.dragdiffusion(), DRAGDIFFUSION_LORA),
-    "DragDiffusion*": Dragging(DragConfig.dragdiffusion(K=210), DRAGDIFFUSION_LORA),
-    "SDE-Drag": SdeDrag(),
-    "GoodDrag": Dragging(),
-    "GoodDrag without AlDD": Dragging(DragConfig(aldd=False)),
-    "GoodDrag without IP": Dragging(DragConfig(ip=False)),
-})  # fmt: skip
-"""Name -> method, in the order of the tables. DragDiffusion* is DragDiffusion with 210 iterations (Sec. 5.2)."""
-
 
 def methods_with(preset: str) -> dict[str, Method]:
-    """METHODS with the settings of a preset in place of the released ones (`DragConfig.preset`, `LoraConfig.preset`).
+    """The methods of the tables, in their order, with the settings of a preset (`DragConfig.preset`).
 
-    GoodDrag and its ablations take all of them. DragDiffusion keeps its own, but for lambda, which is the preset's, so
-    that none is held against another one whose mask weighs more.
+    GoodDrag and its ablations take all of them, and the LoRA that goes with them. DragDiffusion keeps its own, but for
+    lambda, which is the preset's, so that none is held against another one whose mask weighs more. DragDiffusion* is
+    DragDiffusion with 210 iterations (Sec. 5.2).
 
     Raises:
         ValueError: no preset of GoodDrag.
@@ -60,12 +48,19 @@ def methods_with(preset: str) -> dict[str, Method]:
     if preset == "dragdiffusion":
         others = ", ".join(other for other in Preset if other != preset)
         raise ValueError(f"preset: {str(preset)!r}, which is a method of its own; expected one of {others}")
-    settings, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
-    changed = {}
-    for name, method in METHODS.items():
-        if name.startswith("GoodDrag"):
-            config = replace(settings, aldd=method.config.aldd, ip=method.config.ip)
-            changed[name] = Dragging(config, lora)
-        elif name.startswith("DragDiffusion"):
-            changed[name] = replace(method, config=replace(method.config, lam=settings.lam))
-    return {**METHODS, **changed}
+    own, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
+    return {
+        "Unedited": Unedited(),
+        "VAE round trip": VaeRoundTrip(),
+        "Copy-paste": CopyPaste(),
+        "DragDiffusion": Dragging(DragConfig.dragdiffusion(lam=own.lam), DRAGDIFFUSION_LORA),
+        "DragDiffusion*": Dragging(DragConfig.dragdiffusion(K=210, lam=own.lam), DRAGDIFFUSION_LORA),
+        "SDE-Drag": SdeDrag(),
+        "GoodDrag": Dragging(own, lora),
+        "GoodDrag without AlDD": Dragging(replace(own, aldd=False), lora),
+        "GoodDrag without IP": Dragging(replace(own, ip=False), lora),
+    }
+
+
+METHODS: MappingProxyType[str, Method] = MappingProxyType(methods_with("released"))
+"""Name -> method, as in the paper's tables."""

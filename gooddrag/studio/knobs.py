@@ -17,11 +17,11 @@ class Knobs:
 
     Args:
         config: what "as given" means, chosen first; None = the preset `own`.
-        own: the model's preset, the first of the list.
         lora: how the LoRA is fitted when it is on; None = off at first, and what suits the preset when it is on.
+        seed: of the LoRA's fit. own: the model's preset, the first of the list.
     """
 
-    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int, own: Preset = Preset.released):
+    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, seed: int, own: Preset):
         self._given, self._first = config, (lora is not None, seed)
         self._lora = lora if lora != LoraConfig() else None
         presets = sorted(Preset, key=lambda preset: preset != own)
