@@ -23,7 +23,7 @@ _HOME = {
     "DragResult": "result",
     "PointPicker": "picker",
     "DragStudio": "studio",
-    "storybook100": "storybook.benchmark",
+    "storybook100": "storybook.storybook100",
     "drag100": "datasets",
     "dragbench": "datasets",
     "sde_dragbench": "datasets",
@@ -34,8 +34,12 @@ __all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> object:
+    if name == "storybook":
+        return import_module("storybook")
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name == "storybook100":
+        return import_module("storybook.storybook100").storybook100
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -22,7 +22,7 @@ from gooddrag.config import Preset
 from gooddrag.devices import free_bytes
 from gooddrag.model import LORA_LR, DiffusionModel
 
-STORYBOOK = Path(__file__).parent / "storybook" / "weights"
+STORYBOOK = Path(__file__).parents[1] / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
 

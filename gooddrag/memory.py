@@ -17,7 +17,7 @@ Memory = Literal["auto", "full", "low"]
 ADVICE = "use a smaller image, LoraConfig(batch_size=1), dtype=torch.float16 or a smaller model"
 STORE = {"full": None, "low": "cpu"}  # where what is kept of the source waits; None: where it was made
 # Bytes that one weight stands for during a fit at batch 4, full: itself, and its share of the activations. Counted for
-# Stable Diffusion's shape at 512 x 512: gooddrag.cost.memory_plan.
+# Stable Diffusion's shape at 512 x 512: experiments.cost.memory_plan.
 PER_WEIGHT = 3.3
 
 

@@ -10,9 +10,9 @@ import pytest
 import quick
 from tiny import picture
 
+from experiments.studies import ledger
 from gooddrag import benchmark
 from gooddrag.sample import Sample
-from gooddrag.studies import ledger
 
 ROOT = Path(__file__).parents[1]
 LEDGER = ROOT / "notebooks" / "claims.json"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gooddrag.storybook.recipe import Recipe
 from PIL import Image
 from tiny import TINY_SD, picture
 from typer.testing import CliRunner
@@ -18,7 +19,6 @@ import gooddrag
 from gooddrag import cli
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.sample import Sample
-from gooddrag.storybook.recipe import Recipe
 
 POINTS = "20,20>40,35"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny import picture
 
+from experiments.studies import differences
+from experiments.studies.differences import CHANCE, FIELDS, LITTLE, NOTHING, PRINTED, RELEASED, SWITCHES, WAYS
 from gooddrag import plots
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
-from gooddrag.studies import differences
-from gooddrag.studies.differences import CHANCE, FIELDS, LITTLE, NOTHING, PRINTED, RELEASED, SWITCHES, WAYS
 
 ROWS = json.loads((Path(__file__).parents[1] / "notebooks" / "differences.json").read_text(encoding="utf-8"))["rows"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import gooddrag as gd
-from gooddrag.experiments import kept, latest, paired
+from experiments.keep import kept, latest, paired
 
 
 @pytest.fixture(scope="module")

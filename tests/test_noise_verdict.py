@@ -2,7 +2,7 @@
 
 import pytest
 
-from gooddrag.studies.verdicts import RULES
+from experiments.studies.verdicts import RULES
 
 
 def rows(gains, sigma=0.1, n=10):

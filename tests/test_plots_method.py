@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from tiny import picture, random
 
+from experiments.studies.aldd import Step
 from gooddrag import plots
 from gooddrag.sample import Sample
-from gooddrag.studies.aldd import Step
 
 PAGE = picture()
 MASK = np.zeros((64, 64), bool)

@@ -11,11 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gooddrag.storybook import FAMILIES, WORLD_VERSION, edit, sample
-from gooddrag.storybook.animals import WEIGHTS
-from gooddrag.storybook.book import MIX
-from gooddrag.storybook.breeds import BREEDS
-from gooddrag.storybook.edits import (
+from storybook import FAMILIES, WORLD_VERSION, edit, sample
+from storybook.edits import (
     ALONG,
     COMPOSITION,
     EDITS,
@@ -27,8 +24,11 @@ from gooddrag.storybook.edits import (
     draw_mask,
     plan,
 )
-from gooddrag.storybook.render import Canvas
-from gooddrag.storybook.shapes import Pose, arc, ellipse
+from storybook.world.animals import WEIGHTS
+from storybook.world.book import MIX
+from storybook.world.breeds import BREEDS
+from storybook.world.render import Canvas
+from storybook.world.shapes import Pose, arc, ellipse
 
 KINDS = [(category, name) for category, edits in EDITS.items() for name in edits]
 CHECKED = [kind for n, kind in enumerate(KINDS) if kind[0] != "painting" or n % 9 == 0]  # paintings repeat the others

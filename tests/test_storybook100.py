@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gooddrag.storybook.pictures import HELD_OUT_PAGES
+from gooddrag.storybook.recipe import Recipe
 from PIL import Image
 
 import gooddrag as gd
 from gooddrag import plots
-from gooddrag.storybook import WORLD_VERSION, sample
-from gooddrag.storybook.benchmark import DOZEN, checksum, keys, storybook100
-from gooddrag.storybook.edits import COMPOSITION, FIRST_SEED, TASKS, plan
-from gooddrag.storybook.pictures import HELD_OUT_PAGES
-from gooddrag.storybook.recipe import Recipe
+from storybook import WORLD_VERSION, sample
+from storybook.edits import COMPOSITION, FIRST_SEED, TASKS, plan
+from storybook.storybook100 import DOZEN, checksum, keys, storybook100
 
 PICTURES = Path(__file__).parent / "data" / "storybook100.png"  # 8 px a picture, before and truth in turn
 ALL = keys()

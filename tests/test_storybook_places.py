@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gooddrag.storybook import landscapes, objects, paintings, plants
-from gooddrag.storybook.book import FAMILIES
-from gooddrag.storybook.landscape_layout import Cloud, Peak, apart, clear
-from gooddrag.storybook.landscape_parts import GRASS, HOURS, flank
-from gooddrag.storybook.landscapes import Landscape
-from gooddrag.storybook.objects import ITEMS, Thing
-from gooddrag.storybook.paintings import STYLES, SUBJECTS, Painting
-from gooddrag.storybook.plant_parts import stem
-from gooddrag.storybook.plants import SIZE, Plant
-from gooddrag.storybook.render import Canvas
+from storybook.world import landscapes, objects, paintings, plants
+from storybook.world.book import FAMILIES
+from storybook.world.landscape_layout import Cloud, Peak, apart, clear
+from storybook.world.landscape_parts import GRASS, HOURS, flank
+from storybook.world.landscapes import Landscape
+from storybook.world.objects import ITEMS, Thing
+from storybook.world.paintings import STYLES, SUBJECTS, Painting
+from storybook.world.plant_parts import stem
+from storybook.world.plants import SIZE, Plant
+from storybook.world.render import Canvas
 
 MODULES = {"landscape": landscapes, "plant": plants, "object": objects}
 KINDS = [(family, name) for family, module in MODULES.items() for name in module.EDITS]

@@ -12,11 +12,11 @@ from PIL import ImageColor
 from tiny import picture, random
 
 import gooddrag as gd
+from experiments.studies import aldd, identity, ip, ledger, study, verdicts
+from experiments.studies.study import NO_STOP, Study
 from gooddrag import ddim, metrics
 from gooddrag.lora import applied, fit
 from gooddrag.sample import Sample
-from gooddrag.studies import aldd, identity, ip, ledger, study, verdicts
-from gooddrag.studies.study import NO_STOP, Study
 
 SMALL = gd.DragConfig(num_steps=10, strength=0.5, K=4, B=2, J=2, r2=4, **NO_STOP)  # T = 5
 POINTS = [[(20, 20), (34, 30)]]

@@ -12,11 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file
-from tiny import TINY_SD
-
-from gooddrag.loading import load_model
-from gooddrag.storybook import pictures
 from gooddrag.storybook.pictures import Pictures
 from gooddrag.storybook.recipe import Recipe
 from gooddrag.storybook.sitting import Sitting
@@ -24,6 +19,11 @@ from gooddrag.storybook.train import train
 from gooddrag.storybook.train_autoencoder import fold, moments, train_autoencoder
 from gooddrag.storybook.train_unet import quicken, train_unet
 from gooddrag.storybook.training_files import load_checkpoint, save_checkpoint
+from safetensors.torch import load_file
+from tiny import TINY_SD
+
+from gooddrag.loading import load_model
+from storybook import pictures
 
 pytest.importorskip("skimage")
 

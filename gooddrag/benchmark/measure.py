@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from experiments.cost.counts import Counts, counting
 from gooddrag.baselines import Method
 from gooddrag.config import LoraConfig
-from gooddrag.cost.counts import Counts, counting
 from gooddrag.frame import Frame
 from gooddrag.lora_files import fit_cached
 from gooddrag.memory import choose, tier

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.keep import Paired, paired
 from gooddrag.baselines import METHODS
 from gooddrag.benchmark.folder import Folder, digest
 from gooddrag.benchmark.measure import TRACKED
-from gooddrag.experiments import Paired, paired
 from gooddrag.files import atomic_file
 from gooddrag.metrics import GAMMAS, LEARNED, Interval, mean_interval, ratio_interval
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, LogLocator
 from gooddrag.plots.base import STYLE
 
 if TYPE_CHECKING:
-    from gooddrag.studies.differences import Effect
+    from experiments.studies.differences import Effect
 
 COLOURS = {"better": "#2471a3", "worse": "#c0392b", "": "0.25"}
 QUIET = "0.65"

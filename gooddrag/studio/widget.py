@@ -53,7 +53,7 @@ class DragStudio(W.VBox):
         longest: int = 400,
     ):
         if image is None:
-            from gooddrag.storybook import edit
+            from storybook import edit
 
             image = edit(EXAMPLE)
         self._lock = threading.RLock()  # the run's thread and the kernel's both write to the widgets

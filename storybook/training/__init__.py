@@ -1,0 +1,1 @@
+"""How the storybook model was trained: `python -m storybook.training --help`."""

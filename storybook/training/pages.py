@@ -1,0 +1,87 @@
+"""Pictures to train on: pages of the book, zoomed and shifted, and crops of the photographs in scikit-image's wheel."""
+
+import random
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+import storybook
+from storybook.world.paintings import Painting
+
+PHOTOS = ("astronaut.png", "coffee.png", "motorcycle_left.png", "hubble_deep_field.jpg", "retina.jpg", "coins.png")
+HELD_OUT_PHOTOS = ("chelsea.png", "camera.png", "rocket.jpg")
+HELD_OUT_PAGES = 999_000_000  # first seed of the pages that are never trained on; the edits begin at 10**9
+
+
+@cache
+def _photographs(names: tuple[str, ...]) -> tuple[Image.Image, ...]:
+    from skimage import data_dir
+
+    return tuple(Image.open(Path(data_dir) / name).convert("RGB") for name in names)
+
+
+def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, jitter: bool = True) -> np.ndarray:
+    """A random square of a random photograph, (size, size, 3) uint8; `jitter` mirrors it and changes its colours."""
+    rng = np.random.default_rng([seed, 128])  # the same square at any size
+    photos = _photographs(names)
+    photo = photos[rng.integers(len(photos))]
+    side = rng.uniform(min(128, *photo.size), min(photo.size))
+    left, top = rng.uniform(0, photo.width - side), rng.uniform(0, photo.height - side)
+    crop = photo.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    if jitter and rng.random() < 0.5:
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if not jitter or rng.random() < 0.4:
+        return np.asarray(crop)
+    order, gain = rng.permutation(3), rng.uniform(0.7, 1.15, 3)
+    return (np.asarray(crop)[..., order] * gain).clip(0, 255).astype(np.uint8)
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+
+def page(seed: int, size: int) -> np.ndarray:
+    """Page `seed` of the book, (size, size, 3) uint8."""
+    return to_uint8(storybook.sample(seed).render(size))
+
+
+def training_picture(seed: int, size: int, photos: float = 0.01, paintings: float = 0.4) -> np.ndarray:
+    """Picture `seed` of the training set, (size, size, 3) uint8.
+
+    One in a hundred is a crop of a photograph. Three of five paintings are replaced by another page, so that 2 % are
+    left. Half of the pages are enlarged by up to a quarter and shifted.
+    """
+    rng = random.Random(f"training {seed}")
+    if rng.random() < photos:
+        return photo_crop(seed, size)
+    scene = storybook.sample(seed)
+    while isinstance(scene, Painting) and rng.random() > paintings:
+        scene = storybook.sample(rng.randrange(HELD_OUT_PAGES))
+    zoom = rng.uniform(1.0, 1.25) if rng.random() < 0.5 else 1.0
+    drawn = to_uint8(scene.render(round(size * zoom)))
+    top, left = rng.randint(0, len(drawn) - size), rng.randint(0, len(drawn) - size)
+    return drawn[top : top + size, left : left + size]
+
+
+def training_pictures(first: int, count: int, size: int) -> np.ndarray:
+    """(count, size, size, 3) uint8: pictures `first` to `first + count - 1`; runs in a process of its own."""
+    torch.set_num_threads(1)
+    return np.stack([training_picture(seed, size) for seed in range(first, first + count)])
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+@cache
+def held_out(size: int, pages: int = 64, photos: int = 32) -> tuple[Tensor, Tensor]:
+    """Pictures that are never trained on: (pages, 3, size, size) of the book, (photos, 3, size, size) of photographs."""
+    drawn = [page(HELD_OUT_PAGES + i, size) for i in range(pages)]
+    crops = [photo_crop(i, size, HELD_OUT_PHOTOS, jitter=False) for i in range(photos)]
+    return to_tensor(np.stack(drawn)), to_tensor(np.stack(crops))

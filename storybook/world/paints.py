@@ -1,0 +1,85 @@
+"""Paints: a colour for every point of a shape, with light and grain."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from storybook.world.shapes import Point, Shape
+
+Colour = tuple[float, float, float]
+Paint = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, y, distance), each (h, w) -> (3, h, w) in [0, 1]
+
+LIGHT = (-0.55, -0.83)  # unit vector towards the light: above, a little to the left, in every scene
+
+
+def hsv(h: float, s: float, v: float) -> Colour:
+    """Hue (turns, any real number), saturation and value in [0, 1] -> RGB in [0, 1]."""
+    return colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
+
+
+def mix(a: Colour, b: Colour, t: float) -> Colour:
+    return tuple(u + (v - u) * t for u, v in zip(a, b, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def rgb(colour: Colour) -> Tensor:
+    """A colour as a (3, 1, 1) tensor (shared: never change it in place)."""
+    return torch.tensor(colour, dtype=torch.float32)[:, None, None]
+
+
+@lru_cache(maxsize=256)
+def _lattice(seed: int, n: int) -> Tensor:
+    return torch.rand(1, 1, n, n, generator=torch.Generator().manual_seed(seed))
+
+
+def noise(x: Tensor, y: Tensor, seed: int, freq: float, octaves: int = 1) -> Tensor:
+    """Smooth noise in about [0, 1] (bicubic value noise), `freq` bumps per picture side; the same at any resolution."""
+    x, y = torch.broadcast_tensors(x, y)
+    total, weight, out = 0.0, 1.0, torch.zeros_like(x)
+    for octave in range(octaves):
+        f = freq * 2**octave
+        n = int(f) + 4
+        grid = torch.stack([x, y], dim=-1)[None] * (2 * f / (n - 1)) - (f / (n - 1))  # unit square -> centre of lattice
+        wave = F.grid_sample(_lattice(seed + 7919 * octave, n), grid, mode="bicubic", align_corners=True,
+                             padding_mode="reflection")  # fmt: skip
+        out = out + weight * wave[0, 0]
+        total, weight = total + weight, weight * 0.5
+    return out / total
+
+
+def flat(colour: Colour) -> Paint:
+    return lambda x, y, d: rgb(colour)
+
+
+def gradient(a: Colour, b: Colour, start: Point, end: Point) -> Paint:
+    """From colour a at `start` to colour b at `end`, linear in between."""
+    (ax, ay), dx, dy = start, end[0] - start[0], end[1] - start[1]
+    n = dx * dx + dy * dy
+
+    def paint(x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        return torch.lerp(rgb(a), rgb(b), ((((x - ax) * dx + (y - ay) * dy) / n).clamp(0, 1)))
+
+    return paint
+
+
+def shaded(paint: Paint | Colour, shape: Shape, depth: float = 0.18, rim: float = 0.12, rim_width: float = 0.03,
+           grain: float = 0.0, seed: int = 0, freq: float = 40.0) -> Paint:  # fmt: skip
+    """Light on a round body: lighter towards LIGHT, darker at the rim, with optional grain (fur, cloth, rock)."""
+    inner = paint if callable(paint) else flat(paint)
+    x0, y0, x1, y1 = shape.box
+    cx, cy, r = (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2 + 1e-6
+
+    def lit(x: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        light = 1 + depth * (((x - cx) * LIGHT[0] + (y - cy) * LIGHT[1]) / r).clamp(-1, 1)
+        light = light - rim * torch.exp(d.clamp_max(0) / rim_width)
+        if grain:
+            light = light + grain * (noise(x, y, seed, freq) - 0.5)
+        return inner(x, y, d) * light
+
+    return lit
