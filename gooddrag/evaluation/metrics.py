@@ -20,6 +20,7 @@ from gooddrag.ddim import add_noise
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import features_at, resized
+from gooddrag.result import damage_outside, edit_metrics, truth_error  # noqa: F401 (they are metrics too)
 from gooddrag.sample import Sample
 
 Pixels = Image.Image | np.ndarray
@@ -145,26 +146,6 @@ def drag_back(method: Callable, model: DiffusionModel, sample: Sample, image: Im
     back = method(model, replace(sample, image=image, points=sample.points[:, ::-1], truth=sample.image), seed)
     before, after = _pair(sample.image, back)
     return back, float(((after - before) ** 2).mean())
-
-
-def edit_metrics(sample: Sample, image: Pixels) -> dict[str, float | None]:
-    """What the sample's mask and truth tell about an edited image; what is not known has no entry.
-
-    Returns:
-        damage_outside_mask: mean squared change of what may not change. truth_error_inside_mask: mean squared error
-        to the true edited image where it may; truth_error_unedited: the same of the unedited image;
-        truth_error_ratio: the first by the second (None if there was nothing to do).
-    """
-    inside = np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
-    before, after = _pair(sample.image, image)
-    found: dict[str, float | None] = {}
-    if not inside.all():
-        found["damage_outside_mask"] = float(((after - before) ** 2)[~inside].mean())
-    if sample.truth is not None and inside.any():
-        error, unedited = (float(((x - _floats(sample.truth)) ** 2)[inside].mean()) for x in (after, before))
-        found |= {"truth_error_inside_mask": error, "truth_error_unedited": unedited}
-        found["truth_error_ratio"] = error / unedited if unedited else None
-    return found
 
 
 def ssim(first: Pixels, second: Pixels) -> float:
