@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def run(
     Raises:
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
     """
-    if workers > 1 and parent_process() is not None:
+    if workers > 1 and current_process().name != "MainProcess":
         raise SystemExit(GUARD)  # a new process that imports the script runs it again
     if workers < 1 or (isinstance(model, DiffusionModel) and (workers > 1 or client)):
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
