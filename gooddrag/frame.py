@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from gooddrag.algorithm import Task
 from gooddrag.config import DragConfig
+from gooddrag.motion import Task
 from gooddrag.sample import Sample
-
-VISIBLE = 16 / 255  # mean change of a cell; what an edit moves elsewhere is mostly below
 
 
 @dataclass(frozen=True)
@@ -101,16 +99,3 @@ class Frame:
         w, h = self.scaled
         m = F.pad(F.interpolate(m, (h, w)), (0, self.padded[0] - w, 0, self.padded[1] - h), mode="replicate")
         return 1 - F.interpolate(F.interpolate(m, grid), latent_grid)
-
-    def near_change(self, before: Tensor, after: Tensor, cell: int) -> Image.Image:
-        """How much of an edit to keep where no mask says it, L of the user's size: 255 at changes, 0 far from them.
-
-        Args:
-            before, after: (1, 3, H, W) in [0, 1], the image after a round trip through the VAE, and the decoded edit.
-            cell: pixels of one latent cell, below which the model sees nothing; the weight falls from 255 one cell
-                away from a change to 0 three cells away.
-        """
-        change = F.avg_pool2d((after - before).abs().amax(1, keepdim=True), cell | 1, 1, cell // 2)
-        near = F.max_pool2d((change > VISIBLE).float(), 4 * cell + 1, 1, 2 * cell)
-        near = F.avg_pool2d(near, 2 * cell + 1, 1, cell, count_include_pad=False)
-        return self.to_image(near.expand(-1, 3, -1, -1)).getchannel(0)

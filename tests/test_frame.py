@@ -156,20 +156,3 @@ def test_what_will_not_move_is_said():
     sample = Sample(picture((64, 48)), [[[10, 10], [14, 10]]], mask)
     with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid of 8 px"):
         assert frame.task(sample, config, grid).frozen.all()
-
-
-def test_what_is_near_a_change():
-    """A changed square of 24 px in a photo of twice the model's size; cells are 8 px there, 16 px in the photo."""
-    frame = Frame.fit((512, 256), 8, 128)
-    assert frame.scaled == (256, 128)
-    before = torch.full((1, 3, 128, 256), 0.5)
-    after = before + 0.03  # everywhere, as by an inversion: not visible
-    after[..., 40:64, 100:124] += 0.5
-    weight = np.asarray(frame.near_change(before, after, 8)).astype(int)
-    assert weight.shape == (256, 512)
-    assert (weight[80:128, 200:248] == 255).all()
-    assert (weight[60:148, 180:268] == 255).all()  # one cell of 16 px around, and more
-    far = np.ones((256, 512), bool)
-    far[80 - 60 : 128 + 60, 200 - 60 : 248 + 60] = False
-    assert not weight[far].any()
-    assert not np.asarray(frame.near_change(before, before + 0.03, 8)).any()
