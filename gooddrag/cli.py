@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from gooddrag.files import BROKEN, atomic_file, atomic_folder, expand
+from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
 EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
@@ -66,7 +66,8 @@ def one_line_errors(interrupted: str) -> Callable[[Callable], Callable]:
                 try:
                     command(*args, **kwargs)
                 except EXPECTED as error:
-                    typer.echo(f"gooddrag: {error}", err=True)
+                    extra = '; expected `pip install "gooddrag[bench,notebooks]"`'
+                    typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
                     raise typer.Exit(2) from error
                 except KeyboardInterrupt:
                     typer.echo(f"gooddrag: {interrupted}", err=True)
@@ -143,8 +144,8 @@ def drag(
         if path and path.name in REPLACED and expand(path).resolve().parent == expand(output).resolve():
             raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
     loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
-    given = None if no_lora else lora and expand(lora)
-    metrics = drag_to(output, sample, preset, loaded_by, lora=given, fit=not no_lora, seed=seed, keep=keep_outside)
+    given = expand(lora) if lora else not no_lora
+    metrics = drag_to(output, sample, preset, loaded_by, lora=given, seed=seed, keep=keep_outside)
     typer.echo(json.dumps(metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {metrics['model']}", err=True)
 
@@ -155,12 +156,17 @@ def drag_to(
     preset: str | None,
     loaded_by: dict,
     *,
-    lora: Path | None = None,
-    fit: bool = True,
+    lora: Path | bool = True,
     seed: int = 0,
     keep: bool = False,
 ) -> dict:
-    """Load a model, drag and write; returns the metrics. A folder that cannot be written is refused before any work."""
+    """Load a model, drag and write; returns the metrics. A folder that cannot be written is refused before any work.
+
+    Args:
+        loaded_by: keyword arguments of `load_model`.
+        lora: a file; True: fit one; False: none.
+        keep: `keep_outside` of the drag.
+    """
     from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
 
     if preset:
@@ -169,7 +175,7 @@ def drag_to(
         model = load_model(**loaded_by)
         preset = preset or model.preset
         typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
-        lora = lora or (LoraConfig.preset(preset) if fit else None)
+        lora = LoraConfig.preset(preset) if lora is True else lora or None
         editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty()).set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
             sizes = "edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
@@ -223,11 +229,11 @@ def find_samples(data: str, source: Path | None, places: list[int] | None):
     from storybook.storybook100 import storybook100
 
     published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
+    known = ", ".join(published)
     if source is not None and data not in published:
-        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {', '.join(published)} only")
+        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
     if data not in published and data != "storybook100" and not expand(data).exists():
-        known = ", ".join(["storybook100", *published])
-        raise ValueError(f"data: {data!r}; expected {known}, or a folder or zip of samples")
+        raise ValueError(f"data: {data!r}; expected storybook100, {known}, or a folder or zip of samples")
     if data in published and data != "drag100" and source is None:  # drag100 alone can be downloaded
         raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
     samples = storybook100() if data == "storybook100" else published.get(data, datasets.folder)(source or data)
@@ -243,9 +249,10 @@ def find_samples(data: str, source: Path | None, places: list[int] | None):
 
 def numbers(text: str, argument: str) -> list[int]:
     """Whole numbers and ranges as a list: "0-2,7" -> [0, 1, 2, 7]."""
-    spans = [re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip(), re.ASCII) for part in text.split(",")]
-    found = [n for span in spans if span for n in range(int(span[1]), int(span[2] or span[1]) + 1)]
-    if None in spans or not found or len(set(found)) < len(found):
+    matches = [re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip(), re.ASCII) for part in text.split(",")]
+    spans = [range(int(m[1]), int(m[2] or m[1]) + 1) if m else range(0) for m in matches]
+    found = [number for span in spans for number in span]
+    if not all(spans) or len(set(found)) < len(found):
         raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges, each number once, like "0-9,42"')
     return found
 
@@ -261,41 +268,31 @@ def figures(
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute the kept results anew, too.")] = False,
 ) -> None:
     """Draw every figure again by running the notebooks, without Jupyter open; the notebooks stay as they are."""
-    try:
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, DeadKernelError
-    except ImportError as error:
-        raise ImportError(f'figures: {error}; expected `pip install "gooddrag[notebooks]"`') from error
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
     found = {path.name[:2]: path for path in sorted(expand(notebooks).absolute().glob("[0-9][0-9]_*.ipynb"))}
     chosen = [number.zfill(2) for number in which or found]
     if not chosen or not set(chosen) <= set(found):
         known = ", ".join(found) or "a clone of the repository with notebooks/"
         raise ValueError(f"notebooks: {', '.join(chosen) or 'none'} in {notebooks}; expected {known}")
-    books = {}
-    for path in (found[number] for number in chosen):
-        try:
-            books[path] = nbformat.read(path, as_version=4)
-        except (nbformat.ValidationError, *BROKEN) as error:
-            raise ValueError(f"notebooks: {path.name} cannot be read; expected a notebook") from error
     with atomic_folder(output) as temporary:
-        wanted = {"GOODDRAG_FIGURES": str(temporary.absolute())}
+        environment = {**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())}
         if model:
-            wanted["GOODDRAG_MODEL"] = str(expand(model).absolute()) if expand(model).exists() else model
+            environment["GOODDRAG_MODEL"] = str(expand(model).absolute()) if expand(model).exists() else model
         if recompute:
-            wanted["GOODDRAG_RECOMPUTE"] = "1"
-        for path, book in books.items():
+            environment["GOODDRAG_RECOMPUTE"] = "1"
+        for path in (found[number] for number in chosen):
             typer.echo(f"running {path.name}", err=True)
             where = {"metadata": {"path": str(path.parent)}}
+            book = NotebookClient(nbformat.read(path, 4), timeout=CELL_TIMEOUT, kernel_name="python3", resources=where)
             try:
-                NotebookClient(book, timeout=CELL_TIMEOUT, kernel_name="python3", resources=where).execute(
-                    env={**os.environ, **wanted}
-                )
-            except (CellExecutionError, DeadKernelError) as error:
-                reason = (
-                    f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else "its kernel died"
-                )
-                raise ValueError(f"figures: {path.name} stopped: {reason}") from error
+                book.execute(env=environment)
+            except CellExecutionError as error:
+                raise ValueError(f"figures: {path.name} stopped: {error.ename}: {error.evalue}") from error
+            except DeadKernelError as error:
+                raise ValueError(f"figures: {path.name} stopped: its kernel died (out of memory?)") from error
         written = sorted(path.name for path in temporary.iterdir())
     for name in written:
         typer.echo(output / name)

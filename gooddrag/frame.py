@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Frame:
     padded: tuple[int, int]
 
     @classmethod
-    def fit(cls, size: tuple[int, int], multiple: int, native: int) -> "Frame":
+    def fit(cls, size: tuple[int, int], multiple: int, native: int) -> Self:
         """The frame of a (W, H) image: short side at most `native`, long side at most twice that; never stretched."""
         w, h = size
         s = min(1.0, native / min(w, h), 2 * native / max(w, h))

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,7 +86,7 @@ class Sample:
         return content.getvalue()
 
     @classmethod
-    def open(cls, folder: str | os.PathLike) -> "Sample":
+    def open(cls, folder: str | os.PathLike) -> Self:
         """Read a folder of Drag100's layout: original.*, points.json, and optionally mask.*, truth.*, sample.json.
 
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
@@ -247,3 +248,6 @@ def _read_about(path: Path) -> dict:
 
 def _at(point: ArrayLike) -> str:
     return f"({point[0]:g}, {point[1]:g})"
+
+
+check_mask = load_mask  # the old name, for code that is still to move
