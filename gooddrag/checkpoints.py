@@ -35,13 +35,10 @@ SD_TEXT = {width: {"hidden_size": width, "intermediate_size": 4 * width} for wid
 SD_TEXT[768] |= {"num_attention_heads": 12, "num_hidden_layers": 12}
 SD_TEXT[1024] |= {"num_attention_heads": 16, "num_hidden_layers": 23, "hidden_act": "gelu"}
 SD_VAE = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}
-SD_VAE |= {
-    f"{way.lower()}_block_types": [f"{way}{coder}Block2D"] * 4
-    for way, coder in (("Down", "Encoder"), ("Up", "Decoder"))
-}
+SD_VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
 # What diffusers, transformers, safetensors, torch and the Hub's client raise where files are missing or damaged.
 UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError)
-UNREADABLE += (SafetensorError, UnpicklingError)
+UNREADABLE += (ArithmeticError, re.error, SafetensorError, UnpicklingError)
 
 
 def first_line(error: BaseException) -> str:
@@ -52,46 +49,29 @@ def first_line(error: BaseException) -> str:
 
 
 def check_unet(name: str, unet: dict, latent_channels: int | None = None, text_width: int | None = None) -> None:
-    """Refuse a U-Net that needs more than a latent, a time step and a prompt, or others than the model's own.
-
-    Args:
-        name: the model's, for the message.
-        unet: the U-Net's config.
-        latent_channels: of the autoencoder; None: not known yet.
-        text_width: of the text encoder; None: there is none.
+    """Refuse a U-Net by its config, if it needs more than a latent, a time step and a prompt, or others than these.
 
     Raises:
-        ValueError: says what the U-Net needs.
+        ValueError: says what the U-Net needs; `name` is the model's.
     """
-    wanted = "expected one that takes a latent and a prompt, as those of Stable Diffusion 1.x and 2.x do"
+    wanted = "is not supported; expected one that takes a prompt alone, as those of Stable Diffusion 1.x and 2.x do"
+    channels, width = unet.get("in_channels", 4), unet.get("cross_attention_dim", 1280)
     if unet.get("addition_embed_type") == "text_time":
-        raise ValueError(f"model: {name}: SDXL is not supported; its U-Net takes more than a prompt; {wanted}")
+        raise ValueError(f"model: {name}: SDXL is not supported; its U-Net {wanted}")
     for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None:
-            raise ValueError(f"model: {name}: a U-Net with {key} {unet[key]!r} is not supported; {wanted}")
-    channels, width = unet.get("in_channels", 4), unet.get("cross_attention_dim", 1280)
-    if latent_channels not in (None, channels):
-        raise ValueError(
-            f"model: {name}: a U-Net of {channels} channels (for inpainting, instructions or upscaling) is not "
-            f"supported; expected its autoencoder's {latent_channels}"
-        )
+            raise ValueError(f"model: {name}: a U-Net with {key} {unet[key]!r} {wanted}")
+    if latent_channels not in (None, channels):  # inpainting, instructions, upscaling
+        raise ValueError(f"model: {name}: a U-Net of {channels} channels {wanted}, and latents of {latent_channels}")
     if not isinstance(width, int) or text_width not in (None, width):
-        raise ValueError(
-            f"model: {name}: a U-Net for prompts of width {width} is not supported; expected its text encoder's "
-            f"{text_width}"
-        )
+        raise ValueError(f"model: {name}: a U-Net for prompts of width {width} {wanted}, here of width {text_width}")
 
 
 def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
-    """U-Net, autoencoder, scheduler and the embedding of the empty prompt, from a folder or the Hub.
+    """U-Net, autoencoder, scheduler and (1, 77, D) embedding of the empty prompt, from a folder or a Hub id `source`.
 
-    Args:
-        name: what the user asked for, for messages.
-        source: a folder in diffusers' layout, or a Hub id; one that holds half precision (fp16) alone is read too.
-        vae: folder or Hub id of another autoencoder.
-
-    Returns:
-        The prompt is (1, 77, D); None for a model without a text encoder.
+    What is stored in half precision alone (fp16) is read too. `vae` is another autoencoder's folder or Hub id. The
+    prompt is None for a model without a text encoder.
 
     Raises:
         ValueError: names the part that is missing, damaged or not supported.
@@ -100,9 +80,8 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
     check_unet(name, unet)
     has_text = Path(source, "text_encoder").is_dir()
     if not Path(source).is_dir() or Path(source, "model_index.json").is_file():
-        named = read_config(source, "", "model_index.json").get("text_encoder") or [None]
-        has_text = has_text or named[0] is not None
-    text_width = read_config(source, "text_encoder").get("hidden_size", 512) if has_text else None
+        has_text |= bool((read_config(source, "", "model_index.json").get("text_encoder") or [None])[0])
+    text_width = read_config(source, "text_encoder").get("hidden_size") if has_text else None
     where, part = (vae, "") if vae else (source, "vae")
     check_unet(name, unet, read_config(where, part).get("latent_channels", 4), text_width)
     scheduler = _scheduler(name, unet, read_config(source, "scheduler", "scheduler_config.json"))
@@ -110,61 +89,65 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
     return _part(UNet2DConditionModel, source, "unet", dtype=dtype), _vae(where, part, dtype), scheduler, prompt
 
 
-def read_file(name: str, file: Path, dtype: torch.dtype, vae: str | None = None) -> Parts:
+def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
     """The same from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
 
     Such a file does not hold its configs. They are those of 1.x or 2.x, by the width of its prompts, unless they lie
-    beside it in diffusers' layout (unet/config.json, vae/, text_encoder/, scheduler/), as where a repository holds
-    both. 2.x is taken to predict v, unless the file's metadata (modelspec.prediction_type) or its .yaml says otherwise.
+    beside it in diffusers' layout (unet/config.json, ...), as in repositories that hold both. 2.x is taken to predict
+    v, unless the file's metadata (modelspec.prediction_type) or a .yaml of its name says otherwise.
 
     Raises:
         ValueError: another kind of file, damaged or not supported.
     """
+    file = Path(source)
     if file.suffix != ".safetensors":
         raise ValueError(f"model: {name}: a {file.suffix} file may hold code and is not read; expected .safetensors")
     with reading(name), safe_open(file, "pt") as opened:
         said = (opened.metadata() or {}).get("modelspec.prediction_type")
         shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}
+        if (card := file.with_suffix(".yaml")).is_file():
+            said = "v" if re.search(r"parameterization:\W*v", card.read_text(encoding="utf-8")) else "epsilon"
     prefix = single_file_utils.LDM_UNET_KEY
     if (conv_in := shapes.get(f"{prefix}input_blocks.0.0.weight")) is None:
         raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no {prefix}...")
     if f"{prefix}label_emb.0.0.weight" in shapes:
         check_unet(name, {"addition_embed_type": "text_time"})
     width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), None)
-    if (card := file.with_suffix(".yaml")).is_file():
-        said = "v" if re.search(r"parameterization:\W*v", card.read_text(encoding="utf-8")) else "epsilon"
     is_v = said.startswith("v") if said else width == 1024
-    parts = {"unet": SD_UNET.get(width), "vae": SD_VAE, "text_encoder": SD_TEXT.get(width)}
-    parts["scheduler"] = SD_DDIM | {"prediction_type": "v_prediction" if is_v else "epsilon"}
-    for part in parts:
+    configs = {"unet": SD_UNET.get(width), "vae": SD_VAE, "text_encoder": SD_TEXT.get(width)}
+    configs["scheduler"] = SD_DDIM | {"prediction_type": "v_prediction" if is_v else "epsilon"}
+    for part in configs:
         config = "scheduler_config.json" if part == "scheduler" else "config.json"
         if Path(file.parent, part, config).is_file():
-            parts[part] = read_config(str(file.parent), part, config)
-    if parts["unet"] is None:
+            configs[part] = read_config(str(file.parent), part, config)
+    unet, own_vae, text, scheduler = configs.values()
+    if unet is None or text is None:
         raise ValueError(
             f"model: {name} takes prompts of width {width}; expected 768 (Stable Diffusion 1.x), 1024 (2.x), or "
-            "unet/config.json and its like beside the file"
+            "unet/config.json and text_encoder/config.json beside the file"
         )
-    unet = {"sample_size": 96 if is_v else 64, **parts["unet"], "in_channels": conv_in[1]}
-    check_unet(name, unet, parts["vae"].get("latent_channels", 4), parts["text_encoder"]["hidden_size"])
-    scheduler = _scheduler(name, unet, parts["scheduler"])
-    other_vae = _vae(vae, "", dtype) if vae else None
+    unet = {"sample_size": 96 if is_v and width == 1024 else 64, **unet, "in_channels": conv_in[1]}
+    check_unet(name, unet, own_vae.get("latent_channels", 4), text.get("hidden_size"))
+    scheduler = _scheduler(name, unet, scheduler)
+    autoencoder = _vae(vae, "", dtype) if vae else None
     with reading(name):
-        weights = load_file(file)
         with init_empty_weights():
-            net, own_vae = UNet2DConditionModel.from_config(unet), AutoencoderKL.from_config(parts["vae"])
+            net, empty_vae = UNet2DConditionModel.from_config(unet), AutoencoderKL.from_config(own_vae)
+        weights = load_file(file)
         _fill(net, single_file_utils.convert_ldm_unet_checkpoint(weights, unet), dtype)
-        if other_vae is None:
-            _fill(own_vae, single_file_utils.convert_ldm_vae_checkpoint(weights, own_vae.config), dtype)
-        return net, other_vae or own_vae, scheduler, _file_prompt(weights, parts["text_encoder"], dtype)
+        if not vae:
+            _fill(empty_vae, single_file_utils.convert_ldm_vae_checkpoint(weights, empty_vae.config), dtype)
+        return net, autoencoder or empty_vae, scheduler, _file_prompt(weights, text, dtype)
 
 
-def snapshot(folder: Path) -> Path:
-    """The files of a repository in the Hub's cache (models--owner--name): those of main, else the newest."""
-    main, snapshots = folder / "refs" / "main", folder / "snapshots"
+def snapshot(folder: str) -> str:
+    """A repository's files in the Hub's cache (models--owner--name): those of main, else the newest; or the folder."""
+    main, snapshots = Path(folder, "refs", "main"), Path(folder, "snapshots")
+    if not snapshots.is_dir():
+        return folder
     if main.is_file():
-        return snapshots / main.read_text(encoding="utf-8").strip()
-    return max(snapshots.iterdir(), key=lambda path: path.stat().st_mtime, default=folder)
+        return str(snapshots / main.read_text(encoding="utf-8").strip())
+    return str(max(snapshots.iterdir(), key=lambda path: path.stat().st_mtime, default=folder))
 
 
 @contextmanager

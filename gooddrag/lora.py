@@ -96,10 +96,8 @@ def fit(
     config = with_learning_rate(config, model)
     if config.steps == 0:
         return {}
-    unet, generator = model.unet, torch.Generator().manual_seed(seed)
-    adapter = peft.LoraConfig(
-        r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian", target_modules=TARGETS
-    )
+    unet, rank = model.unet, config.rank
+    adapter = peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
     with unet_lock(unet), record_function("LoRA"):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
@@ -107,7 +105,7 @@ def fit(
             )  # peft draws A from the CPU's generator; a GPU's goes on as it was
             unet.add_adapter(adapter, adapter_name=ADAPTER)
         try:
-            _train(model, z_0, config, generator, progress)
+            _train(model, z_0, config, torch.Generator().manual_seed(seed), progress)
             state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
             state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
         finally:
@@ -118,19 +116,17 @@ def fit(
     return state
 
 
-def _train(
-    model: DiffusionModel, z_0: Tensor, config: LoraConfig, generator: torch.Generator, progress: Progress
-) -> None:
+def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.Generator, progress: Progress) -> None:
     """AdamW on the adapter's weights, which are those that ask for gradients."""
-    half = model.dtype in (torch.float16, torch.bfloat16)
+    half, size = model.dtype in (torch.float16, torch.bfloat16), config.batch_size
     weights = [p for p in model.unet.parameters() if p.requires_grad]
     for p in weights:
         p.data = p.data.float()  # fp16 gradients cannot be unscaled
     optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
     scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
-        noise = torch.randn((config.batch_size, *z_0.shape[1:]), generator=generator).to(z_0)
-        t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
+        noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
+        t = torch.randint(0, len(model.alphas_cumprod), (size,), generator=draw).to(z_0.device)
         z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
         with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
             loss = (model.eps(z_t, t) - noise).square().mean()
@@ -172,11 +168,10 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
 
 
 def load_lora(path: str | Path) -> Lora:
-    """Read a LoRA for a U-Net from a safetensors or .bin file, or from a folder that holds one.
+    """Read a LoRA for a U-Net from a .safetensors or .bin file, or from a folder that holds one.
 
-    Understands what diffusers writes (`pytorch_lora_weights.*`: of today, with its alpha in the metadata, and of before,
-    as the released code does), kohya's trainers, and peft (`adapter_model.*` beside `adapter_config.json`). A text
-    encoder's half is dropped, with a warning.
+    It may be written by diffusers (today, or as long ago as the released code), by kohya's trainers, or by peft
+    (`adapter_model.*` beside `adapter_config.json`). A text encoder's half is left out, with a warning.
 
     Returns:
         `<module>.lora_A.weight` (r, in) or (r, in, k, k), and `<module>.lora_B.weight` (out, r) or (out, r, 1, 1),
@@ -204,13 +199,13 @@ def load_lora(path: str | Path) -> Lora:
 def _read(path: Path) -> tuple[Lora, dict]:
     """The tensors as they are in a file, and peft's settings of the U-Net's adapter from its metadata or beside it."""
     settings = {}
-    if path.suffix == ".bin":
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    else:
+    if path.suffix == ".safetensors":
         raw = load_file(path)
         with safe_open(path, "pt") as file:
             written = json.loads((file.metadata() or {}).get("lora_adapter_metadata", "{}"))  # by diffusers
         settings = {key.removeprefix("unet."): value for key, value in written.items() if key.startswith("unet.")}
+    else:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
     raw = {str(key): value for key, value in dict(raw).items() if isinstance(value, Tensor)}
     if any(key.startswith("base_model.") for key in raw):
         settings = json.loads((path.parent / "adapter_config.json").read_text(encoding="utf-8"))
@@ -230,8 +225,8 @@ def _converted(raw: Lora, settings: dict) -> Lora:
         if name.endswith(".alpha"):
             alphas[re.sub(r"(\.lora|\.lora_A\.weight)?\.alpha$", "", name)] = float(value)
         elif name.endswith((".lora_A.weight", ".lora_B.weight")) and not name.startswith("text_encoder"):
-            if value.ndim not in (2, 4) or not torch.isfinite(value).all():
-                raise ValueError(f"{key!r}, {tuple(value.shape)}; expected a matrix of finite numbers")
+            if value.ndim not in (2, 4) or not value.numel():
+                raise ValueError(f"{key!r} has shape {tuple(value.shape)}; expected a matrix or a convolution's kernel")
             lora[name] = value.to(torch.promote_types(value.dtype, torch.float32))
         elif not name.startswith("text_encoder"):
             raise ValueError(f"unknown key {key!r}; expected the two matrices of a U-Net's layers")
@@ -245,7 +240,9 @@ def _converted(raw: Lora, settings: dict) -> Lora:
         usual = patterns.get(get_pattern_key(patterns, module), settings.get("lora_alpha"))
         if (alpha := alphas.get(module, usual)) is not None:
             rank = len(a) ** (0.5 if settings.get("use_rslora") else 1)
-            lora[f"{module}.lora_B.weight"] = b * (alpha / rank)
+            lora[f"{module}.lora_B.weight"] = b = b * (alpha / rank)
+        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+            raise ValueError(f"{module}: not all numbers are finite")
     return lora
 
 

@@ -29,11 +29,11 @@ class DiffusionModel:
     Args:
         name: what was asked for ("storybook", "sd15", a folder, a file or a Hub id).
         unet, vae: diffusers modules; they are put into eval mode, without gradients.
-        scheduler: its noise schedule and its prediction type count, "epsilon" or "v_prediction".
+        scheduler: gives the noise schedule and the prediction type, "epsilon" or "v_prediction".
         prompt: (1, N, D) embedding of the empty prompt; None: one zero token, for a model without a text encoder.
         lora_lr: learning rate that suits a single-image LoRA on this U-Net. Narrow ones need more than the released
             5e-4, as the same step is a smaller share of their larger weights.
-        preset: name of the settings (`DragConfig.preset`) that an edit by this model runs with when none are given.
+        preset: the settings (`DragConfig.preset(preset)`) of an edit that is given none.
 
     Attributes:
         why: one line on how the model was chosen.
@@ -216,16 +216,12 @@ def load_model(
     vae = None if vae is None else os.path.expanduser(vae)
     if vae is not None and not _may_be_source(vae):
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
-    path = Path(source)
-    if path.is_file():
-        parts = read_file(name, path, dtype, vae)
-    else:
-        folder = snapshot(path) if Path(path, "snapshots").is_dir() else path
-        parts = read_repository(name, str(folder) if path.is_dir() else source, dtype, vae)
-    unet, autoencoder, scheduler, prompt = parts
-    settings = _training_settings(path) if Path(path, "training.json").is_file() else {}
+    source = snapshot(source)
+    read = read_file if os.path.isfile(source) else read_repository
+    unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
+    settings = _training_settings(source) if Path(source, "training.json").is_file() else {}
     model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)
-    model.why = why or model.why + ("" if path.exists() else "; from the Hub, as there is no such folder here")
+    model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
     return model
 
 
@@ -262,12 +258,12 @@ def _may_be_source(source: str) -> bool:
     return bool(source) and (os.path.exists(source) or is_hub_id)
 
 
-def _training_settings(folder: Path) -> dict[str, float | str]:
+def _training_settings(folder: str) -> dict[str, float | str]:
     """The LoRA's learning rate and the preset that a model's folder asks for."""
-    asked = read_config(str(folder), "", "training.json")
+    asked = read_config(folder, "", "training.json")
     rate, preset = asked.get("lora_lr") or LORA_LR, asked.get("preset") or "released"
     try:
         LoraConfig(lr=rate), DragConfig.preset(preset)
     except ValueError as error:
-        raise ValueError(f"model: {folder / 'training.json'}: {error}") from error
+        raise ValueError(f"model: {folder}/training.json: {error}") from error
     return {"lora_lr": float(rate), "preset": preset}

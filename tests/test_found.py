@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from tiny import picture
 
 from gooddrag import datasets
 from gooddrag.cli_asked import numbers
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
-from gooddrag.loading import load_model
-from gooddrag.lora_files import fit_cached, load_lora
+from gooddrag.model import load_model
 from gooddrag.picker.state import PickerState
 from gooddrag.sample import Sample, check_mask
 
@@ -91,23 +89,6 @@ def test_adding_what_is_no_pair(ends):
 def test_an_end_that_a_pair_has_not():
     with pytest.raises(ValueError, match="^end: 2; expected 0, the handle, or 1, the target"):
         PickerState((40, 30), [PAIR]).move(0, 2, [5, 6])
-
-
-@pytest.mark.parametrize(
-    "key, value",
-    [
-        ("lora_A.weight", torch.full((2, 4), torch.nan)),
-        ("lora_A.weight", torch.ones(())),
-        ("lora_B.weight", torch.full((4, 2), torch.inf)),
-        ("alpha", torch.ones(3)),
-        ("alpha", torch.ones(0)),
-    ],
-)
-def test_tensors_that_are_no_lora(tmp_path, key, value):
-    tensors = {"a.to_q.lora_A.weight": torch.ones(2, 4), "a.to_q.lora_B.weight": torch.ones(4, 2)}
-    save_file(tensors | {f"a.to_q.{key}": value}, tmp_path / "lora.safetensors")
-    with pytest.raises(ValueError, match=f"^lora: .*a.to_q.{key}.*expected"):
-        load_lora(tmp_path / "lora.safetensors")
 
 
 @pytest.mark.parametrize("text", ["0-99999999999", "5-2", "1,5-2", "9" * 30, "-3", "1,,2", "٣"])
@@ -199,19 +180,6 @@ def test_tables_of_another_kind(finished, tmp_path):
         (tmp_path / "spoilt.csv").write_text(spoilt)
         with pytest.raises(ValueError, match="^file: .*cannot be read .*expected a table of `gooddrag bench`"):
             benchmark.read(tmp_path / "spoilt.csv")
-
-
-def test_a_changed_byte_in_a_cached_lora_is_no_lora(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
-    z_0 = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    fitted = fit_cached(tiny, z_0, QUICK_LORA)
-    (file,) = tmp_path.glob("lora/*")
-    whole = bytearray(file.read_bytes())
-    whole[-3] ^= 1  # still a sound safetensors file
-    file.write_bytes(whole)
-    with pytest.warns(UserWarning, match="LoRA cache .* is unreadable .*not what was written.*; fitting anew"):
-        again = fit_cached(tiny, z_0, QUICK_LORA)
-    assert all(torch.equal(again[k], fitted[k]) for k in fitted)
 
 
 # NaN and infinity say where they are
