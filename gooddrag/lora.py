@@ -27,13 +27,11 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.profiler import record_function
 
 from gooddrag.checkpoints import UNREADABLE, first_line
 from gooddrag.config import LoraConfig
-from gooddrag.ddim import add_noise
+from gooddrag.ddim import add_noise, check_finite
 from gooddrag.files import atomic_file, cache_folder
-from gooddrag.finite import check_finite
 from gooddrag.model import DiffusionModel
 from gooddrag.progress import Progress, tracked
 
@@ -98,7 +96,7 @@ def fit(
         return {}
     unet, rank = model.unet, config.rank
     adapter = peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
-    with unet_lock(unet), record_function("LoRA"):
+    with unet_lock(unet):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
                 seed

@@ -8,12 +8,10 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.profiler import record_function
 
 from gooddrag.checkpoints import SD_DDIM, check_unet, first_line, read_config, read_file, read_repository, snapshot
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import Schedule
-from gooddrag.finite import check_finite
+from gooddrag.ddim import Schedule, check_finite
 
 __all__ = ["SD15", "SD_DDIM", "STORYBOOK", "DiffusionModel", "choose_model", "load_model"]
 
@@ -115,18 +113,16 @@ class DiffusionModel:
         """
         if image.shape[-2] % self.vae_scale or image.shape[-1] % self.vae_scale:
             raise ValueError(f"image: sides {tuple(image.shape[-2:])}; expected multiples of {self.vae_scale}")
-        with record_function("encode"):
-            encoded = self.vae.encode(image.to(self.vae.device, self.vae.dtype))
-            z = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
-            z = (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
+        encoded = self.vae.encode(image.to(self.vae.device, self.vae.dtype))
+        z = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
+        z = (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
         check_finite("encode", "t = 0", z_0=z)
         return z
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype."""
-        with record_function("decode"):
-            return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
+        return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
 
     def decode_image(self, z: Tensor) -> Tensor:
         """`decode`, as an image: (B, 3, H, W) in [0, 1]."""
