@@ -24,7 +24,7 @@ from gooddrag.benchmark import COLUMNS, TIMES, cluster
 from gooddrag.benchmark.folder import Folder, slug
 from gooddrag.benchmark.job import Job, run_jobs, unfinished
 from gooddrag.benchmark.runner import Progress, duration
-from gooddrag.images import load_image
+from gooddrag.files import load_image
 from gooddrag.sample import Sample
 
 SAME = [c for c in COLUMNS if c not in TIMES]

@@ -83,7 +83,7 @@ def test_round_trip(quick, place, tiny_folder):
 
 def test_options_reach_the_model_and_the_editor(quick, place, monkeypatch):
     from gooddrag import DragEditor, load_model
-    from gooddrag.lora_files import save_lora
+    from gooddrag.lora import save_lora
 
     shutil.copytree(TINY_SD / "vae", "other/vae")
     model = load_model(TINY_SD, device="cpu")

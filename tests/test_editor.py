@@ -12,9 +12,8 @@ from tiny import NATIVE, picture, random
 import gooddrag
 from gooddrag.config import DragConfig, LoraConfig, Preset
 from gooddrag.editor import DragEditor, drag
-from gooddrag.loading import load_model
-from gooddrag.lora import fit
-from gooddrag.lora_files import save_lora
+from gooddrag.lora import fit, save_lora
+from gooddrag.model import load_model
 from gooddrag.motion import gradient
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample

@@ -15,7 +15,7 @@ from gooddrag.benchmark.measure import metered, prepared
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import Schedule
 from gooddrag.frame import Frame
-from gooddrag.loading import SD_DDIM
+from gooddrag.model import SD_DDIM
 from gooddrag.sample import Sample
 
 QUICK = SdeDrag(num_steps=10, lora=None)
