@@ -18,7 +18,7 @@ from PIL import Image
 
 from gooddrag.evaluation.gemini import MODEL, GeminiRater, RaterError, Refused  # noqa: F401 (names of this module)
 from gooddrag.files import atomic_file
-from gooddrag.result import draw_points
+from gooddrag.marks import marked
 from gooddrag.sample import Sample
 
 SIDE = 1024  # px, the most that is sent
@@ -133,7 +133,7 @@ def rate(
             if asked.shuffle:
                 shown = random.Random(f"{sample.name} {repeat}").sample(shown, len(shown))
             for methods in [shown] if asked.together else [[method] for method in shown]:
-                images = [sample.image, *([draw_points(sample.image, sample.points)] if asked.drawn else [])]
+                images = [sample.image, *([marked(sample.image, sample.points)] if asked.drawn else [])]
                 images += [results[method][sample.name] for method in methods]
                 about = {"sample": sample.name, "methods": methods, "repeat": repeat, "rater": rater.name}
                 about |= {"prompt": prompt, "scale": list(asked.scale)}
