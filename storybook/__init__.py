@@ -5,7 +5,7 @@ picture, handles and targets, mask, and the true edited picture.
 """
 
 from storybook.edits import edit
-from storybook.world.book import FAMILIES, WORLD_VERSION, sample
-from storybook.world.scenes import Edit, Scene
+from storybook.world.families import FAMILIES, WORLD_VERSION, sample
+from storybook.world.scene import Edit, Scene
 
 __all__ = ["FAMILIES", "WORLD_VERSION", "Edit", "Scene", "edit", "sample"]

@@ -11,17 +11,22 @@ from scipy import ndimage
 from torch import Tensor
 
 from gooddrag.sample import Sample
-from storybook.world import animals, landscapes, objects, paintings, plants, portraits
-from storybook.world.book import FAMILIES
-from storybook.world.scenes import Edit, Scene
+from storybook.world import paintings
+from storybook.world.animals import animal
+from storybook.world.families import FAMILIES
+from storybook.world.landscapes import landscape
+from storybook.world.objects import thing
+from storybook.world.people import person
+from storybook.world.plants import plant
+from storybook.world.scene import Edit, Scene
 
 EDITS: dict[str, dict[str, Edit]] = {
-    "animal": animals.EDITS,
+    "animal": animal.EDITS,
     "painting": paintings.EDITS,
-    "landscape": landscapes.EDITS,
-    "plant": plants.EDITS,
-    "portrait": portraits.EDITS,
-    "object": objects.EDITS,
+    "landscape": landscape.EDITS,
+    "plant": plant.EDITS,
+    "portrait": person.EDITS,
+    "object": thing.EDITS,
 }
 TASKS = {"relocation": 30, "rotation": 20, "rescaling": 20, "removal": 15, "creation": 15}  # and their shares
 COMPOSITION = {"animal": 58, "painting": 5, "landscape": 16, "plant": 5, "portrait": 6, "object": 10}  # Drag100's
