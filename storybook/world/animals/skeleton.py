@@ -15,8 +15,8 @@ from storybook.world.shapes import Point, Pose
 class Skeleton(Scene):
     """A sitting animal, seen from the front, as numbers.
 
-    Head coordinates ride with the head, whose radius is 1: x to the right, y down. Body coordinates are the same for the
-    body, whose half width is 1.
+    Head coordinates ride with the head, whose radius is 1: x to the right, y down. Body coordinates are the same for
+    the body, whose half width is 1.
     """
 
     kind: str  # a key of BREEDS

@@ -53,8 +53,8 @@ class Landscape(Scene):
             x, y = rng.uniform(0.15, 0.85), rng.uniform(horizon + 0.07, shore - 0.07)
             boat = Boat(x, y, size, rng.uniform(-0.38, 0.38) * 0.8, rng.random())
         if meadow and rng.random() < 0.35:
-            x, y = rng.uniform(0.2, 0.8), shore + rng.uniform(0.08, 0.16)
-            cottage = Cottage(x, y, rng.uniform(0.16, 0.24), rng.choice((0.0, 0.03, 0.06, 0.58)))
+            x, y, size = rng.uniform(0.2, 0.8), shore + rng.uniform(0.08, 0.16), rng.uniform(0.16, 0.24)
+            cottage = Cottage(x, y, size, rng.choice((0.0, 0.03, 0.06, 0.58)))
         radius, trees = rng.uniform(0.05, 0.085), layout.draw_trees(rng, shore, cottage)
         path, seed = meadow and rng.random() < 0.5, rng.randrange(10**6)
         place, things = (hour, season, ground, horizon, shore), (clouds, peaks, trees, boat, cottage)
@@ -109,8 +109,8 @@ class Landscape(Scene):
             b, mast = self.boat, 0.95 * self.boat.size
             found |= {"boat": (b.x, b.y), "mast": (b.x + mast * sin(b.heel), b.y - mast * cos(b.heel))}
         if self.cottage:
-            x, y, size, _ = self.cottage
-            found |= {"cottage": (x, y - 0.3 * size), "roof": (x, y - 0.85 * size)}
+            c = self.cottage
+            found |= {"cottage": (c.x, c.y - 0.3 * c.size), "roof": (c.x, c.y - 0.85 * c.size)}
         return found
 
 
@@ -154,7 +154,7 @@ def _move_cottage(scene: Landscape, rng: random.Random) -> Landscape:
     if scene.cottage is None:
         return scene
     x = min(max(scene.cottage.x + rng.uniform(-0.16, 0.16), 0.16), 0.84)
-    return replace(scene, cottage=scene.cottage._replace(x=x))
+    return replace(scene, cottage=replace(scene.cottage, x=x))
 
 
 _size_tree = when(lambda tree: tree.height > SAPLING[1], redraw("height"))

@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -53,13 +52,14 @@ class Boat(Drawn):
     hue: float = drawn(lambda rng, made: rng.random())
 
 
-class Cottage(NamedTuple):
-    """A cottage: its door step, its width, the hue of its roof."""
+@dataclass(frozen=True)
+class Cottage(Drawn):
+    """A cottage."""
 
-    x: float
-    y: float
-    size: float
-    hue: float
+    x: float = number(0.16, 0.84)  # door step
+    y: float = number(0.66, 0.92)
+    size: float = number(0.16, 0.24)  # its width
+    hue: float = drawn(lambda rng, made: rng.choice((0.0, 0.03, 0.06, 0.58)))  # of its roof
 
 
 def draw_peaks(rng: random.Random) -> tuple[Peak, ...]:

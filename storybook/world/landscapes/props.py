@@ -67,14 +67,14 @@ def boat(canvas: Canvas, boat: Boat, hour: Hour) -> None:
 
 def cottage(canvas: Canvas, cottage: Cottage, hour: Hour, night: bool, snow: bool) -> None:
     """A cottage with a lit window by night, and with snow on its roof."""
-    x, y, s, hue = cottage
+    x, y, s = cottage.x, cottage.y, cottage.size
     pose = Pose((x, y), 0.0, s)
     canvas.pool((x + 0.1 * s, y), 0.62 * s, 0.12 * s, hour.lit((0.1, 0.13, 0.2)), 0.45)
     canvas.paint(pose.box(0.26, -0.88, 0.13, 0.3), hour.lit((0.6, 0.4, 0.34)))
     canvas.solid(pose.box(0, -0.28, 0.84, 0.56), hour.lit((0.97, 0.91, 0.8)), depth=0.14, rim=0.0)
     roof = pose.polygon([(-0.52, -0.52), (0.52, -0.52), (0.3, -0.92), (-0.3, -0.92)], 0.02)
     canvas.shadow(roof, 0.2, (0.0, 0.06 * s), 0.004)
-    canvas.solid(roof, hour.lit(SNOW if snow else hsv(hue, 0.55, 0.72)), depth=0.22, rim=0.1, rim_width=0.02)
+    canvas.solid(roof, hour.lit(SNOW if snow else hsv(cottage.hue, 0.55, 0.72)), depth=0.22, rim=0.1, rim_width=0.02)
     canvas.paint(pose.box(0.2, -0.17, 0.2, 0.34, 0.03), hour.lit((0.45, 0.3, 0.22)))
     window = box(pose(-0.18, -0.28), 0.24 * s, 0.22 * s, 0.01)
     canvas.paint(window, (1.0, 0.84, 0.45) if night else hour.lit((0.5, 0.66, 0.78)))
