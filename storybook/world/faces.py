@@ -1,18 +1,15 @@
-"""What animals and people share: colours of faces, the turn of a head, light on fur and skin."""
-
-from __future__ import annotations
+"""What animals and people share: the colours of a face, the turn of a head, the shadow it casts."""
 
 import math
 
-import torch
 from torch import Tensor
 
 from storybook.world.paints import Paint
 from storybook.world.shapes import Point, Shape
 
-INK = (0.16, 0.1, 0.1)
+INK, WHITE = (0.16, 0.1, 0.1), (1.0, 1.0, 1.0)
 PINK, MOUTH, TONGUE = (0.95, 0.66, 0.64), (0.42, 0.12, 0.13), (0.9, 0.45, 0.47)
-PUPIL, EYEBALL, WHITE = (0.05, 0.04, 0.06), (0.99, 0.985, 0.97), (1.0, 1.0, 1.0)
+PUPIL, EYEBALL = (0.05, 0.04, 0.06), (0.99, 0.985, 0.97)
 SIDES = (("left", -1), ("right", 1))
 
 
@@ -27,6 +24,6 @@ def dimmed(paint: Paint, shape: Shape, strength: float, soft: float) -> Paint:
     """The paint in the soft shadow of a shape (cheaper than painting a shadow clipped to what it falls on)."""
 
     def paint_in_shadow(x: Tensor, y: Tensor, d: Tensor) -> Tensor:
-        return paint(x, y, d) * (1 - strength * torch.sigmoid(shape.sdf(x, y) * (-1 / soft)))
+        return paint(x, y, d) * (1 - strength * (shape.sdf(x, y) * (-1 / soft)).sigmoid())
 
     return paint_in_shadow

@@ -1,20 +1,18 @@
 """Things of the book: car, boat, balloon, house; mug, lamp, chair, clock, each in its place."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from storybook.world.backdrops import WALLS, Backdrop
-from storybook.world.furniture import Chair, Lamp
-from storybook.world.household import Clock, House, Mug
-from storybook.world.render import Canvas
-from storybook.world.scenes import Edit, Scene
+from storybook.world.canvas import Canvas
+from storybook.world.objects.furniture import Chair, Lamp
+from storybook.world.objects.household import Clock, House, Mug
+from storybook.world.objects.item import Item
+from storybook.world.objects.vehicles import Balloon, Car, Ship
+from storybook.world.scene import Change, Edit, Scene, shift
 from storybook.world.shapes import Point
-from storybook.world.vehicles import Balloon, Car, Ship
 
-Item = Car | Ship | Balloon | House | Mug | Lamp | Chair | Clock
 ITEMS: dict[str, type[Item]] = {
     "car": Car,
     "boat": Ship,
@@ -30,13 +28,13 @@ INDOORS = {"mug", "lamp", "chair", "clock"}
 
 @dataclass(frozen=True)
 class Thing(Scene):
-    """One thing in front of a calm background; its parameters are those of `item`."""
+    """One thing in front of a calm background; its numbers are those of `item`."""
 
     item: Item
     backdrop: Backdrop
 
     @classmethod
-    def sample(cls, rng: random.Random) -> Thing:
+    def sample(cls, rng: random.Random) -> "Thing":
         kind, backdrop = rng.choice(list(ITEMS)), Backdrop.sample(rng)
         if kind not in INDOORS:
             place = rng.choice(("meadow", "meadow", "snow"))
@@ -58,34 +56,33 @@ class Thing(Scene):
         return self.item.anchors()
 
 
-# Edits ----------------------------------------------------------------------------------------------------------------
-# A change that does not apply to a page gives the page back as it is, which the caller takes as "draw another page".
-
-
-def _part(kind: type, change: Callable[[Item, random.Random], dict]) -> Callable:
-    """A change of the parameters of one kind of item."""
+def _of(kind: type[Item], change: Change) -> Change:
+    """A change of the numbers of one kind of item; other pages stay as they are."""
 
     def apply(scene: Thing, rng: random.Random) -> Thing:
-        if not isinstance(scene.item, kind):
-            return scene
-        return replace(scene, item=replace(scene.item, **change(scene.item, rng)))
+        return replace(scene, item=change(scene.item, rng)) if isinstance(scene.item, kind) else scene
 
     return apply
 
 
-def _redraw(kind: type, *names: str, when: Callable[[Item, Item], bool] = lambda before, after: True) -> Callable:
-    """A change that takes parameters from a fresh sample of the kind (so that an edited page is a page)."""
+def _redraw(kind: type[Item], name: str, fits: Callable[[Item, Item], bool] = lambda before, fresh: True) -> Change:
+    """A change that takes a number from a fresh sample of the kind, if that sample fits."""
 
-    def change(item: Item, rng: random.Random) -> dict:
+    def change(item: Item, rng: random.Random) -> Item:
         fresh = kind.sample(rng)
-        return {name: getattr(fresh, name) for name in names} if when(item, fresh) else {}
+        return replace(item, **{name: getattr(fresh, name)}) if fits(item, fresh) else item
 
-    return _part(kind, change)
+    return _of(kind, change)
 
 
-def _move(kind: type, dx: float, dy: float) -> Callable:
-    return _part(kind, lambda item, rng: dict(x=item.x + rng.uniform(-dx, dx), y=item.y + rng.uniform(-dy, dy)))
+def _move(kind: type[Item], dx: float, dy: float) -> Change:
+    return _of(kind, shift(x=dx, y=dy))
 
+
+_hoist = _redraw(Ship, "sail", lambda before, fresh: fresh.sail > before.sail)
+_strike = _redraw(Ship, "sail", lambda before, fresh: fresh.sail < before.sail)
+_build = _redraw(House, "chimney", lambda before, fresh: fresh.chimney > 0.25 > before.chimney)
+_shrink = _redraw(House, "chimney", lambda before, fresh: fresh.chimney < 0.22 < before.chimney)
 
 EDITS: dict[str, Edit] = {
     "move car": Edit("relocation", _move(Car, 0.17, 0.02), ("left_wheel", "right_wheel")),
@@ -99,12 +96,8 @@ EDITS: dict[str, Edit] = {
     "turn lamp": Edit("rotation", _redraw(Lamp, "head"), ("left_shade", "right_shade")),
     "swing lamp arm": Edit("rotation", _redraw(Lamp, "elbow"), ("lamp_head",)),
     "recline chair": Edit("rotation", _redraw(Chair, "recline"), ("back",)),
-    "turn hour hand": Edit(
-        "rotation", _part(Clock, lambda c, r: dict(hour=c.hour + r.uniform(-1.6, 1.6))), ("hour_hand",)
-    ),
-    "turn minute hand": Edit(
-        "rotation", _part(Clock, lambda c, r: dict(minute=c.minute + r.uniform(-1.0, 1.0))), ("minute_hand",)
-    ),
+    "turn hour hand": Edit("rotation", _of(Clock, shift(hour=1.6)), ("hour_hand",)),
+    "turn minute hand": Edit("rotation", _of(Clock, shift(minute=1.0)), ("minute_hand",)),
     "raise or lower car roof": Edit("rescaling", _redraw(Car, "cabin"), ("roof",)),
     "raise or lower gable": Edit("rescaling", _redraw(House, "roof"), ("gable",)),
     "resize balloon": Edit("rescaling", _redraw(Balloon, "size"), ("left_side", "right_side")),
@@ -112,12 +105,8 @@ EDITS: dict[str, Edit] = {
     "resize handle": Edit("rescaling", _redraw(Mug, "handle"), ("handle",)),
     "resize chair back": Edit("rescaling", _redraw(Chair, "back"), ("back",)),
     "resize clock": Edit("rescaling", _redraw(Clock, "size"), ("left_rim", "right_rim")),
-    "hoist sail": Edit("creation", _redraw(Ship, "sail", when=lambda a, b: b.sail > a.sail), ("sail",)),
-    "build chimney": Edit(
-        "creation", _redraw(House, "chimney", when=lambda a, b: b.chimney > 0.25 > a.chimney), ("chimney",)
-    ),
-    "strike sail": Edit("removal", _redraw(Ship, "sail", when=lambda a, b: b.sail < a.sail), ("sail",)),
-    "shrink chimney": Edit(
-        "removal", _redraw(House, "chimney", when=lambda a, b: b.chimney < 0.22 < a.chimney), ("chimney",)
-    ),
+    "hoist sail": Edit("creation", _hoist, ("sail",)),
+    "build chimney": Edit("creation", _build, ("chimney",)),
+    "strike sail": Edit("removal", _strike, ("sail",)),
+    "shrink chimney": Edit("removal", _shrink, ("chimney",)),
 }

@@ -5,26 +5,23 @@ as at 128 px. Only the pixels of a shape's box are touched: that keeps a scene o
 at 128 px.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch import Tensor
 
-from storybook.world.paints import Colour, Paint, flat, rgb
+from storybook.world.paints import Colour, Paint, flat, rgb, shaded
 from storybook.world.shapes import Point, Shape
 
 
 class Canvas:
     """A picture of size x size pixels to paint on, back to front. `image` is (3, size, size), float32, about [0, 1]."""
 
-    def __init__(self, size: int, background: Paint | Colour = (1.0, 1.0, 1.0)):
+    def __init__(self, size: int, background: Colour = (1.0, 1.0, 1.0)):
         self.size, self.pixel = size, 1.0 / size
         centres = (torch.arange(size, dtype=torch.float32) + 0.5) / size
         self.x, self.y = centres[None, :], centres[:, None]  # (1, size), (size, 1)
-        paint = background if callable(background) else flat(background)
-        self.image = paint(self.x, self.y, torch.zeros(size, size)).expand(3, size, size).clone()
+        self.image = rgb(background).expand(3, size, size).clone()
 
     def fill(self, paint: Paint) -> None:
         """The whole picture in one paint (cheaper than a shape: no edges); it may be constant along x or y."""
@@ -36,8 +33,14 @@ class Canvas:
         hi = [min(max(math.ceil((v + pad) * self.size), 0), self.size) for v in (y1, x1)]
         return slice(lo[0], hi[0]), slice(lo[1], hi[1])
 
-    def paint(self, shape: Shape, paint: Paint | Colour, alpha: float = 1.0, soft: float = 0.0,
-              clip: Shape | None = None) -> None:  # fmt: skip
+    def paint(
+        self,
+        shape: Shape,
+        paint: Paint | Colour,
+        alpha: float = 1.0,
+        soft: float = 0.0,
+        clip: Shape | None = None,
+    ) -> None:
         """Cover `shape` with a paint or a plain colour.
 
         Args:
@@ -59,12 +62,17 @@ class Canvas:
         colour = (paint if callable(paint) else flat(paint))(x, y, d)
         self.image[:, rows, cols].lerp_(colour, cover if alpha == 1 else cover * alpha)
 
+    def solid(self, shape: Shape, paint: Paint | Colour, **light: float) -> None:
+        """Cover `shape` with a paint that is lit as on a round body (`light`: arguments of `shaded`)."""
+        self.paint(shape, shaded(paint, shape, **light))
+
     def shadow(self, shape: Shape, strength: float = 0.3, offset: Point = (0.012, 0.02), soft: float = 0.012) -> None:
         """A soft shadow of `shape`, cast away from the light, onto what is already there."""
         self.paint(shape.shift(*offset), (0.05, 0.05, 0.12), alpha=strength, soft=soft)
 
-    def pool(self, centre: Point, rx: float, ry: float, colour: Colour = (0.06, 0.06, 0.1),
-             strength: float = 0.5) -> None:  # fmt: skip
+    def pool(
+        self, centre: Point, rx: float, ry: float, colour: Colour = (0.06, 0.06, 0.1), strength: float = 0.5
+    ) -> None:
         """A soft flat spot, half as strong at its half axes rx, ry: the shadow where something touches the ground."""
         (cx, cy), n = centre, 2.0
         rows, cols = self._window((cx - n * rx, cy - n * ry, cx + n * rx, cy + n * ry), 0.0)

@@ -1,16 +1,14 @@
-"""The whole book: a random page from all families, in the mix the model is trained on."""
-
-from __future__ import annotations
+"""The whole book: a random page from all families, in the mix that the model is trained on."""
 
 import random
 
-from storybook.world.animals import Animal
-from storybook.world.landscapes import Landscape
-from storybook.world.objects import Thing
+from storybook.world.animals.animal import Animal
+from storybook.world.landscapes.landscape import Landscape
+from storybook.world.objects.thing import Thing
 from storybook.world.paintings import Painting
-from storybook.world.plants import Plant
-from storybook.world.portraits import Person
-from storybook.world.scenes import Scene
+from storybook.world.people.person import Person
+from storybook.world.plants.plant import Plant
+from storybook.world.scene import Scene
 
 WORLD_VERSION = "1"  # raised whenever the same seed would give another picture
 

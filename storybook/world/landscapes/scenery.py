@@ -1,7 +1,5 @@
 """What landscapes are painted with: the light of an hour, sky, sun, clouds, mountains, hills, water, a path."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable
@@ -10,23 +8,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from storybook.world.paints import Colour, gradient, mix, rgb
-from storybook.world.render import Canvas
-from storybook.world.shapes import Shape, below, blend, ellipse
+from storybook.world.canvas import Canvas
+from storybook.world.landscapes.layout import Cloud, Peak, flank
+from storybook.world.paints import Colour, downwards, gradient, mix, rgb
+from storybook.world.shapes import Point, Shape, below, blend, ellipse, rolling
 
+Line = Callable[[Tensor], Tensor]  # the height of a line as a function of x
 SNOW = (0.95, 0.97, 1.0)
+GRASS = {"spring": (0.56, 0.76, 0.36), "summer": (0.4, 0.66, 0.31), "autumn": (0.79, 0.64, 0.31), "winter": SNOW}
 
 
 @dataclass(frozen=True)
 class Hour:
-    """The colours of an hour: sky at the zenith, half way and at the horizon, sun or moon, clouds; what it tints."""
+    """The colours of an hour."""
 
-    top: Colour
-    middle: Colour
-    low: Colour
-    sun: Colour
+    top: Colour  # the sky at the zenith
+    middle: Colour  # half way
+    low: Colour  # at the horizon
+    sun: Colour  # sun or moon
     cloud: Colour
-    tint: Colour
+    tint: Colour  # of all that the light falls on
 
     def lit(self, colour: Colour, haze: float = 0.0) -> Colour:
         """A colour in this light, seen through `haze` in [0, 1] of air."""
@@ -41,20 +42,17 @@ HOURS = {
         (0.33, 0.62, 0.91), (0.56, 0.78, 0.95), (0.88, 0.95, 0.97), (1.0, 0.9, 0.42), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)
     ),
     "dusk": Hour(
-        (0.33, 0.31, 0.58),
-        (0.82, 0.48, 0.55),
-        (1.0, 0.74, 0.46),
-        (1.0, 0.78, 0.36),
-        (0.98, 0.72, 0.66),
-        (0.86, 0.66, 0.66),
+        top=(0.33, 0.31, 0.58),
+        middle=(0.82, 0.48, 0.55),
+        low=(1.0, 0.74, 0.46),
+        sun=(1.0, 0.78, 0.36),
+        cloud=(0.98, 0.72, 0.66),
+        tint=(0.86, 0.66, 0.66),
     ),
     "night": Hour(
         (0.07, 0.1, 0.25), (0.14, 0.2, 0.4), (0.3, 0.4, 0.6), (0.97, 0.95, 0.84), (0.42, 0.5, 0.7), (0.36, 0.43, 0.62)
     ),
 }
-
-
-GRASS = {"spring": (0.56, 0.76, 0.36), "summer": (0.4, 0.66, 0.31), "autumn": (0.79, 0.64, 0.31), "winter": SNOW}
 
 
 def sky(canvas: Canvas, hour: Hour, horizon: float) -> None:
@@ -72,52 +70,30 @@ def stars(canvas: Canvas, rng: random.Random, horizon: float) -> None:
         canvas.paint(spot, (0.95, 0.95, 0.85), alpha=rng.uniform(0.5, 0.9))
 
 
-def sun(canvas: Canvas, x: float, y: float, r: float, hour: Hour, moon: bool) -> None:
-    canvas.glow((x, y), 2.0 * r, mix(hour.sun, (1.0, 1.0, 1.0), 0.3), 0.35 if moon else 0.6)
-    disc = ellipse((x, y), r)
-    canvas.paint(disc, mix(hour.sun, (1.0, 1.0, 0.95), 0.15), soft=0.001)
-    if moon:
-        for dx, dy, k in ((-0.3, -0.25, 0.24), (0.3, 0.1, 0.3), (-0.15, 0.45, 0.18)):
-            canvas.paint(ellipse((x + dx * r, y + dy * r), k * r), (0.8, 0.79, 0.74), alpha=0.6, soft=0.002)
+def sun(canvas: Canvas, centre: Point, r: float, hour: Hour, moon: bool) -> None:
+    canvas.glow(centre, 2.0 * r, mix(hour.sun, (1.0, 1.0, 1.0), 0.3), 0.35 if moon else 0.6)
+    canvas.paint(ellipse(centre, r), mix(hour.sun, (1.0, 1.0, 0.95), 0.15), soft=0.001)
+    for dx, dy, k in ((-0.3, -0.25, 0.24), (0.3, 0.1, 0.3), (-0.15, 0.45, 0.18)) if moon else ():
+        crater = ellipse((centre[0] + dx * r, centre[1] + dy * r), k * r)
+        canvas.paint(crater, (0.8, 0.79, 0.74), alpha=0.6, soft=0.002)
 
 
-def cloud(canvas: Canvas, x: float, y: float, size: float, hour: Hour) -> None:
-    """A puff of half width `size` about (x, y), flat below."""
-    s = size
+def cloud(canvas: Canvas, cloud: Cloud, hour: Hour) -> None:
+    """Three puffs, flat below."""
+    x, y, s = cloud.x, cloud.y, cloud.size
     if s < 0.01:
         return
-    puff = blend(
-        ellipse((x - 0.5 * s, y + 0.08 * s), 0.5 * s, 0.26 * s),
-        ellipse((x - 0.08 * s, y - 0.14 * s), 0.46 * s, 0.42 * s),
-        ellipse((x + 0.5 * s, y + 0.06 * s), 0.5 * s, 0.3 * s),
-        k=0.12 * s,
-    )
+    left = ellipse((x - 0.5 * s, y + 0.08 * s), 0.5 * s, 0.26 * s)
+    middle = ellipse((x - 0.08 * s, y - 0.14 * s), 0.46 * s, 0.42 * s)
+    right = ellipse((x + 0.5 * s, y + 0.06 * s), 0.5 * s, 0.3 * s)
     shade = mix(hour.cloud, hour.top, 0.3)
-    canvas.paint(
-        puff,
-        gradient(hour.cloud, shade, (x - 0.1 * s, y - 0.4 * s), (x + 0.1 * s, y + 0.45 * s)),
-        alpha=0.95,
-        soft=0.003,
-    )
+    paint = gradient(hour.cloud, shade, (x - 0.1 * s, y - 0.4 * s), (x + 0.1 * s, y + 0.45 * s))
+    canvas.paint(blend(left, middle, right, k=0.12 * s), paint, alpha=0.95, soft=0.003)
 
 
-def flank(t: Tensor | float) -> Tensor | float:
-    """Height of a mountain at a distance t (its half widths) from the summit, in its heights: 1 to 0, hollow flanks."""
-    return 1 - 1.25 * t + 0.25 * t * t
-
-
-def mountain(
-    canvas: Canvas,
-    x: float,
-    height: float,
-    width: float,
-    base: float,
-    phase: float,
-    hour: Hour,
-    rock: Colour,
-    snow: float,
-) -> None:
-    """A peak with its summit at (x, base - height), lit from the left, with snow down to `snow` of its height."""
+def mountain(canvas: Canvas, peak: Peak, base: float, hour: Hour, rock: Colour, snow: float) -> None:
+    """A peak above the height `base`, lit from the left, with snow down to `snow` of its height."""
+    x, height, width, phase = peak.x, peak.height, peak.width, peak.phase
     top = base - height
     slope = width / math.hypot(width, 1.2 * height)
 
@@ -140,16 +116,14 @@ def mountain(
     canvas.paint(Shape(sdf, (x - 1.5 * width, top - 0.02, x + 1.5 * width, base + 0.02)), paint)
 
 
-def wave(rng: random.Random, top: float, swing: float, freq: float = 4.0) -> Callable[[Tensor], Tensor]:
-    """A rolling line: height as a function of x."""
-    p, f = rng.uniform(0, math.tau), rng.uniform(0.8, 1.2) * freq
-    return lambda x: top + swing * torch.sin(x * f + p) + 0.3 * swing * torch.sin(x * f * 2.3 + 2 * p)
+def wave(rng: random.Random, top: float, swing: float, freq: float = 4.0) -> Line:
+    """A rolling line about the height `top`."""
+    return rolling(top, swing, rng.uniform(0, math.tau), rng.uniform(0.8, 1.2) * freq)
 
 
-def hill(
-    canvas: Canvas, line: Callable[[Tensor], Tensor], top: float, near: Colour, far: Colour, to: float = 1.0
-) -> None:
-    canvas.paint(below(line, top - 0.05), gradient(far, near, (0.5, top), (0.5, to)))
+def hill(canvas: Canvas, line: Line, top: float, near: Colour, far: Colour, to: float = 1.0) -> None:
+    """Ground below a line about the height `top`, from the colour `far` there to `near` at the height `to`."""
+    canvas.paint(below(line, top - 0.05), downwards(far, near, top, to))
 
 
 def water(canvas: Canvas, horizon: float, shore: float, hour: Hour, sun_x: float) -> None:
@@ -170,17 +144,13 @@ def water(canvas: Canvas, horizon: float, shore: float, hour: Hour, sun_x: float
     canvas.image[:, rows] = torch.lerp(image + ripple * 0.8, rgb(hour.sun), glitter.clamp(0, 1))
 
 
-def path(canvas: Canvas, line: Callable[[Tensor], Tensor], top: float, x: float, colour: Colour, phase: float) -> None:
+def path(canvas: Canvas, line: Line, top: float, x: float, colour: Colour, phase: float) -> None:
     """A path that winds from the front of the picture to the top of the ground."""
 
     def sdf(px: Tensor, y: Tensor) -> Tensor:
         t = ((y - top) / (1 - top)).clamp(0, 1.2)
         return ((px - x - 0.1 * torch.sin(4.5 * t.sqrt() + phase)).abs() - 0.012 - 0.08 * t * t) * 0.8
 
-    canvas.paint(
-        Shape(sdf, (max(x - 0.3, 0), top - 0.02, min(x + 0.3, 1), 1.0)),
-        gradient(mix(colour, (1.0, 1.0, 1.0), 0.15), colour, (x, top), (x, 1.0)),
-        alpha=0.85,
-        clip=below(line, top - 0.05),
-        soft=0.002,
-    )
+    way = Shape(sdf, (max(x - 0.3, 0), top - 0.02, min(x + 0.3, 1), 1.0))
+    paint = downwards(mix(colour, (1.0, 1.0, 1.0), 0.15), colour, top, 1.0)
+    canvas.paint(way, paint, alpha=0.85, clip=below(line, top - 0.05), soft=0.002)
