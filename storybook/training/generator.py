@@ -19,12 +19,14 @@ import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 import storybook
 from gooddrag.evaluation.methods.draggan import Generator, encoder_maps, pyramid
 from gooddrag.files import atomic_file
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
+from storybook.training.unet import Muon
 from storybook.world.animals import RANGES, Animal
 from storybook.world.backdrops import KINDS
 from storybook.world.breeds import BREEDS
@@ -33,7 +35,9 @@ SPANS = RANGES | {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head"
                   "eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
-BATCH, REFILL, POOL, REUSE, LR = 16, 64, 8192, 3, 2e-3  # pages; each is seen three times before it is drawn over
+BATCH, REFILL, POOL, REUSE = 16, 64, 8192, 4  # pages; each is seen about four times
+RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
+GROWTH = {32: 600, 64: 1800}  # px: the step at which the next layers join in
 
 
 def animal(seed: int) -> Animal:
@@ -62,7 +66,9 @@ def draw(seeds: range) -> tuple[Tensor, Tensor]:
 
 
 def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
-    """L1 at four sizes, and that of the autoencoder's maps of a random quarter."""
+    """L1 at four sizes, and at 128 px that of the autoencoder's maps of a random quarter."""
+    if (side := made.shape[-1]) < 128:
+        return pyramid(made.float(), avg_pool2d(page, 128 // side))
     top, left = (int(torch.randint(65, ())) for _ in range(2))
     mine, wanted = (encoder_maps(encoder, x[..., top : top + 64, left : left + 64]) for x in (made, page))
     maps = sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(mine, wanted, strict=True))
@@ -74,10 +80,12 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
     work.mkdir(parents=True, exist_ok=True)
     path, encoder = work / "generator.safetensors", encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
     net = Generator(len(numbers(animal(0)))).to(device, memory_format=torch.channels_last)
-    ema, stepper = copy.deepcopy(net).requires_grad_(False), torch.optim.Adam(net.parameters(), LR, (0.9, 0.99))
+    ema, convolutions = copy.deepcopy(net).requires_grad_(False), [layer.weight for layer in net.layers]
+    rest = [p for p in net.parameters() if not any(p is weight for weight in convolutions)]
+    steppers = [torch.optim.Adam(rest, betas=(0.9, 0.99)), Muon(convolutions, RATES[1])]
     progress = {"step": 0, "drawn": 0, "seconds": 0.0}
     if path.exists():
-        progress = load_checkpoint(path, {"net": net, "ema": ema}, [stepper])
+        progress = load_checkpoint(path, {"net": net, "ema": ema}, steppers)
     torch.manual_seed(progress["step"])
     held = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64))
     x = y = None
@@ -92,13 +100,16 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
                     for old, new in zip((x, y), fresh, strict=True))
         at = torch.randint(len(x), (BATCH,))
         page = to_tensor(y[at].numpy()).to(device, memory_format=torch.channels_last)
+        side = next((side for side, until in GROWTH.items() if progress["step"] < until), 128)
         with torch.autocast(page.device.type, torch.bfloat16):
-            value = loss(net(x[at].to(device)), page, encoder)
+            value = loss(net(x[at].to(device), side), page, encoder)
         value.backward()
-        stepper.param_groups[0]["lr"] = LR * min(1, (progress["step"] + 1) / 200, (1 - spent) / cooldown if cooldown else 1)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        stepper.step()
-        stepper.zero_grad()
+        fall = min(1, (progress["step"] + 1) / 100, (1 - spent) / cooldown if cooldown else 1)
+        for stepper, rate in zip(steppers, RATES, strict=True):
+            stepper.param_groups[0]["lr"] = rate * fall
+            stepper.step()
+        net.zero_grad()  # whose layers beyond `side` have no gradient
         losses.append(value.detach())
         progress["step"] += 1
         torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (progress["step"] + 1)) ** 17)
@@ -107,11 +118,11 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
         if now - saved > 240 or spent >= 1 or stop:
             saved = now
             with torch.no_grad():
-                made = torch.cat([ema(part.to(device)).cpu() for part in held[0].split(16)])
-            progress["l1"] = (made - to_tensor(held[1].numpy())).abs().mean().item()
-            log(work / "generator.jsonl", **progress, loss=torch.stack(losses).mean().item())
+                made = torch.cat([ema(part.to(device), side).cpu() for part in held[0].split(16)])
+            progress["l1"] = (made - avg_pool2d(to_tensor(held[1].numpy()), 128 // side)).abs().mean().item()
+            log(work / "generator.jsonl", **progress, side=side, loss=torch.stack(losses).mean().item())
             losses.clear()
-            save_checkpoint(path, {"net": net, "ema": ema}, [stepper], progress)
+            save_checkpoint(path, {"net": net, "ema": ema}, steppers, progress)
 
 
 def export(work: Path, folder: Path, bank: int = 128) -> None:

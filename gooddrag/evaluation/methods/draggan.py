@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 
-CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 32}  # of the layers at each side length
+CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
 
 
 class Modulated(nn.Module):
@@ -60,8 +60,11 @@ class Generator(nn.Module):
                 c_in = c_out
             self.to_rgb.append(Modulated(w_width, c_out, 3, kernel=1, demodulate=False))
 
-    def synthesis(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
-        """w+ (B, 11, w_width) -> pictures (B, 3, 128, 128), about [-1, 1], and features (B, 128, 32, 32)."""
+    def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
+        """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 128, 32, 32).
+
+        A smaller side, 32 or 64, leaves the last layers out.
+        """
         x = self.start.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         picture, features = None, None
         for i, layer in enumerate(self.layers):
@@ -74,11 +77,12 @@ class Generator(nn.Module):
                 picture = rgb if picture is None else doubled(picture) + rgb
             if i == 6:
                 features = x
-        return picture, features
+            if i % 2 == 0 and x.shape[-1] == side:
+                return picture, features
 
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Numbers (B, n) -> pictures (B, 3, 128, 128)."""
-        return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1))[0]
+    def forward(self, numbers: Tensor, side: int = 128) -> Tensor:
+        """Numbers (B, n) -> pictures (B, 3, side, side)."""
+        return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1), side)[0]
 
 
 def encoder_maps(encoder: nn.Module, x: Tensor) -> list[Tensor]:
