@@ -1,18 +1,16 @@
 """DragonDiffusion (Mou et al., ICLR 2024), its drag mode: the edit is guided, level by level; nothing is optimised.
 
-S(a, b) is the mean of (cos + 1) / 2 over the cells of two regions a and b, between features of the edited latent (a) and
-of the unedited one at the same level (b), on a grid of four cells to one of the latent. With 3 x 3 boxes around handle p
-and target q, the handle's cells p' that no target box covers, and the cells o outside the mask,
+S(a, b) is the mean of (cos + 1) / 2 between features of the edited latent in the cells a and of the unedited latent at
+the same level in the cells b, on a grid of twice the latent's side. With 3 x 3 cells around handle p and target q, p'
+those around p that no target covers, and o the cells outside the mask, summed over pairs and over two up blocks,
 
-    E_edit = sum 4 / (1 + 4 S(q, p)) + 0.2 S(p', p')         over pairs, and over the two up blocks before the last one
-    E_con  = sum 6 / (1 + 4 S(o, o))                         over these blocks
-
-    eps~    = eps + eta (M dE_edit/dz + (1 - M) dE_con/dz)   in the first 30 of 50 steps, eta = 2000 * 0.04
+    E_edit  = 4 / (1 + 4 S(q, p)) + 0.2 S(p', p'),   E_con = 6 / (1 + 4 S(o, o))
+    eps~    = eps + eta (M dE_edit/dz + (1 - M) dE_con/dz),   eta = 2000 * 0.04, in the first 30 of 50 steps
     z_{t-1} = sqrt(alpha_{t-1}) z_0(z_t, eps~) + sqrt(1 - alpha_{t-1}) eps
 
-Before the first step the 3 x 3 cells of z_T around each handle are copied to its target. From the fifth step on the
-self-attentions of the up blocks see the unedited latent's keys and values beside their own. Not here: classifier-free
-guidance, for which there is no text, and a LoRA, which the method does without.
+Before the first step the 3 x 3 cells of z_T around each handle are copied to its target. From the sixth step on the
+self-attentions of the up blocks read the unedited latent's keys and values beside their own. There is no text, hence no
+classifier-free guidance, and no LoRA.
 """
 
 from collections.abc import Iterator
@@ -26,13 +24,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate
 
-from gooddrag import motion
 from gooddrag.config import DragConfig
 from gooddrag.ddim import check_finite, predict_z0, root, step
 from gooddrag.editor import DragEditor
 from gooddrag.masactrl import late_blocks, recorded_states
 from gooddrag.model import DiffusionModel
-from gooddrag.motion import Task
+from gooddrag.motion import Size, Task
 from gooddrag.sample import Sample
 
 
@@ -104,8 +101,7 @@ class DragonDiffusion:
                 eps, maps = self.passes(model, z, timestep)
                 guided = eps
                 if i < self.guided:
-                    edit, keep = self.energies(maps, wanted, task)
-                    pull, hold = (motion.gradient(e, z, model.dtype) if e.requires_grad else 0 for e in (edit, keep))
+                    pull, hold = (gradient(e, z) for e in self.energies(maps, wanted, task))
                     guided = eps + self.strength * ((1 - frozen) * pull + frozen * hold)
             z = root(alphas[1]) * predict_z0(z, guided, alphas[0]) + root(1 - alphas[1]) * eps
             check_finite("DragonDiffusion", f"t = {t} (time step {timestep})", z_t=z.detach())
@@ -126,21 +122,23 @@ class DragonDiffusion:
     def energies(self, maps: list[Tensor], wanted: list[Tensor], task: Task) -> tuple[Tensor, Tensor]:
         """E_edit and E_con, 0-d, of the edited and the unedited latent's features."""
         size, (edit, keep) = maps[0].shape[-2:], maps[0].new_zeros(2).unbind()
-        scale = torch.tensor([a / b for a, b in zip(size, task.size, strict=True)])
-        p, q = (boxes(((points.cpu() + 0.5) * scale).floor().long(), size) for points in (task.p_0, task.q))
-        covered = {(int(y), int(x)) for box in q for y, x in box}
         outside = interpolate(task.frozen, size, mode="nearest")[0, 0] > 0
-        for F, F_0 in zip(maps, wanted, strict=True):
-            for at_p, at_q in zip(p, q, strict=True):
-                s = similarity(F[0][:, at_q[:, 0], at_q[:, 1]], F_0[0][:, at_p[:, 0], at_p[:, 1]])
-                edit = edit + self.edit / (1 + 4 * s)
-                left = [cell for cell in at_p.tolist() if tuple(cell) not in covered]
-                if left:
-                    y, x = torch.tensor(left).T
-                    edit = edit + self.change * similarity(F[0][:, y, x], F_0[0][:, y, x])
+        covered = torch.zeros(size, dtype=torch.bool)
+        for _, (y, x) in boxes(task, size):
+            covered[y, x] = True
+        for F, F_0 in ((a[0], b[0]) for a, b in zip(maps, wanted, strict=True)):
+            for p, q in boxes(task, size):
+                edit = edit + self.edit / (1 + 4 * similarity(F[:, *q], F_0[:, *p]))
+                if len((left := p[:, ~covered[*p]])[0]):
+                    edit = edit + self.change * similarity(F[:, *left], F_0[:, *left])
             if outside.any():
-                keep = keep + self.keep / (1 + 4 * similarity(F[0][:, outside], F_0[0][:, outside]))
+                keep = keep + self.keep / (1 + 4 * similarity(F[:, outside], F_0[:, outside]))
         return edit, keep
+
+
+def gradient(energy: Tensor, z: Tensor) -> Tensor:
+    """The gradient in z; scaled by a power of two on its way back, lest half precision lose it."""
+    return torch.autograd.grad(1024 * energy, z, retain_graph=True)[0] / 1024 if energy.requires_grad else 0 * z
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -148,20 +146,19 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
     return (cosine_similarity(a, b, dim=0).mean() + 1) / 2
 
 
-def boxes(points: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """The 3 x 3 cells around each point (l, 2), moved inside where they would leave the grid: l times (9, 2) int64."""
-    inside = torch.stack([points[:, i].clamp(1, n - 2) for i, n in enumerate(size)], dim=1)
-    reach = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2))
-    return [point + reach for point in inside]
+def boxes(task: Task, size: Size) -> list[tuple[Tensor, Tensor]]:
+    """The 3 x 3 cells around each handle and target on a grid of this size, moved inside: (2, 9) int64 (y, x)."""
+    scale = torch.tensor([a / b for a, b in zip(size, task.size, strict=True)])
+    last, reach = torch.tensor(size) - 2, torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).T
+    cells = [((points.cpu() + 0.5) * scale).long().clamp_min(1).minimum(last) for points in (task.p_0, task.q)]
+    return [(p[:, None] + reach, q[:, None] + reach) for p, q in zip(*cells, strict=True)]
 
 
 def pasted(z: Tensor, task: Task) -> Tensor:
     """z with the 3 x 3 cells around each handle copied to its target."""
-    size, out = z.shape[-2:], z.clone()
-    scale = torch.tensor([a / b for a, b in zip(size, task.size, strict=True)])
-    p, q = (boxes(((points.cpu() + 0.5) * scale).floor().long(), size) for points in (task.p_0, task.q))
-    for at_p, at_q in zip(p, q, strict=True):
-        out[..., at_q[:, 0], at_q[:, 1]] = z[..., at_p[:, 0], at_p[:, 1]]
+    out = z.clone()
+    for p, q in boxes(task, tuple(z.shape[-2:])):
+        out[:, :, *q] = z[:, :, *p]
     return out
 
 
