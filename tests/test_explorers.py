@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -52,19 +53,17 @@ def test_play_has_every_operation_of_every_run(result):
 
 
 def test_the_search_window_lies_around_the_handle_before_the_tracking(result):
-    x, y, width, height = map(
-        float,
-        re.search(r'x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', frames(play(result))[0][1]["window"]).groups(),
+    numbers = re.search(
+        r'<image x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', frames(play(result))[0][1]["window"]
     )
+    x, y, width, height = map(float, numbers.groups())
     before = result.path[1][0]  # the window of operation 2
     assert x + width / 2 == pytest.approx(before[0], abs=1) and y + height / 2 == pytest.approx(before[1], abs=1)
+    assert width == pytest.approx(2 * CONFIG.r2, abs=1)
 
 
 def test_play_refuses_what_it_cannot_show(result):
-    for bad in (
-        (),
-        (gd.DragEditor(result.model, None).set_image(picture()).drag(gd.Sample(picture(), [[[1, 1], [1, 2]]])),),
-    ):
+    for bad in ((), (replace(result, history=[]),), (result, replace(result, image=picture((32, 32))))):
         with pytest.raises(ValueError, match="results: .*expected"):
             play(*bad)
     with pytest.raises(ValueError, match="curve: 'x'; expected left or feature"):

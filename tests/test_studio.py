@@ -277,7 +277,7 @@ def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio):
     studio.picker.act(lambda: g.press(5, 5))
     studio.picker.act(lambda: g.pull(15, 5))
     assert asked == [[PAIR, [[5, 5], [15, 5]]]]
-    assert "only warped" in studio._outcome.caption.value and studio._outcome.picture.value != before
+    assert "Preview: only warped pixels." == studio._outcome.caption.value and studio._outcome.picture.value != before
     studio.picker.act(lambda: g.release(15, 5))
     assert studio._outcome.picture.value == before and len(asked) == 1
 

@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from PIL import Image
 
+from gooddrag.marks import HANDLE, TARGET
 from gooddrag.widgets.gestures import Gestures
 
-RED, BLUE = "#e62828", "#285aeb"  # handle and target, as in every figure
 DARK, LIGHT, MARK = "rgba(10, 10, 25, 0.75)", "white", "#ffd23f"
 IMAGE, MASK, ARROWS, TOUCH = range(4)  # the layers; the last one gets the events
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
@@ -149,7 +149,7 @@ class PickerCanvas:
             arrow(layer, handle, target)
         for number, (handle, target) in enumerate(points):
             rim, size = (MARK, 9.5) if number == self.gestures.selected else (DARK, 7.5)
-            for at, colour in ((target, BLUE), (handle, RED)):
+            for at, colour in ((target, TARGET), (handle, HANDLE)):
                 for layer.fill_style, radius in ((rim, size), (LIGHT, 6.5), (colour, 5)):
                     layer.fill_circle(*at, radius)
             right = handle[0] < width - 24  # of the point, where there is room

@@ -21,10 +21,11 @@ from gooddrag import motion
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.files import ImageSource
+from gooddrag.marks import HANDLE, TARGET
 from gooddrag.masactrl import recorded_states, transformer_blocks
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
-from gooddrag.widgets.canvas import BLUE, RED, jpeg, render
+from gooddrag.widgets.canvas import jpeg, render
 
 LINES = ("#1f5fbf", "#e07b00")  # of the runs in turn
 
@@ -53,7 +54,7 @@ def page(after: Image.Image, width: int, before: Image.Image | None = None, **va
 def path_svg(path: np.ndarray, targets: np.ndarray, size: tuple[int, int]) -> Markup:
     """SVG of the handles' way: path (n, l, 2) and targets (l, 2), (x, y) in pixels of an image of `size`."""
     ways = zip(np.swapaxes(path + 0.5, 0, 1).tolist(), (targets + 0.5).tolist(), strict=True)
-    return render("path.svg", ways=ways, size=size, red=RED, blue=BLUE)
+    return render("path.svg", ways=ways, size=size, red=HANDLE, blue=TARGET)
 
 
 def play(
@@ -198,7 +199,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         canvas = self.canvas
         with hold_canvas():
             canvas.draw_image(self._shown, 0, 0, *self._size)
-            for canvas.fill_style, radius in (("white", 13), (RED, 10)) if self.at else ():
+            for canvas.fill_style, radius in (("white", 13), (HANDLE, 10)) if self.at else ():
                 canvas.fill_circle(*np.multiply(self.at, self._size), radius)
 
     def _distances(self, x: float, y: float) -> np.ndarray:

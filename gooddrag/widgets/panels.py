@@ -83,7 +83,7 @@ class Outcome:
 
     def __init__(self, longest: int):
         self.longest, self.runs = longest, []
-        self.picture, self.caption = W.HTML(layout={"width": f"{longest}px", "max_width": "100%"}), W.Label()
+        self.picture, self.caption = W.HTML(layout={"width": "100%"}), W.Label()
         self.picture.add_class("gooddrag-result")
         self.path = W.Checkbox(True, description="path", indent=False, layout={"width": "60px"})
         self.left = W.Dropdown(options=[("before", None)], layout={"width": "80px"})
@@ -115,7 +115,7 @@ class Outcome:
         labels = (f"run {other}" if other else "before", f"run {run.number}")
         before = before.resize(result.image.size)  # another run's picture may have another size
         self.picture.value = page(result.image, self.longest, before, labels=labels, overlay=overlay)
-        self.caption.value = "Pull the divider to compare."
+        self.caption.value = "Pull the divider."
 
     def put(self, image: Image.Image, caption: str, overlay: str = "") -> None:
         """A picture without a divider."""

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from gooddrag.files import ImageSource, load_image
+from gooddrag.marks import HANDLE, TARGET
 from gooddrag.sample import Sample, parse_points
-from gooddrag.widgets.canvas import BLUE, RED, PickerCanvas, render
+from gooddrag.widgets.canvas import PickerCanvas, render
 from gooddrag.widgets.gestures import MODES, Gestures
 from gooddrag.widgets.state import PickerState, around_drags
 
@@ -189,12 +190,11 @@ class PointPicker(W.VBox):
                 self.say(f"{type(error).__name__}: {error}")
 
     def say(self, message: str, kind: str = "error") -> None:
-        """Show one line below the canvas, a "success", a "warning" or an "error"; notes on the mask stay below it."""
+        """Show one line below the canvas, a "success", a "warning" or an "error"; a note on the mask stays below it."""
         self.message, self._kind = message, kind
-        lines = [(message, kind)] * bool(message) + [(note, "warning") for note in self.state.notes()]
-        lines.append((BUSY, "warning gooddrag-busy"))
+        lines = [(message, kind), (self.state.note(), "warning"), (BUSY, "warning gooddrag-busy")]
         line = '<div class="gooddrag-line gooddrag-{}">{}</div>'
-        self.notice.value = "".join(line.format(kind, escape(text)) for text, kind in lines)
+        self.notice.value = "".join(line.format(kind, escape(text)) for text, kind in lines if text)
 
     def _taken(self, image: ImageSource | Sample, points: ArrayLike | None, mask: ArrayLike | None) -> PickerState:
         origin = image if isinstance(image, Sample) else None
@@ -215,7 +215,7 @@ class PointPicker(W.VBox):
         if self.gestures.selected is not None and self.gestures.selected >= count:
             self.gestures.selected = None
         share = "everything may change" if mask is None else f"{mask.mean():.0%} may change"
-        self.about.value = render("legend.html", count=count, mask=share, size=self.state.size, red=RED, blue=BLUE)
+        self.about.value = render("legend.html", count=count, mask=share, size=self.state.size, red=HANDLE, blue=TARGET)
         self._syncing = True  # the traits follow the state; whoever observes them is called
         try:
             self.numbers.value = "; ".join("{:g},{:g}>{:g},{:g}".format(*p.ravel()) for p in self.state.points)
@@ -228,7 +228,8 @@ class PointPicker(W.VBox):
         self.say(self.message, self._kind)
 
     def _tell_pull(self) -> None:
-        pulling = self.gestures.mode == "points" and self.gestures.live is not None
+        live = self.gestures.live
+        pulling = self.gestures.mode == "points" and live is not None and len(live.path) > 1
         if pulling or self._pulling:
             self.on_pull(self.gestures.points if pulling else None)
         self._pulling = pulling

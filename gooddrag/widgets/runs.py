@@ -62,8 +62,8 @@ class Run:
 
 
 class Step(NamedTuple):
-    """How far a run is: done of total steps of a stage ("LoRA", "inversion", "drag", "denoising"), the share of the whole
-    run, and the seconds left, or None. At times a preview of the result; handles (l, 2) in pixels of the image.
+    """How far a run is: steps of a stage ("LoRA", "inversion", "drag", "denoising"), the share of the whole run, and
+    seconds left, or None. At times a preview of the result; handles (l, 2) in pixels of the image.
     """
 
     stage: str

@@ -1,6 +1,5 @@
 """What is picked on an image: pairs of points and a mask, with undo and redo. Plain Python and numpy, no widget."""
 
-import warnings
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
-from gooddrag.sample import check_mask, check_points
+from gooddrag.files import load_mask
+from gooddrag.sample import check_points, mask_note
 
 UNDO_STEPS = 300
 AROUND = 0.18  # of the short side: the least radius of `around_drags`
@@ -87,21 +87,9 @@ class PickerState:
         """Forward by one change that was undone; False if there is none."""
         return self._travel(self.future, self.past)
 
-    def notes(self) -> list[str]:
-        """What is allowed but rarely intended, one sentence each."""
-        if self.mask is None:
-            return []
-        if not self.mask.any():
-            return ["The mask is empty, so nothing may change."]
-        outside = [
-            f"{kind} {number} at ({x}, {y})"
-            for number, pair in enumerate(np.rint(self.points).astype(int), start=1)
-            for kind, (x, y) in zip(("Handle", "Target"), pair, strict=True)
-            if not self.mask[y, x]
-        ]
-        if outside and len(outside) == 2 * len(self.points):
-            return ["Every handle and target is outside the mask. Is it inverted?"]
-        return [f"{end} is outside the mask: what is there may not change." for end in outside]
+    def note(self) -> str:
+        """What is odd about the mask, in one line; "" where nothing is."""
+        return mask_note(self.points, self.mask)
 
     def _travel(self, source: list[Pick], other: list[Pick]) -> bool:
         if not source:
@@ -160,9 +148,7 @@ def _flat(points: ArrayLike | None, size: tuple[int, int]) -> tuple[float, ...]:
 
 
 def _packed(mask: ArrayLike | None, size: tuple[int, int]) -> bytes | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # `notes` says what is odd about a mask
-        mask = check_mask(mask, size)
+    mask = load_mask(mask, size)
     return None if mask is None else zlib.compress(np.packbits(mask).tobytes(), 1)
 
 

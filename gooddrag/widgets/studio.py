@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.evaluation.methods.fastdrag import preview
 from gooddrag.files import ImageSource
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
@@ -29,7 +30,7 @@ from gooddrag.widgets.picker import PointPicker
 from gooddrag.widgets.runs import Request, Run, Runner, Step, Stopped, remaining
 
 EXAMPLE = 100  # the storybook's page that a studio without an image shows
-PREVIEW_SIDE = 512  # pixels: what is warped while an arrow is pulled
+PREVIEW_SIDE = 384  # pixels, about as many as are shown: what is warped while an arrow is pulled
 
 
 class DragStudio(W.VBox):
@@ -45,8 +46,8 @@ class DragStudio(W.VBox):
 
     Attributes:
         picker: the `PointPicker`.
-        preview: what is shown while an arrow is pulled: a function of an image (H, W, 3) uint8, points (l, 2, 2) and a
-            mask (H, W) bool or None, that returns an image; None = `warp_pixels` of FastDrag.
+        preview: what is shown while an arrow is pulled: a function of an image, points (l, 2, 2) and a mask (H, W) bool
+            or None that returns an image; by default FastDrag's warp of the pixels.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class DragStudio(W.VBox):
             from storybook import edit
 
             image = edit(EXAMPLE)
-        self.model, self.preview, self._quiet = model, None, 0.0
+        self.model, self.preview, self._quiet = model, preview, 0.0
         self._lock = threading.RLock()  # the run's thread and the kernel's both write to the widgets
         self._runner = Runner(model, self._on_step, self._on_end)
         self.knobs, self.picker = Knobs(config, lora, model.preset), PointPicker(image, points, mask, longest)
@@ -206,7 +207,7 @@ class DragStudio(W.VBox):
         actions = W.HBox([self.run_button, self.stop_button, self.bar, self.stage], layout=WRAP)
         own = [self.upload, limit, self.reset_button, self.continue_button]
         files = W.HBox([*own, self.folder, self.save_button, self.download_button, self.link], layout=WRAP)
-        p, column = self.picker, {"flex": "0 1 auto", "min_width": "0"}
+        p, column = self.picker, {"flex": f"0 1 {self._outcome.longest}px", "min_width": "0"}
         columns = W.VBox([p.canvas.widget, actions], layout=column), W.VBox(self._outcome.parts, layout=column)
         pictures = W.HBox(columns, layout={"align_items": "flex-start", "grid_gap": "10px"})
         return [p.tools.widget, pictures, p.notice, self.knobs.widget, files, self.history, p.details, p.canvas.script]
@@ -254,17 +255,12 @@ class DragStudio(W.VBox):
         if points is None:
             self._outcome.show(self.picker.image)
             return
-        if self.preview is None:
-            from gooddrag.evaluation.methods.fastdrag import warp_pixels
-
-            self.preview = warp_pixels
         began, image, mask = time.monotonic(), self.picker.image.copy(), self.picker.state.mask
         image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
         mask = None if mask is None else np.asarray(Image.fromarray(mask).resize(image.size))
         moved = points[(points[:, 0] != points[:, 1]).any(axis=1)] * (np.array(image.size) / self.picker.image.size)
         if len(moved):
-            warped = Image.fromarray(self.preview(np.asarray(image), moved, mask))
-            self._outcome.put(warped, "Preview: the pixels are only warped. Run asks the model.")
+            self._outcome.put(self.preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
     def _show_going(self, going: bool) -> None:
