@@ -96,7 +96,7 @@ def draw_points(image: Image.Image, points: np.ndarray) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for handle, target in points.tolist():
         draw.line([*handle, *target], fill="white", width=max(1, r // 2))
-        for (x, y), colour in ((target, "#2563eb"), (handle, "#dc2626")):
+        for (x, y), colour in ((target, "#285aeb"), (handle, "#e62828")):
             draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
     return image
 
