@@ -177,10 +177,9 @@ class DragGan:
         """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
         n = len(net.layers)
         with torch.no_grad():
-            first = min(
-                bank.split(1), key=lambda w: float(pyramid(net.synthesis(w[:, None].expand(-1, n, -1))[0], picture))
-            )
-        w = first.clone().requires_grad_()
+            small = [net.synthesis(w.expand(1, n, -1), side=32)[0] for w in bank]
+        nearest = min(range(len(bank)), key=lambda i: float(pyramid(small[i], avg_pool2d(picture, 4))))
+        w = bank[nearest : nearest + 1].clone().requires_grad_()
         adam = torch.optim.Adam([w], self.project_lr)
         for k in range(self.project):
             share = (k + 1) / self.project
