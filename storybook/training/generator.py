@@ -38,7 +38,7 @@ PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.pat
 PLACES = sorted(set(KINDS))
 BATCH = 16
 RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
-GROWTH = {32: 600, 64: 1800}  # px: the step at which the next layers join in
+GROWTH = {32: 600, 64: 750}  # px: the step at which the next layers join in
 
 
 def animal(seed: int) -> Animal:
