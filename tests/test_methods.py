@@ -1,4 +1,5 @@
-"""SDE-Drag against its formulas, diffusers' own DDPM step, and its one theorem: no paste returns the input."""
+"""The methods: bounds exactly, draggings as `gooddrag.drag` itself, SDE-Drag against its formulas, diffusers' DDPM step
+and its one theorem: no paste returns the input."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -9,24 +10,98 @@ import torch
 from diffusers import DDIMScheduler
 from tiny import picture, random
 
-from gooddrag import metrics
-from gooddrag.baselines.sde_drag import SdeDrag, noise_up, stations, step_along, to_cells
-from gooddrag.benchmark.measure import metered, prepared
-from gooddrag.config import LoraConfig
+import gooddrag as gd
+from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule
+from gooddrag.evaluation import metrics
+from gooddrag.evaluation.methods import METHODS, CopyPaste, Dragging, SdeDrag, Unedited, VaeRoundTrip, methods_with
+from gooddrag.evaluation.methods.sde_drag import noise_up, stations, step_along, to_cells
 from gooddrag.frame import Frame
 from gooddrag.model import SD_DDIM
 from gooddrag.sample import Sample
 
-QUICK = SdeDrag(num_steps=10, lora=None)
+QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
 POINTS = [[[12, 20], [42, 30]]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sample():
     mask = np.zeros((64, 64), bool)
     mask[:, :56] = True
-    return Sample(picture(), POINTS, mask)
+    return Sample(picture(), POINTS, mask, name="name")
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_method_is_plain_data(method):
+    assert dataclasses.is_dataclass(method) and hash(method) == hash(dataclasses.replace(method))
+
+
+def test_the_papers_methods():
+    good, rival = METHODS["GoodDrag"], METHODS["DragDiffusion"]
+    assert (good.config, good.lora) == (DragConfig.released(), LoraConfig())
+    assert (rival.config, rival.lora) == (DragConfig.dragdiffusion(), LoraConfig(steps=80))
+    star, control = METHODS["DragDiffusion*"].config, METHODS["DragDiffusion 70 x 3"].config
+    assert star.K * star.J == control.K * control.J == good.config.K * good.config.J == 210  # updates (Sec. 5.2)
+    assert (control.K, control.J) == (70, 3) and dataclasses.replace(control, K=80, J=1) == rival.config
+    for name, off in (("AlDD", "aldd"), ("IP", "ip")):
+        assert METHODS[f"GoodDrag without {name}"] == Dragging(DragConfig(**{off: False}), LoraConfig())
+
+
+@pytest.mark.parametrize("preset", ["released", "paper", "fast", "storybook"])
+def test_a_preset_changes_gooddrag_and_the_lambda_of_the_others(preset):
+    methods, own = methods_with(preset), DragConfig.preset(preset)
+    assert list(methods) == list(METHODS) and methods["GoodDrag"] == Dragging(own, LoraConfig.preset(preset))
+    assert methods["GoodDrag without IP"].config == dataclasses.replace(own, ip=False)
+    assert methods["DragDiffusion*"].config == DragConfig.dragdiffusion(K=210, lam=own.lam)
+    assert all(methods[name] == METHODS[name] for name in ("Unedited", "VAE round trip", "Copy-paste", "SDE-Drag"))
+    with pytest.raises(ValueError, match="^preset: 'dragdiffusion', which is a method of its own"):
+        methods_with("dragdiffusion")
+
+
+# bounds
+
+
+def test_unedited_and_the_round_trip(tiny, sample):
+    image = Unedited()(None, sample)
+    assert image is not sample.image and image.tobytes() == sample.image.tobytes()
+    assert VaeRoundTrip()(tiny, sample).tobytes() == metrics.vae_round_trip(tiny, sample.image).tobytes()
+
+
+@pytest.mark.parametrize("points", [[[[20, 20], [40, 30]]], [[[2, 2], [50, 40]]], [[[63, 63], [0, 0]]]])
+def test_copy_paste_has_a_perfect_dai_up_to_its_radius(sample, points):
+    sample = dataclasses.replace(sample, points=points)
+    image = CopyPaste(radius=6)(None, sample)
+    assert [metrics.dai(sample.image, image, points, gamma) for gamma in range(7)] == [0] * 7
+    if points[0][0] == [20, 20]:
+        assert metrics.dai(sample.image, image, points, 7) > 0
+        changed = (np.asarray(image) != np.asarray(sample.image)).any(axis=2)
+        assert 0 < changed.sum() <= 13**2 and not changed[:24].any() and not changed[37:].any()
+
+
+def test_copy_paste_copies_from_the_input():
+    chain = Sample(picture(), [[[10, 20], [20, 20]], [[20, 20], [30, 20]]])
+    image = np.asarray(CopyPaste(radius=2)(None, chain))
+    assert np.array_equal(image[18:23, 28:33], np.asarray(chain.image)[18:23, 18:23])  # not what was pasted there
+    with pytest.raises(ValueError, match=r"^radius: -1; expected a whole number"):
+        CopyPaste(-1)
+
+
+# settings of Algorithm 1
+
+
+def test_a_dragging_is_a_drag(tiny, sample):
+    lora = LoraConfig(rank=1, steps=1, batch_size=1)
+    expected = gd.drag(tiny, sample, QUICK, lora, seed=3)
+    method = Dragging(QUICK, lora)
+    assert method(tiny, sample, 3).tobytes() == expected.image.tobytes() != method(tiny, sample, 4).tobytes()
+    result = method.edit(tiny, sample, 3)
+    assert result.sample is sample and np.array_equal(result.handles, expected.handles)
+
+
+# SDE-Drag
+
+
+QUICK_SDE = SdeDrag(num_steps=10, lora=None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +122,7 @@ def test_no_paste_returns_the_input(tiny64, schedule):
 
 
 def test_no_paste_returns_the_image(tiny, sample):
-    unmoved = dataclasses.replace(QUICK, radius=0, lora=LoraConfig(rank=1, steps=1, batch_size=1))(tiny, sample, 0)
+    unmoved = dataclasses.replace(QUICK_SDE, radius=0, lora=LoraConfig(rank=1, steps=1, batch_size=1))(tiny, sample, 0)
     expected = np.asarray(metrics.vae_round_trip(tiny, sample.image), dtype=int)
     assert np.abs(np.asarray(unmoved, dtype=int) - expected).max() <= 1
 
@@ -60,15 +135,6 @@ def test_the_loras_rate_is_scaled_with_the_models(tiny, monkeypatch):
     assert SdeDrag(lora=None).lora_for(tiny) is None
     own = dataclasses.replace(method.lora, lr=None)  # the model's own rate
     assert SdeDrag(lora=own).lora_for(tiny) == own
-
-
-def test_a_benchmark_fits_one_lora(tiny, sample, tmp_path, monkeypatch):
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
-    monkeypatch.setattr(tiny, "lora_lr", 5e-3)
-    method = dataclasses.replace(QUICK, lora=LoraConfig(rank=1, steps=1, lr=1e-3, batch_size=1))
-    [(_, costs, _)] = metered(method, [sample], [prepared(tiny, method, sample, 0)], 0)
-    assert len(list(tmp_path.glob("lora/*"))) == 1  # not one in the LoRA's phase and another in the edit's
-    assert costs["lora_seconds"] > 0
 
 
 def test_a_step_is_diffusers_ddpm_step(schedule):
@@ -142,7 +208,7 @@ def test_moved_at_the_border_and_pair_after_pair():
 
 
 def test_frozen_cells_follow_the_input(tiny, sample):
-    edited = QUICK(tiny, sample, 0)
+    edited = QUICK_SDE(tiny, sample, 0)
     z, z_0 = (tiny.encode(Frame.fit((64, 64), 4, 64).to_tensor(image)) for image in (edited, sample.image))
     assert edited.size == (64, 64) and z.shape == z_0.shape
     before = np.asarray(metrics.vae_round_trip(tiny, sample.image), dtype=int)
@@ -156,13 +222,13 @@ def test_latents_outside_the_mask_are_the_inputs(tiny64, schedule):
     frozen = torch.zeros(1, 1, 16, 16)
     frozen[..., 10:] = 1
     path = noise_up(z, schedule, 5, seeded())
-    out = QUICK.denoise(tiny64, None, random(1, 4, 16, 16, seed=5), path, frozen, schedule)
+    out = QUICK_SDE.denoise(tiny64, None, random(1, 4, 16, 16, seed=5), path, frozen, schedule)
     assert torch.equal(out[..., 10:], z[..., 10:]) and (out[..., :10] - z[..., :10]).abs().min() > 0
 
 
 def test_lora_is_strong_at_the_clean_end(schedule, monkeypatch):
     scales = []
-    module = "gooddrag.baselines.sde_drag"
+    module = "gooddrag.evaluation.methods.sde_drag"
     monkeypatch.setattr(f"{module}.applied", lambda unet, lora, scale: scales.append(scale) or torch.no_grad())
     model = SimpleNamespace(unet=None, eps=lambda z, t: z)
     path = [random(1, 1, 2, 2, seed=i) for i in range(5)]
@@ -170,17 +236,17 @@ def test_lora_is_strong_at_the_clean_end(schedule, monkeypatch):
     assert scales == pytest.approx([0.5, 0.5 + 0.25 * (1 - 0.5**0.5), 0.75, 0.5 + 0.25 * (1 + 0.5**0.5)])
 
 
-def test_seeded(tiny, sample):
-    first, again, other = (QUICK(tiny, sample, seed).tobytes() for seed in (0, 0, 1))
+def test_sde_drag_is_seeded(tiny, sample):
+    first, again, other = (QUICK_SDE(tiny, sample, seed).tobytes() for seed in (0, 0, 1))
     assert first == again != other
 
 
-def test_any_size(tiny):
+def test_sde_drag_takes_any_size(tiny):
     image = picture((70, 45))
-    assert QUICK(tiny, Sample(image, [[[0, 0], [69, 44]]]), 0).size == (70, 45)
+    assert QUICK_SDE(tiny, Sample(image, [[[0, 0], [69, 44]]]), 0).size == (70, 45)
 
 
-def test_on_a_model_of_stable_diffusions_shape(tiny_sd):
+def test_sde_drag_on_a_model_of_stable_diffusions_shape(tiny_sd):
     image = picture((64, 64))
-    moved = QUICK(tiny_sd, Sample(image, POINTS), 0)
+    moved = QUICK_SDE(tiny_sd, Sample(image, POINTS), 0)
     assert moved.size == (64, 64) and moved.tobytes() != metrics.vae_round_trip(tiny_sd, image).tobytes()

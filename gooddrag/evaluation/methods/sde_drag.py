@@ -12,8 +12,6 @@ What is not here: a text prompt. Everything runs on the empty one, as GoodDrag d
 the released code draws a sample.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,10 +23,9 @@ from torch import Tensor
 
 from gooddrag.config import LoraConfig, level
 from gooddrag.ddim import Schedule, predict_z0
+from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
-from gooddrag.lora import applied
-from gooddrag.lora_files import fit_cached
-from gooddrag.metrics.accuracy import common_offsets
+from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
 
@@ -96,8 +93,15 @@ class SdeDrag:
         return replace(self.lora, lr=min(1.0, self.lora.lr * model.lora_lr / LORA_LR))
 
     @torch.no_grad()
-    def denoise(self, model: DiffusionModel, lora: dict | None, x: Tensor, path: list[Tensor], frozen: Tensor,
-                schedule: Schedule) -> Tensor:  # fmt: skip
+    def denoise(
+        self,
+        model: DiffusionModel,
+        lora: Lora | None,
+        x: Tensor,
+        path: list[Tensor],
+        frozen: Tensor,
+        schedule: Schedule,
+    ) -> Tensor:
         """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""
         T = len(path) - 1
         for t in range(T, 0, -1):
