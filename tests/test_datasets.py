@@ -68,6 +68,9 @@ def test_the_whole_of_drag100():
 
 
 def test_drag100_from_a_folder(root):
+    for beside in ("__MACOSX/cat_2", ".git"):
+        (root / beside).mkdir(parents=True)
+    (root / "__MACOSX" / "cat_2" / "points.json").write_text("x")
     data = drag100(root)
     assert data.names == NAMES and len(data) == 2 and [s.name for s in data] == NAMES
     cat = data[0]
@@ -102,16 +105,6 @@ def test_drag100_from_a_zip(root, tmp_path, cache, prefix):
 def test_a_zip_made_on_windows():
     data = drag100(DATA / "windows_backslashes.zip")
     assert data.names == ["cat_0", "cat_1"] and [s.image.size for s in data] == [(96, 64)] * 2
-
-
-def test_what_is_beside_the_samples(root):
-    (root / "__MACOSX" / "cat_2").mkdir(parents=True)
-    (root / "__MACOSX" / "cat_2" / "points.json").write_text("x")
-    (root / ".git").mkdir()
-    (root / "README.txt").write_text("x")
-    assert drag100(root).names == NAMES
-    shutil.copytree(root / "cat_2", root / "more" / "cat_2")
-    assert drag100(root).names == ["cat_2", "furniture_0", "more/cat_2"]
 
 
 BAD = {
@@ -152,18 +145,11 @@ def test_the_report_says_what_lies_outside_the_mask(tmp_path):
     assert second["notes"] == "no mask: everything is editable" and second["editable"] == 1
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda t: t / "nothing", r"^drag100: '.*nothing' is not there; expected a folder or a zip$"),
-        (lambda t: t, "^drag100: no sample in .*; expected folders with points.json$"),
-        (lambda t: DATA / "cat_2" / "mask.png", "^drag100: mask.png cannot be unpacked .*; expected a plain zip$"),
-        (lambda t: zipped(t / "empty.zip", t / "none"), "^drag100: no sample in '.*'; expected folders with"),
-    ],
-)
-def test_no_data_set(tmp_path, make, message):
-    with pytest.raises(ValueError, match=message):
-        drag100(make(tmp_path))
+def test_no_data_set(tmp_path):
+    empty = zipped(tmp_path / "empty.zip", tmp_path / "none")
+    for source, said in ((tmp_path / "nothing", "is not there"), (empty, "no sample in"), (tmp_path, "no sample in")):
+        with pytest.raises(ValueError, match=rf"^drag100: .*{said}"):
+            drag100(source)
 
 
 # hostile zips
@@ -179,7 +165,6 @@ def member(name, content=b"x", mode=0o644):
     ("members", "message"),
     [
         ([member("../outside.txt")], r"'\.\./outside.txt' is a link, or would land outside its folder"),
-        ([member("cat/../../outside.txt")], "would land outside"),
         ([member("/etc/outside.txt")], "would land outside"),
         ([member("C:/outside.txt")], "would land outside"),
         ([member("cat\\..\\..\\outside.txt")], "would land outside"),
@@ -202,12 +187,12 @@ def test_hostile_zips_write_nothing(tmp_path, cache, monkeypatch, members, messa
     assert not left and not Path("/etc/outside.txt").exists()
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:400] + b"\0" * 999 + raw[1399:]])
-def test_a_damaged_zip(root, tmp_path, cache, damage):
+def test_a_damaged_zip(root, tmp_path, cache):
     path = zipped(tmp_path / "drag.zip", root)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="^drag100: drag.zip cannot be unpacked"):
-        drag100(path)
+    path.write_bytes(path.read_bytes()[:400] + b"\0" * 999 + path.read_bytes()[1399:])
+    for source in (path, DATA / "cat_2" / "mask.png"):
+        with pytest.raises(ValueError, match="^drag100: .* cannot be unpacked .*; expected a plain zip$"):
+            drag100(source)
     assert not any(p.is_file() for p in cache.rglob("*"))
 
 
@@ -305,13 +290,11 @@ class Evil:
     "content",
     [
         lambda t: Evil(os.system, (f"touch {t}/harm",)),
-        lambda t: Evil(eval, ("1",)),
         lambda t: Evil(getattr, ({}, "get")),
         lambda t: {"points": [], "mask": np.array([Evil(os.system, (f"touch {t}/harm",))], object)},
         lambda t: {"points": [], "mask": np.array([None], object)},
         lambda t: {"points": Path("x")},
         lambda t: [1],
-        lambda t: {"mask": 1},
     ],
 )
 def test_hostile_pickles(tmp_path, content):

@@ -61,8 +61,10 @@ def test_dai_is_equation_10(sample, gamma):
     assert metrics.dai(sample.image, sample.truth, POINTS, gamma) == pytest.approx(expected)
     released = metrics.dai(sample.image, sample.truth, POINTS, gamma, "released")
     assert released == pytest.approx(expected / 2)  # two pairs: divided by l once more
-    one = metrics.dai(sample.image, sample.truth, POINTS[:1], gamma)
-    assert one == metrics.dai(sample.image, sample.truth, POINTS[:1], gamma, "released")
+    one = np.add(POINTS[:1], 0.4)  # rounded to whole pixels
+    assert metrics.dai(sample.image, sample.truth, one, gamma) == metrics.dai(
+        sample.image, sample.truth, POINTS[:1], gamma, "released"
+    )
 
 
 @given(st.integers(0, 12), st.integers(1, 59), st.integers(1, 44))
@@ -87,11 +89,6 @@ def test_dai_at_the_border_uses_the_common_part():
     a, b = before[17:22, 0:5] / 255, after[40:45, 29:34] / 255  # 1 px left of the handle, 1 below the target
     assert value == pytest.approx(((a - b) ** 2).sum() / 25)
     assert 0 < metrics.dai(before, after, POINTS, 1000) < 3
-
-
-def test_dai_rounds_points():
-    a, b = picture(SIZE), picture(SIZE, seed=1)
-    assert metrics.dai(a, b, [[[20.4, 19.6], [39.8, 30.2]]], 2) == metrics.dai(a, b, [[[20, 20], [40, 30]]], 2)
 
 
 @pytest.mark.parametrize(
@@ -153,14 +150,6 @@ def test_mean_distance(tiny, sample):
     assert sample.mask[y, x].all()
     masked = metrics.mean_distance(tiny, sample, sample.truth, inside=True)
     assert masked == pytest.approx(np.linalg.norm(inside - sample.targets, axis=1).mean())
-
-
-def test_features_are_averaged_over_seeded_noise(tiny):
-    x = Frame.fit((64, 64), 4, 64).to_tensor(picture((64, 64)))
-    two = metrics.features(tiny, x, noises=2)
-    assert torch.equal(two, metrics.features(tiny, x, noises=2))
-    assert not torch.equal(two, metrics.features(tiny, x, noises=2, seed=1))
-    assert two.shape == (1, 16, 8, 8) and not torch.equal(two, metrics.features(tiny, x, noises=1))
 
 
 @pytest.mark.parametrize(
@@ -289,13 +278,10 @@ def test_mean_ranks_of_a_study():
     [
         (lambda: metrics.ranks([1, np.nan], True), "values: one is not finite"),
         (lambda: metrics.rank_correlation([1, 2], [1, 2]), r"people, metric: shapes \(2,\) and \(2,\)"),
-        (lambda: metrics.rank_correlation([[1, np.nan]], [[1, 2]]), "people, metric: .*expected finite"),
         (lambda: metrics.mean_interval([]), "values: 0 of 0 missing"),
-        (lambda: metrics.mean_interval([1.0, None]), r"values: 1 of 2 missing or not finite \(1\)"),
         (lambda: metrics.mean_interval({"a": 1.0, "b": np.nan}), r"values: 1 of 2 missing or not finite \(b\)"),
         (lambda: metrics.ratio_interval({"a": 1}, {"b": 1}), "first, second: a, b in only one of them"),
         (lambda: metrics.ratio_interval({"a": 1}, {"a": 0}), "second: its mean is 0"),
-        (lambda: metrics.ratio_interval({"a": 1, "b": 2}, {"a": 1, "b": None}), "second: 1 of 2 missing"),
     ],
 )
 def test_statistics_refuse(call, message):

@@ -114,6 +114,7 @@ def run(
         if client:
             finished = _on_cluster(todo, model, identity, client)
         elif workers > 1:
+            tasks.forget_model()  # the processes load their own
             finished = _in_processes(todo, model, identity, workers)
         else:
             finished = (task for group in todo for task in tasks.run_group(group, model, identity))
@@ -177,17 +178,20 @@ def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterat
     while todo:
         futures = {client.submit(tasks.finish, group, model, identity, pure=False): group for group in todo}
         todo = []
-        for future in as_completed(futures):
-            try:
-                future.result()
-                yield from futures[future]
-            except KilledWorker:
-                tasks.record_death(futures[future], identity)
-                todo.append(futures[future])
+        try:
+            for future in as_completed(futures):
+                try:
+                    future.result()
+                    yield from futures[future]
+                except KilledWorker:
+                    tasks.record_death(futures[future], identity)
+                    todo.append(futures[future])
+        finally:
+            client.cancel(list(futures))
 
 
 def read(source: str | os.PathLike) -> pd.DataFrame:
-    """The table of a results folder, or of a CSV file that `save` wrote; one row a task.
+    """The table of a results folder, or of a CSV file of such a table; one row a task.
 
     A task that only other methods or samples of the folder have is "missing"; `error` says why one is "failed" or
     "unusable". Distances are pixels, the largest of a sample's pairs; `lora_seconds` is empty where the LoRA was in the

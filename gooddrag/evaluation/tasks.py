@@ -85,13 +85,13 @@ def _run_task(task: Task, model: DiffusionModel, identity: Mapping, known: dict)
         with metered(model) as cost:
             record |= scores(model, task.sample, image, known)
         record |= {"score_seconds": cost["seconds"], "state": "done"}
-        with atomic_file(task.file.with_suffix(".png")) as temporary:
-            image.save(temporary)
     except FAILURES as error:  # whatever a method does wrong is its result; a full disk is nobody's
         if isinstance(error, OSError) and error.errno in DISK:
             raise
-        record |= {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
-        record["traceback"] = traceback.format_exc()
+        record |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
+    else:
+        with atomic_file(task.file.with_suffix(".png"), "folder") as temporary:
+            image.save(temporary)
     write_record(task.file, record)  # last, so that a record means a whole result
 
 
@@ -160,7 +160,7 @@ def one_thread(device: torch.device) -> Iterator[None]:
 
 
 def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dict | None = None) -> dict[str, float]:
-    """The metrics that need no download, and of those that need a truth or a scene what the sample allows.
+    """The metrics that need no download; those that need a truth where the sample has one.
 
     `dai_*` is Eq. 10, with the image through the VAE as phi(z_0); `dai_released_*` is as released, with the file.
     `known`: as for `metrics.mean_distance`.
@@ -181,10 +181,6 @@ def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dic
         found["md_truth"] = metrics.mean_distance(model, sample, image, reference="truth", known=known)
         found["ssim_truth"] = metrics.ssim(sample.truth, image)
         found["psnr_truth"] = min(metrics.psnr(sample.truth, image), 100.0)  # JSON has no infinity
-    if (scene := getattr(sample, "scene", None)) is not None:
-        from storybook.nearest import nearest
-
-        found["nearest_page"] = float(nearest(image, scene)[0])
     return found | metrics.edit_metrics(sample, image)
 
 
@@ -223,6 +219,11 @@ def write_record(file: Path, record: Mapping) -> None:
 def resolved(model: Mapping | DiffusionModel) -> DiffusionModel:
     """The model that the arguments of `load_model` name; a process keeps the last one."""
     return model if isinstance(model, DiffusionModel) else _loaded(json.dumps(model))
+
+
+def forget_model() -> None:
+    """Let go of the model that this process keeps."""
+    _loaded.cache_clear()
 
 
 @lru_cache(maxsize=1)
