@@ -69,7 +69,7 @@ def test_unedited_and_the_round_trip(tiny, sample):
 
 @pytest.mark.parametrize("points", [[[[20, 20], [40, 30]]], [[[2, 2], [50, 40]]], [[[63, 63], [0, 0]]]])
 def test_copy_paste_has_a_perfect_dai_up_to_its_radius(sample, points):
-    sample = dataclasses.replace(sample, points=points)
+    sample = dataclasses.replace(sample, points=points, mask=None)
     image = CopyPaste(radius=6)(None, sample)
     assert [metrics.dai(sample.image, image, points, gamma) for gamma in range(7)] == [0] * 7
     if points[0][0] == [20, 20]:

@@ -5,6 +5,8 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 
 from PIL import Image
 
@@ -63,7 +65,6 @@ class GeminiRater:
 
 
 def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict | Exception:
-    import httpx
     from google import genai
     from google.genai import errors, types
 
@@ -74,8 +75,13 @@ def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict |
         with genai.Client(api_key=key, vertexai=False, http_options=options) as client:
             response = client.models.generate_content(model=rater.model, contents=contents, config=config)
         return response.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response", "parsed"})
-    except (errors.APIError, httpx.HTTPError, OSError, ValueError) as error:
+    except (errors.APIError, *_http_errors(), OSError, ValueError) as error:
         return error
+
+
+def _http_errors() -> list[type[Exception]]:
+    """google-genai's transport is httpx, or httpx2 in its newer versions."""
+    return [import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)]
 
 
 def _generativeai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict | Exception:

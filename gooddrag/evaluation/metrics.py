@@ -32,11 +32,10 @@ ROWS = 32  # rows compared at a time: Stable Diffusion's features at 512 px woul
 def dai(original: Pixels, edited: Pixels, points: ArrayLike, gamma: int, convention: str = "paper") -> float:
     """DAI (Eq. 10): mean squared difference between the patch at each handle before and at its target after.
 
-    Lower is better; 0 to 3, since squares are summed over the colours. For the paper's phi(z_0) give
-    `vae_round_trip(model, image)` as `original`; the released code compares the file itself. A patch that leaves the
-    image is cut to the offsets that lie inside at both points.
+    Lower is better; 0 to 3, since squares are summed over the colours. A patch that leaves the image is cut.
 
     Args:
+        original: for the paper's phi(z_0) `vae_round_trip(model, image)`; the released code takes the file itself.
         points: (l, 2, 2) pairs [handle (x, y), target (x, y)] in pixels of the images; rounded to whole pixels.
         gamma: patch radius in pixels; the patch is a square of side 2 gamma + 1.
         convention: "paper" divides by the number of pairs l once, as printed; "released" divides by l twice.
@@ -164,16 +163,14 @@ def psnr(first: Pixels, second: Pixels) -> float:
 def image_fidelity(sample: Sample, image: Pixels, radius: int = 32, lpips: Callable | None = None) -> dict[str, float]:
     """IF = 1 - LPIPS at 224 x 224, whole and split; 1 for equal pictures.
 
-    The split is DragFlow's idea on squares around the points instead of drawn regions: do not compare with its table.
+    The split is DragFlow's idea on squares of a radius (pixels) instead of drawn regions: not its table's numbers.
 
     Args:
-        radius: of the squares, pixels. lpips: distance of two (1, 3, 224, 224) float32 in [0, 1]; None: AlexNet's by
-            torchmetrics, which wants torchvision and downloads weights.
+        lpips: distance of two (1, 3, 224, 224) float32 in [0, 1]; None: AlexNet's, which downloads weights.
 
     Returns:
-        IF: DragDiffusion's, the whole images. IF_bg: with the editable part grey in both (no entry without a mask).
-        IF_s2t: source before against target after; higher is better. IF_s2s: source before against source after;
-        lower where the content has left.
+        IF: the whole images. IF_bg: with the editable part grey in both (no entry without a mask). IF_s2t: source
+        before against target after. IF_s2s: source before against source after; lower where the content has left.
     """
     lpips, (before, after), points = lpips or _lpips(), _pair(sample.image, image), np.rint(sample.points).astype(int)
 
@@ -219,10 +216,8 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Mapping[str, float | None] | Iterable[float | None], seed: int = 0) -> Interval:
-    """The mean over samples with its bootstrap interval (scipy, percentile, 9,999 resamples).
-
-    A missing value is an error and not left out: a mean over what happened to succeed flatters the method that fails.
-    """
+    """The mean over samples with its bootstrap interval (scipy). A missing value is an error and not left out: a mean
+    over what happened to succeed flatters the method that fails."""
     return _bootstrap(np.mean, seed, _complete(values, "values"))
 
 
@@ -270,13 +265,8 @@ def ranks(values: ArrayLike, higher_is_better: bool) -> np.ndarray:
 
 
 def rank_correlation(people: ArrayLike, metric: ArrayLike) -> float:
-    """rho (Eq. 11): the mean over images of Spearman's rho_i (Eq. 12) between people's ranks and a metric's.
-
-    With ties rho_i is Pearson's correlation of the mean ranks; where one side ranks everything equal it is 0.
-
-    Args:
-        people, metric: (N_s, N_m) rank (or score in the same direction) of the j-th method's result on the i-th image.
-    """
+    """rho (Eq. 11): the mean over images of Spearman's rho_i (Eq. 12) between people's ranks and a metric's, both
+    (N_s images, N_m methods). With ties rho_i is Pearson's correlation of the mean ranks, 0 where all is equal."""
     U, R = np.asarray(people, dtype=np.float64), np.asarray(metric, dtype=np.float64)
     if U.shape != R.shape or U.ndim != 2 or not len(U) or U.shape[1] < 2 or not np.isfinite([U, R]).all():
         raise ValueError(f"people, metric: shapes {U.shape} and {R.shape}; expected finite (images, 2 or more methods)")
@@ -286,8 +276,7 @@ def rank_correlation(people: ArrayLike, metric: ArrayLike) -> float:
 
 
 def mean_ranks(answers):
-    """Fig. 11: mean, standard deviation and number of ranks by question and method, of a table of a study's answers
-    (participant, question, sample, method, rank; 1 = best)."""
+    """Fig. 11: mean, standard deviation and number of a study's ranks (DataFrame: question, method, rank, 1 = best)."""
     return answers.groupby(["question", "method"], sort=False)["rank"].agg(["mean", "std", "count"])
 
 
@@ -307,5 +296,4 @@ def _pair(first: Pixels, second: Pixels) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batch(x: np.ndarray) -> Tensor:
-    """(H, W, 3) -> (1, 3, H, W)."""
-    return torch.from_numpy(x).permute(2, 0, 1)[None]
+    return torch.from_numpy(x).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)

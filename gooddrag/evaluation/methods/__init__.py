@@ -5,12 +5,14 @@ from typing import Protocol
 from PIL import Image
 
 from gooddrag.evaluation.methods.bounds import CopyPaste, Unedited, VaeRoundTrip
-from gooddrag.evaluation.methods.dragging import Dragging, draggings
+from gooddrag.evaluation.methods.dragging import Dragging, draggings  # noqa: F401 (a name of this package)
+from gooddrag.evaluation.methods.dragnoise import DragNoise
+from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion
+from gooddrag.evaluation.methods.fastdrag import FastDrag
+from gooddrag.evaluation.methods.freedrag import FreeDrag
 from gooddrag.evaluation.methods.sde_drag import SdeDrag
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-
-__all__ = ["METHODS", "CopyPaste", "Dragging", "Method", "SdeDrag", "Unedited", "VaeRoundTrip", "methods_with"]
 
 
 class Method(Protocol):
@@ -25,9 +27,10 @@ class Method(Protocol):
 
 
 def methods_with(preset: str) -> dict[str, Method]:
-    """Every method, GoodDrag and its ablations with the settings of a preset; see `dragging.draggings`."""
+    """Every method for a diffusion model, by name; what a preset changes is told at `dragging.draggings`."""
     bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste()}
-    return {**bounds, "SDE-Drag": SdeDrag(), **draggings(preset)}
+    others = {"SDE-Drag": SdeDrag(), "FastDrag": FastDrag(), "FreeDrag": FreeDrag(), "DragNoise": DragNoise()}
+    return {**bounds, **draggings(preset), **others, "DragonDiffusion": DragonDiffusion()}
 
 
 METHODS: dict[str, Method] = methods_with("released")
