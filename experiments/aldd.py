@@ -3,13 +3,10 @@
 import numpy as np
 
 from experiments.cost import counting
-from experiments.study import NO_STOP, Records, Study, drag_and_score, drag_each
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_and_score, drag_each, page_distance
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
-from storybook.edits import plan
-from storybook.nearest import nearest
-from storybook.storybook100 import keys
 
 AT = (10, 30, 50, 70)  # drag operations after which the walk's distance to the pages is measured
 AT_ONCE = {**NO_STOP, "aldd": False}
@@ -26,14 +23,12 @@ CONDITIONS = {  # where the difference between the two could be larger or smalle
 }
 
 
-def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """Each way's scores, the passes that it needed, and how far from any page its walk went.
 
     "pages" are the squared distances to the nearest page of what the latent points to after the operations `AT`, and
     "page" that of the result.
     """
-    category, task, seed = keys()[int(sample.name[:3])]  # "007 animal: ..."
-    scenes = plan(seed, category, task)[2:]
     records = []
     for way, config in configs.items():
         fresh = DragEditor(editor.model, editor.lora or None).set_image(sample.image)  # no pass of another way is kept
@@ -42,7 +37,7 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) 
             ((record, result),) = drag_each(fresh, sample, {way: config})
         walk = [op.z0_hat for op in result.history if op.k in AT]
         pictures = [fresh.frame.to_image(fresh.model.decode_image(z)) for z in walk]
-        *pages, page = (float(nearest(picture, *scenes)[0]) for picture in [*pictures, result.image])
+        *pages, page = (page_distance(picture, scenes) for picture in [*pictures, result.image])
         passes = {"latents": counts.latents, "backwards": counts.backwards.total()}
         records.append({**record, **passes, "pages": pages, "walk_page": float(np.mean(pages)), "page": page})
     return records

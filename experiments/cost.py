@@ -1,24 +1,39 @@
-"""What an edit costs: passes of the U-Net by formula and counted, seconds measured beside the bare calls."""
+"""What an edit costs: U-Net passes by formula and counted, bytes and FLOPs on paper, seconds measured."""
 
+import os
 import time
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import mean, median
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import linear
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
 
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
-from gooddrag.lora import fit
+from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
-T = TypeVar("T")
 PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
+ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")  # layers of every attention that a LoRA changes
+# Stable Diffusion 1.5, as its config.json files have it: 860 M and 84 M parameters.
+SD15_UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+SD15_VAE = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "sample_size": 512}
+SD15_VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+# Published dense fp16 tensor throughput, TFLOP/s (NVIDIA's data sheets; H100 SXM).
+GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
 
 
 def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None) -> dict[str, tuple[int, int, int]]:
@@ -75,6 +90,162 @@ def counting(unet: nn.Module) -> Iterator[Counts]:
         hook.remove()
 
 
+class LiveBytes(TorchDispatchMode):
+    """Bytes of all storages that were allocated in this context and are still referenced, and their `peak`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: dict[int, weakref.ref] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        before = {id(t.untyped_storage()) for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for t in tree_iter(out):
+            if isinstance(t, Tensor) and id(t.untyped_storage()) not in before:
+                self._add(t.untyped_storage())
+        return out
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in self._seen and self._seen[key]() is storage:
+            return
+
+        def freed(_: weakref.ref) -> None:
+            self.now -= size
+            self._seen.pop(key, None)
+
+        self._seen[key] = weakref.ref(storage, freed)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+def count_work(work: Callable[[], object]) -> tuple[int, int]:
+    """Do the work twice, slowly, and count: (FLOPs, two for a multiplication and its addition; peak bytes).
+
+    The peak is that of tensors beside those that were there before; a kernel's own workspace is not seen.
+    """
+    with FlopCounterMode(display=False) as flops:
+        work()
+    with LiveBytes() as live:
+        work()
+    return flops.get_total_flops(), live.peak
+
+
+def needs(
+    unet: dict = SD15_UNET,
+    vae: dict = SD15_VAE,
+    lora: LoraConfig | None = None,
+    dtype: torch.dtype = torch.float16,
+    *,
+    size: int = 64,
+    tokens: int = 77,
+    low: bool = False,
+) -> dict[str, dict[str, int]]:
+    """Build a model on paper (shapes and dtypes without contents) and count what its passes hold; half a minute for
+    Stable Diffusion.
+
+    Args:
+        unet, vae: configurations. size: side of the latent. tokens: of the prompt. low: with gradient checkpointing.
+
+    Returns:
+        "flops" and "peak" of the passes forward, update, lora (a whole batch) and decode; "bytes" of the weights unet
+        and vae, of the attention layers whose originals are kept while a LoRA is merged in, of its adapters with
+        AdamW's moments, and of one level's features and of its states for Latent-MasaCtrl.
+    """
+    held, lora = {}, lora or LoraConfig()
+    with FakeTensorMode():
+        net = _build(UNet2DConditionModel, unet, dtype)
+        if low:
+            net.enable_gradient_checkpointing()
+        z = torch.zeros(1, net.config.in_channels, size, size, dtype=dtype)
+        prompt = torch.zeros(1, tokens, net.config.cross_attention_dim, dtype=dtype)
+        features: list[Tensor] = []
+        hook = net.up_blocks[-2].register_forward_hook(lambda module, args, out: features.append(out))
+
+        @torch.no_grad()
+        def forward() -> None:
+            net(z, 741, encoder_hidden_states=prompt)
+
+        def update() -> None:
+            features.clear()
+            eps = net(z.clone().requires_grad_(), 741, encoder_hidden_states=prompt).sample
+            held["features"] = _nbytes(features)
+            (eps.float().sum() + features.pop().float().mean()).backward()
+
+        passes = {"forward": count_work(forward), "update": count_work(update)}
+        with recorded_states(net) as states:
+            forward()
+            held |= {"unet": _nbytes(net.parameters()), "states": _nbytes(states)}
+        hook.remove()
+        features.clear()
+        adapted = [layer for name, layer in net.named_modules() if name.endswith(ADAPTED)]
+        own = [weight for layer in adapted for weight in _adapter(layer, lora.rank)]
+        held |= {"adapters": 3 * _nbytes(own), "attention": _nbytes(layer.weight for layer in adapted)}
+        batch, words = z.expand(lora.batch_size, -1, -1, -1), prompt.expand(lora.batch_size, -1, -1)
+
+        def fitting() -> None:
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype in (torch.float16, torch.bfloat16)):
+                net(batch, 741, encoder_hidden_states=words).sample.float().square().mean().backward()
+            for weight in own:
+                weight.grad = None
+
+        passes["lora"] = count_work(fitting)
+        decoder = _build(AutoencoderKL, vae, dtype)
+        held["vae"] = _nbytes(decoder.parameters())
+        passes["decode"] = count_work(torch.no_grad()(lambda: decoder.decode(z)))
+    flops, peak = ({name: counted[i] for name, counted in passes.items()} for i in (0, 1))
+    return {"flops": flops, "peak": peak, "bytes": held}
+
+
+def _adapter(layer: nn.Linear, rank: int) -> tuple[Tensor, Tensor]:
+    """B A beside a layer, as peft computes it: float32 weights, autocast products."""
+    a = torch.zeros(rank, layer.in_features, requires_grad=True)
+    b = torch.zeros(layer.out_features, rank, requires_grad=True)
+    layer.register_forward_hook(lambda module, args, out: out + linear(linear(args[0].to(a.dtype), a), b) * 1.0)
+    return a, b
+
+
+def _build(cls: type, config: dict, dtype: torch.dtype) -> nn.Module:
+    """A model in this precision from the start: on paper there is no way to convert one."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return cls.from_config(dict(config)).requires_grad_(False).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _nbytes(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def memory_plan(n: dict, config: DragConfig | None = None, *, low: bool = False) -> dict[str, int]:
+    """Bytes of tensors at the fullest moment of each act, from `needs`; `low` keeps features and states off the device.
+
+    What a GPU needs beside tensors (its context, about 0.3 to 0.5 GB, and gaps between blocks) is not in it.
+    """
+    config, held, peak = config or DragConfig(), n["bytes"], n["peak"]
+    dragged = len(config.schedule)
+    kept = 0 if low else held["features"] * dragged + held["states"] * (config.T - dragged) * config.masactrl
+    weights = held["unet"] + held["vae"]
+    return {
+        "LoRA": weights + held["adapters"] + peak["lora"],
+        "inversion": weights + held["attention"] + peak["forward"],
+        "drag": weights + held["attention"] + kept + held["features"] + peak["update"],
+        "decode": weights + kept + peak["decode"],
+    }
+
+
+def seconds_on(gpu: str, calls: dict[str, tuple[int, int, int]], n: dict, utilisation: float = 0.4) -> dict[str, float]:
+    """Seconds of each phase on one of `GPUS` that reaches this share of its published throughput."""
+    if gpu not in GPUS:
+        raise ValueError(f"gpu: {gpu!r}; expected one of {', '.join(GPUS)}")
+    forward, update = n["flops"]["forward"], n["flops"]["update"]
+    rate = GPUS[gpu] * 1e12 * utilisation
+    return {phase: b * (f * forward + back * (update - forward)) / rate for phase, (f, back, b) in calls.items()}
+
+
 def label_seconds(work: Callable[[], object]) -> dict[str, float]:
     """Seconds under each of the engine's labels (`PHASES`), by torch.profiler, which slows the work down a little.
 
@@ -86,59 +257,49 @@ def label_seconds(work: Callable[[], object]) -> dict[str, float]:
     return {name: totals[name] for name in PHASES if name in totals}
 
 
-def profile(model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig) -> dict[str, dict]:
+def profile(
+    model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig, *, low_memory: bool = False
+) -> dict[str, dict]:
     """One edit, timed act by act beside the bare U-Net calls that it needs, which are timed before and after.
 
     Returns:
-        Rows "LoRA", "inversion", "drag" (dragging, denoising, decoding), "whole" (these together) and "second drag" (of
-        the same image): {seconds, bare_seconds, ratio, forwards, backwards, peak_bytes}; the peak is that of the
-        GPU's allocator, None on a CPU.
+        Acts "LoRA" (with encoding), "inversion", "drag" (with denoising and decoding) and "second drag" (of the same
+        image), each {seconds, peak_bytes (of the GPU's allocator; None on a CPU), forwards, backwards, ratio (to the
+        bare calls; None for the LoRA, whose passes have several latents)}.
     """
-    editor = DragEditor(model, None).set_image(sample.image)
-    bare = {batch: [bare_seconds(model, editor.z_0, batch)] for batch in {1, lora.batch_size}}
-    rows: dict[str, dict] = {}
+    acts: dict[str, dict] = {}
+    editor = DragEditor(model, lora, low_memory=low_memory)
 
-    def timed(name: str, work: Callable[[], T]) -> T:
+    def timed(name: str, work: Callable[[], object]) -> None:
         start = _now(model)
         with counting(model.unet) as counts:
-            made = work()
-        rows[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model), **asdict(counts)}
-        return made
+            work()
+        acts[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model), **asdict(counts)}
 
-    fitted = timed("LoRA", lambda: fit(model, editor.z_0, lora))
-    editor = DragEditor(model, fitted).set_image(sample.image)
+    with TemporaryDirectory() as folder, patch.dict(os.environ, GOODDRAG_CACHE=folder):  # no LoRA of an earlier run
+        timed("LoRA", lambda: editor.set_image(sample.image))
+    bare = [bare_seconds(model, editor.z_0)]
     timed("inversion", lambda: editor.invert(config))
-    timed("drag", lambda: editor.drag(sample, config=config))
-    first = list(rows.values())
-    rows["whole"] = {key: sum((row[key] for row in first), Counter()) for key in ("forwards", "backwards")}
-    rows["whole"]["seconds"] = sum(row["seconds"] for row in first)
-    rows["whole"]["peak_bytes"] = max((row["peak_bytes"] for row in first), key=lambda peak: peak or 0)
-    timed("second drag", lambda: editor.drag(sample, config=config))
-    for batch, times in bare.items():
-        times.append(bare_seconds(model, editor.z_0, batch))
-    for row in rows.values():
-        back = row["backwards"]
-        row["bare_seconds"] = sum(
-            (n - back[batch]) * mean(t[0] for t in bare[batch]) + back[batch] * mean(t[1] for t in bare[batch])
-            for batch, n in row["forwards"].items()
-        )
-        row["ratio"] = row["seconds"] / row["bare_seconds"] if row["bare_seconds"] else None
-    return rows
+    for name in ("drag", "second drag"):
+        timed(name, lambda: editor.drag(sample, config=config))
+    forward, both = (mean(times) for times in zip(*bare, bare_seconds(model, editor.z_0), strict=True))
+    for name, act in acts.items():
+        back = act["backwards"][1]
+        calls = (act["forwards"][1] - back) * forward + back * both
+        act["ratio"] = act["seconds"] / calls if name != "LoRA" else None
+    return acts
 
 
-def bare_seconds(model: DiffusionModel, z: Tensor, batch: int = 1, repeats: int = 5) -> tuple[float, float]:
+def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> tuple[float, float]:
     """Medians of the frozen U-Net alone: a forward pass, and one with the backward pass to the latent."""
-    prompt, x = model.prompt.expand(batch, -1, -1), z.expand(batch, -1, -1, -1).to(model.dtype, copy=True)
-    times = []
+    z, times = z.to(model.dtype), []
     for _ in range(repeats + 1):
         start = _now(model)
         with torch.no_grad():
-            model.unet(x, 741, encoder_hidden_states=prompt)
+            model.unet(z, 741, encoder_hidden_states=model.prompt)
         middle = _now(model)
-        with torch.enable_grad():
-            eps = model.unet(x.detach().requires_grad_(), 741, encoder_hidden_states=prompt).sample
-            eps.sum().backward()
-        times.append((middle - start, _now(model) - middle))
+        model.unet(z.requires_grad_(), 741, encoder_hidden_states=model.prompt).sample.sum().backward()
+        z, times = z.detach(), [*times, (middle - start, _now(model) - middle)]
     forward, both = zip(*times[1:], strict=True)  # the first round warms up
     return median(forward), median(both)
 

@@ -1,20 +1,18 @@
 """What each difference between the paper's text and the released code does: one switch at a time, on the same edits.
 
 The yardstick of size is chance: the released settings once more, with another seed of the LoRA's fit. Does a switch
-move the result further than that seed does? Its direction is another question: is the text's choice nearer to the
-truth, does it do less damage, on edit after edit?
+move the result further than that seed does? Its direction is another question.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from experiments.study import Records, Study, column, drag_each, versus
+from experiments.study import Records, Scenes, Study, drag_each
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation.metrics import Paired
 from gooddrag.sample import Sample
 
 RELEASED, PRINTED, CHANCE = "released", "all of the text", "another seed"
@@ -54,7 +52,7 @@ WAYS = {
 }
 
 
-def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """Each way's scores, and those of chance; "apart" is how far a picture lies from the released settings' one."""
     model = editor.model
     other = DragEditor(model, STUDY.lora, seed=editor.seed + 1).set_image(sample.image)
@@ -74,40 +72,3 @@ def apart(first: Image.Image, second: Image.Image) -> float:
 
 
 STUDY = Study("differences", WAYS, measure, edits=16)
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one switch did to the edits of a study.
-
-    Attributes:
-        way: the text's choice; row: of differences.json, None for all of them at once.
-        apart: median distance to the released settings' picture, in grey levels; chance: the same of another seed.
-        further: a win is an edit that the switch moves further than chance.
-        truth, damage: a win is an edit on which the text's choice is nearer to the truth, or does less damage.
-    """
-
-    way: str
-    row: int | None
-    apart: float
-    chance: float
-    further: Paired
-    truth: Paired
-    damage: Paired
-
-
-def effects(records: Records) -> list[Effect]:
-    """One per switch, in the order of the rows, and the whole text last."""
-    chance = float(np.median(column(records, CHANCE, "apart")))
-    return [
-        Effect(
-            way,
-            SWITCHES.get(way),
-            float(np.median(column(records, way, "apart"))),
-            chance,
-            versus(records, way, CHANCE, "apart", higher_is_better=True),
-            versus(records, way, RELEASED, "truth"),
-            versus(records, way, RELEASED, "damage"),
-        )
-        for way in [*SWITCHES, PRINTED]
-    ]

@@ -1,10 +1,8 @@
 """What keeps the image itself: the single-image LoRA (Alg. 1, line 1) and Latent-MasaCtrl (Sec. 5.1)."""
 
-import torch
-
-from experiments.study import Records, Study, drag_and_score, drag_each
+from experiments.latents import denoised
+from experiments.study import Records, Scenes, Study, drag_and_score, drag_each
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import step
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import metrics
 from gooddrag.lora import applied
@@ -17,21 +15,18 @@ FITS = {
     "rank 16, 70 steps, lr 5e-4": LoraConfig(lr=5e-4),  # as released for Stable Diffusion's widths
     "rank 16, 70 steps": LoraConfig(),
 }
-STARTS = (0, 4, 7, 10, 13)  # transformer blocks of 16 from which keys and values are shared; the paper: 10
+STARTS = (0, 4, 7, 10, 13, 16)  # transformer blocks from which keys and values are shared; the paper: 10; 16: none
 
 
-@torch.no_grad()
 def reconstruction(editor: DragEditor, config: DragConfig) -> float:
     """PSNR in dB of the image after inversion (Eq. 3) and denoising (Eq. 2), against its round trip through the VAE."""
-    model, z = editor.model, editor.invert(config)[-1]
-    schedule = model.schedule(config.num_steps)
+    model = editor.model
     with applied(model.unet, editor.lora):
-        for t in range(config.T, 0, -1):
-            z = step(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
+        z = denoised(model, editor.invert(config)[-1], config.T, config.num_steps)
     return metrics.psnr(*(editor.frame.to_image(model.decode_image(latent)) for latent in (z, editor.z_0)))
 
 
-def measure_fits(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+def measure_fits(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """One record per fit in `FITS`."""
     (config,) = configs.values()
     records = []
@@ -44,8 +39,5 @@ def measure_fits(editor: DragEditor, sample: Sample, configs: dict[str, DragConf
 
 LORA = Study("lora", {"released": {}}, measure_fits, edits=12, lora=LoraConfig(steps=0))
 MASACTRL = Study(
-    "masactrl",
-    {**{f"from layer {start}": {"masactrl_start": start} for start in STARTS}, "none": {"masactrl": False}},
-    drag_and_score,
-    edits=16,
+    "masactrl", {f"from layer {start}": {"masactrl_start": start} for start in STARTS}, drag_and_score, edits=16
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.study import NO_STOP, Records, Study, drag_each
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_each
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.result import DragResult
@@ -32,7 +32,7 @@ def curves(result: DragResult) -> dict[str, list[float]]:
     }
 
 
-def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig]) -> Records:
+def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """Each way's scores with its curves, and their means over the second half of the run, when drift has added up."""
     records = []
     for record, result in drag_each(editor, sample, configs, keep=["maps"]):
