@@ -18,7 +18,6 @@ _HOME = {
     "DragConfig": "config",
     "LoraConfig": "config",
     "drag": "editor",
-    "drag_batch": "batch",
     "DragEditor": "editor",
     "DragResult": "result",
     "PointPicker": "picker",

@@ -5,12 +5,10 @@ comment says which is which. Any mixture runs. `DragConfig()` is `released()`: w
 edit that is given no settings runs with those that suit its model (`DiffusionModel.preset`).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args
 
 
 def level(strength: float, num_steps: int) -> int:
@@ -34,30 +32,28 @@ class Preset(StrEnum):
     storybook = "storybook"
 
 
-class _Checked:
-    """Frozen dataclasses whose Literal fields and ranges are checked on construction."""
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for f in fields(self):
-            value, hint = getattr(self, f.name), hints[f.name]
-            if get_origin(hint) is Literal and not (isinstance(value, str) and value in get_args(hint)):
-                raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
-            if hint is bool and not isinstance(value, bool):
-                raise ValueError(f"{f.name}: {value!r}; expected True or False")
-            bounds = self.RANGES.get(f.name)
-            if bounds is None or (value is None and "None" in str(hint)):
-                continue
-            low, high = bounds
-            whole = "int" in str(hint) and "float" not in str(hint)
-            kind = "a whole number" if whole else "a number"
-            number = isinstance(value, int) or (not whole and isinstance(value, float))
-            if isinstance(value, bool) or not number or not low <= value <= high:  # NaN is in no range
-                raise ValueError(f"{f.name}: {value!r}; expected {kind} from {low} to {high}")
+def _check(config: Any) -> None:
+    """Check every field against its choices (Literal), and against `RANGES` of its class; floats may be whole."""
+    for f in fields(config):
+        value, choices, bounds = getattr(config, f.name), get_args(f.type), config.RANGES.get(f.name)
+        if f.type is bool and not isinstance(value, bool):
+            raise ValueError(f"{f.name}: {value!r}; expected True or False")
+        if bounds is None:
+            if choices and value not in choices:
+                raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, choices))}")
+            continue
+        if value is None and type(None) in choices:
+            continue
+        low, high = bounds
+        whole = f.type is int or int in choices
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
+            raise ValueError(
+                f"{f.name}: {value!r}; expected {'a whole number' if whole else 'a number'} from {low} to {high}"
+            )
 
 
 @dataclass(frozen=True)
-class DragConfig(_Checked):
+class DragConfig:
     """Settings of one edit. Distances (r1, r2, beta, stop and skip distance) are pixels of the supervision grid."""
 
     # The schedule
@@ -138,20 +134,37 @@ class DragConfig(_Checked):
     """z_{t-1}^0 in the mask term of Eq. 8: the inverted z_T "denoised" again (released), or the latents stored while it
     was "inverted". Features and attention are of the denoised one."""
 
-    RANGES = {
-        "num_steps": (1, 1000), "strength": (0.01, 1.0), "K": (0, 100_000), "B": (1, 100_000), "J": (1, 1000),
-        "r1": (0, 64), "r2": (1, 256), "beta": (0.0, 256.0), "lam": (0.0, 1e6), "lr": (0.0, 100.0),
-        "masactrl_start": (0, 16), "stop_distance": (0.0, 1e4), "stop_unmoved": (1, 100_000), "feature_block": (-4, -1),
+    mask_mode: Literal["penalty", "replace"] = "penalty"
+    """What holds the outside of the mask: the second term of Eq. 8, a "penalty" (text, released); or "replace": after
+    every update and denoising step the unedited latent is put back there (DragFlow, ICLR 2026)."""
+
+    RANGES: ClassVar[dict[str, tuple[float, float]]] = {
+        "num_steps": (1, 1000),
+        "strength": (0.01, 1.0),
+        "K": (0, 100_000),
+        "B": (1, 100_000),
+        "J": (1, 1000),
+        "r1": (0, 64),
+        "r2": (1, 256),
+        "beta": (0.0, 256.0),
+        "lam": (0.0, 1e6),
+        "lr": (0.0, 100.0),
+        "masactrl_start": (0, 16),
+        "stop_distance": (0.0, 1e4),
+        "stop_unmoved": (1, 100_000),
+        "feature_block": (-4, -1),
         "skip_distance": (0.0, 1e4),
-    }  # fmt: skip
+    }
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        _check(self)
         if self.aldd and self.K > 0:
             T, steps = self.T, math.ceil(self.K / self.B)
             if steps > T:
-                raise ValueError(f"K: {self.K} drag operations at B = {self.B} need {steps} time steps; strength "
-                                 f"{self.strength} of num_steps {self.num_steps} gives {T}")  # fmt: skip
+                raise ValueError(
+                    f"K: {self.K} drag operations at B = {self.B} need {steps} time steps; strength "
+                    f"{self.strength} of num_steps {self.num_steps} gives {T}"
+                )
 
     @property
     def T(self) -> int:
@@ -169,49 +182,73 @@ class DragConfig(_Checked):
         return [self.B] * full + ([rest] if rest else [])
 
     @classmethod
-    def released(cls, **changes: Any) -> DragConfig:
+    def released(cls, **changes: Any) -> Self:
         """What the authors' released benchmark runs: `DragConfig()`."""
         return cls(**changes)
 
     @classmethod
-    def paper(cls, **changes: Any) -> DragConfig:
+    def paper(cls, **changes: Any) -> Self:
         """What the paper prints, as closely as it can be read (Algorithm 1, Eq. 3-9, Sec. 5.1; Adam for Eq. 9)."""
         printed = cls(
-            lam=0.2, feature_block=-1, grid="image", drag_scale="sum", capped_step=False, skip_distance=0.0,
-            tracking="updated", track_at_start=False, tracking_reference="initial", inversion="source",
-            stop_distance=None, stop_unmoved=None, adam="once",
-        )  # fmt: skip
+            lam=0.2,
+            feature_block=-1,
+            grid="image",
+            drag_scale="sum",
+            capped_step=False,
+            skip_distance=0.0,
+            tracking="updated",
+            track_at_start=False,
+            tracking_reference="initial",
+            inversion="source",
+            stop_distance=None,
+            stop_unmoved=None,
+            adam="once",
+        )
         return replace(printed, **changes)
 
     @classmethod
-    def dragdiffusion(cls, **changes: Any) -> DragConfig:
+    def dragdiffusion(cls, **changes: Any) -> Self:
         """The DragDiffusion baseline as released (Shi et al., 2023); `K=210` is the paper's DragDiffusion*."""
         baseline = cls(
-            strength=0.7, K=80, J=1, r1=1, r2=3, beta=1.0, lam=0.1, lr=0.01, aldd=False, ip=False,
-            stop_unmoved=None, drag_scale="dragdiffusion", capped_step=False, tracking="updated", track_at_start=False,
-            adam="once", masactrl_from="first",
-        )  # fmt: skip
+            strength=0.7,
+            K=80,
+            J=1,
+            r1=1,
+            r2=3,
+            beta=1.0,
+            lam=0.1,
+            lr=0.01,
+            aldd=False,
+            ip=False,
+            stop_unmoved=None,
+            drag_scale="dragdiffusion",
+            capped_step=False,
+            tracking="updated",
+            track_at_start=False,
+            adam="once",
+            masactrl_from="first",
+        )
         return replace(baseline, **changes)
 
     @classmethod
-    def fast(cls, **changes: Any) -> DragConfig:
+    def fast(cls, **changes: Any) -> Self:
         """Fewer levels, one larger step per drag operation: less than half of the default's U-Net passes at no larger
-        error to the truth, on 24 edits of the embedded model (results/pareto.json). Not tried on Stable Diffusion. The
+        error to the truth, on 24 edits of the embedded model. Not tried on Stable Diffusion. The
         LoRA is apart: `LoraConfig.fast()`.
         """
         return cls(**{"num_steps": 15, "B": 30, "J": 1, "lr": 0.04, **changes})
 
     @classmethod
-    def storybook(cls, **changes: Any) -> DragConfig:
+    def storybook(cls, **changes: Any) -> Self:
         """For the embedded model: `fast()` with a wider patch, a smaller step, a mask term a hundred times heavier,
-        and no early stop. Chosen on 24 storybook edits; on a hundred others it moves less and breaks less
-        (results/storybook100_preset.json). Not tried on Stable Diffusion.
+        and no early stop. Chosen on 24 storybook edits; on a hundred others it moves less and breaks less. Not tried
+        on Stable Diffusion.
         """
         own = dict(r1=8, r2=16, lam=10.0, lr=0.01, stop_distance=None, stop_unmoved=None, skip_distance=0.0)
         return cls.fast(**{**own, **changes})
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> DragConfig:
+    def preset(cls, name: str, **changes: Any) -> Self:
         """A preset by its name: released, paper, dragdiffusion, fast or storybook.
 
         Raises:
@@ -223,7 +260,7 @@ class DragConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class LoraConfig(_Checked):
+class LoraConfig:
     """Settings of the single-image LoRA (Algorithm 1, line 1; released defaults)."""
 
     rank: int = 16
@@ -236,14 +273,22 @@ class LoraConfig(_Checked):
     batch_size: int = 4
     """Noise samples per step, all of the one image."""
 
-    RANGES = {"rank": (1, 1024), "steps": (0, 100_000), "lr": (0.0, 1.0), "batch_size": (1, 1024)}
+    RANGES: ClassVar[dict[str, tuple[float, float]]] = {
+        "rank": (1, 1024),
+        "steps": (0, 100_000),
+        "lr": (0.0, 1.0),
+        "batch_size": (1, 1024),
+    }
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @classmethod
-    def fast(cls, **changes: Any) -> LoraConfig:
+    def fast(cls, **changes: Any) -> Self:
         """One noise sample per step: a quarter of the default's work, measured beside `DragConfig.fast()`."""
         return cls(**{"batch_size": 1, **changes})
 
     @classmethod
-    def preset(cls, name: str) -> LoraConfig:
+    def preset(cls, name: str) -> Self:
         """What goes with `DragConfig.preset(name)`: `fast()` with "fast", the default with every other one."""
         return cls.fast() if name == "fast" else cls()

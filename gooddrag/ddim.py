@@ -10,15 +10,16 @@ Levels are counted as in the paper, t = 0 (clean) ... T_max; `Schedule.timestep(
 U-Net is called with, 1, 21, ..., 981 for T_max = 50.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gooddrag.finite import check_finite
+CAUSE = (
+    "half precision overflows so: try dtype=torch.float32; in float32, damaged weights, a LoRA of another model, "
+    "or too large a step (lr)"
+)
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,19 @@ def denoise(eps: Callable[[Tensor, int], Tensor], z_T: Tensor, schedule: Schedul
     for t in range(T, 0, -1):
         z = step(z, eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
         yield z
+
+
+def check_finite(where: str, at: str, **tensors: Tensor) -> None:
+    """Nothing, if every number is finite.
+
+    Args:
+        where: the phase, "inversion". at: how far it was, "t = 3 (time step 41)".
+        tensors: what is looked at, by its name in the message.
+
+    Raises:
+        FloatingPointError: says what is not finite, where, and the likely cause.
+    """
+    for name, x in tensors.items():
+        if not torch.isfinite(x).all():
+            kind = "nan" if x.isnan().any() else "inf"
+            raise FloatingPointError(f"{where}: {kind} in {name} at {at}; {CAUSE}")

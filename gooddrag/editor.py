@@ -1,38 +1,33 @@
 """The slow step once, the quick step many times: `set_image`, then `drag` as often as you like."""
 
-from __future__ import annotations
-
 import os
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Self
 
 import torch
+from numpy.typing import ArrayLike
+from PIL import Image
 from torch import Tensor
+from torch.profiler import record_function
 from tqdm.auto import tqdm
 
-from gooddrag.algorithm import drag_latent
+from gooddrag.algorithm import Callback, State, drag_latent
 from gooddrag.config import DragConfig, LoraConfig, check_seed
 from gooddrag.ddim import invert
 from gooddrag.frame import Frame
 from gooddrag.images import load_image
 from gooddrag.lora import Lora, applied, check_lora
 from gooddrag.lora_files import fit_cached, load_lora
-from gooddrag.memory import ADVICE, STORE, Memory, choose, is_out_of_memory, release, tier
 from gooddrag.model import DiffusionModel
-from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
-from gooddrag.state import Callback, State, Task
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from PIL import Image
-
-T = TypeVar("T")
+ADVICE = "use low_memory=True, a smaller image, LoraConfig(batch_size=1), dtype=torch.float16 or a smaller model"
+LoraSource = LoraConfig | str | os.PathLike | Lora | None
 
 
 class DragEditor:
@@ -40,26 +35,27 @@ class DragEditor:
 
     Args:
         model: from `load_model`.
-        lora: how to fit the single-image LoRA, the path of a LoRA file (today's or the released format), a LoRA as
-            `gooddrag.lora.fit` returns it, or None for none.
+        lora: how to fit the single-image LoRA, the path of a LoRA file, a LoRA as `gooddrag.lora.fit` returns it, or
+            None for none.
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
-        memory: "full": features and attention states stay on the device; "low": gradient checkpointing, those on the
-            host, the VAE there while it is idle; the results are the same. "auto": by the memory that is free. Where
-            memory runs out in "full" the step is repeated in "low", with a warning.
+        low_memory: checkpoint the U-Net's gradients, and keep features and attention states on the host. The results
+            are the same, a drag takes about a third longer.
 
     Attributes:
-        memory, why: the tier and what decided it.
+        image: PIL RGB, as it was set. frame: where it lies in what the model sees. z_0: (1, C, h, w), its latent.
+        lora: what was fitted to it or loaded; empty for none.
     """
 
     def __init__(
         self,
         model: DiffusionModel,
-        lora: LoraConfig | str | os.PathLike | Lora | None = None,
+        lora: LoraSource = None,
+        *,
         seed: int = 0,
         progress: Progress = False,
-        memory: Memory = "auto",
+        low_memory: bool = False,
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
@@ -70,53 +66,50 @@ class DragEditor:
         if isinstance(lora, dict):
             check_lora(lora)
         check_seed(seed)
-        self.model, self.seed, self.progress = model, seed, progress
+        self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = lora
-        self.memory, self.why = choose(memory, model)
         self.image: Image.Image | None = None
+        self.frame: Frame | None = None
+        self.z_0: Tensor | None = None
+        self.lora: Lora = {}
+        self._trajectories: dict[tuple, list[Tensor]] = {}
+        self._source: tuple[tuple, SourcePath] | None = None  # of the last drag, with what it depends on
 
-    def set_image(self, image) -> DragEditor:
-        """Take an image (PIL, path or bytes; any size and mode): encode it and fit its LoRA.
+    def set_image(self, image: Image.Image | str | os.PathLike | bytes) -> Self:
+        """Take an image of any size and mode: encode it and fit its LoRA.
 
         An image larger than the model's native size is edited at that size and scaled back at the end.
         """
         image = load_image(image)
         frame = Frame.fit(image.size, self.model.vae_scale, self.model.native_size)
-        with phase("encode"):
+        with self._memory(), record_function("encode"):
             z_0 = self.model.encode(frame.to_tensor(image))
         lora = self._lora_source
         if isinstance(lora, LoraConfig):
-            lora = self._fitting(lambda: fit_cached(self.model, z_0, self._lora_source, self.seed, self.progress))
+            with self._memory(), record_function("LoRA"):
+                lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
-        self._trajectories: dict[tuple, list[Tensor]] = {}
-        self.forget_source()
+        self._trajectories, self._source = {}, None
         return self
 
     def invert(self, config: DragConfig | None = None) -> list[Tensor]:
         """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting. `config` as in `drag`."""
         self._need_image()
         config = config or DragConfig.preset(self.model.preset)
-        if (kept := self.inverted(config)) is None:
+        key = (config.num_steps, config.T, config.inversion)
+        if key not in self._trajectories:
             schedule = self.model.schedule(config.num_steps)
-            with phase("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
+            with self._memory(), record_function("inversion"), torch.no_grad(), applied(self.model.unet, self.lora):
                 steps = invert(self.model.eps, self.z_0, schedule, config.T, config.inversion)
-                kept = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
-            self._trajectories[self._inversion(config)] = kept
-        return kept
-
-    def inverted(self, config: DragConfig) -> list[Tensor] | None:
-        """What `invert` has computed for this setting, or None."""
-        return self._trajectories.get(self._inversion(config))
-
-    @staticmethod
-    def _inversion(config: DragConfig) -> tuple:
-        return config.num_steps, config.T, config.inversion
+                self._trajectories[key] = [self.z_0, *tracked(steps, "inversion", config.T, self.progress)]
+        return self._trajectories[key]
 
     def drag(
         self,
         points: ArrayLike | Sample,
         mask: ArrayLike | None = None,
         config: DragConfig | None = None,
+        *,
         callback: Callback | None = None,
         keep_outside: bool = False,
         keep: Iterable[str] = (),
@@ -126,23 +119,23 @@ class DragEditor:
         Args:
             points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
                 image: its points and its mask count, and the result carries it, with its truth and its name.
-            mask: (H, W), above 0 = editable; None = everything is editable.
+            mask: (H, W), see `gooddrag.files.load_mask`: True = editable; None = everything is editable.
             config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`, which for Stable
                 Diffusion are the released ones.
             callback: called with a `State` after every update, tracking and denoising step; returning True ends
-                the dragging. Where memory runs out and the drag is repeated in "low", it is told all anew.
-            keep_outside: put the original pixels back wherever the mask is not editable.
+                the dragging.
+            keep_outside: put the original pixels back outside the mask; see `DragResult.of`.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
         Returns:
             DragResult; its image has the size of the input.
 
         Raises:
-            ValueError: no image set; bad arguments. FloatingPointError: see `drag_latent`. MemoryError: even in "low".
+            ValueError: no image set; bad arguments. FloatingPointError: see `drag_latent`. MemoryError: says what to
+                reduce.
 
         Warns:
-            UserWarning: nothing to drag: every handle counts as arrived (a pair that does beside others that do not is
-                a pair at rest); the mask is empty.
+            UserWarning: nothing to drag, as every handle counts as arrived; the mask is empty.
         """
         self._need_image()
         config = config or DragConfig.preset(self.model.preset)
@@ -152,25 +145,7 @@ class DragEditor:
             raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
         task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
-        trajectory = self._fitting(lambda: self.invert(config))
-        latent, handles, recorder = self._fitting(lambda: self._dragged(trajectory, task, config, callback, keep))
-        made = (self.model, sample, self.frame, config, latent, handles, recorder, keep_outside)
-        try:
-            return DragResult.of(*made)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        self.forget_source()  # the edit is done: what is kept for the next one makes room for its picture
-        release(self.model.device)
-        try:
-            return DragResult.of(*made)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise MemoryError(f"memory: not enough on {self.model.device.type} to decode; {ADVICE}") from error
-            raise
-
-    def _dragged(self, trajectory: list[Tensor], task: Task, config: DragConfig, callback: Callback | None,
-                 keep: Iterable[str]) -> tuple[Tensor, Tensor, Recorder]:  # fmt: skip
+        trajectory, source = self.invert(config), self.source(config)
         recorder = Recorder(self.frame, task.size, keep)
         bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True, leave=False)
 
@@ -180,44 +155,39 @@ class DragEditor:
                 bar.update()
             return bool(callback and callback(state))
 
-        with bar, applied(self.model.unet, self.lora):
-            latent, handles = drag_latent(self.model, trajectory, task, config, observe, self._source(config))
-        return latent, handles, recorder
+        with self._memory(), bar, applied(self.model.unet, self.lora):
+            latent, handles = drag_latent(self.model, trajectory, task, config, observe, source)
+        with self._memory(), record_function("decode"):
+            result = DragResult.of(self.model, sample, self.frame, config, latent, handles, recorder)
+            return result.keeping_outside(self.z_0) if keep_outside or _nothing_editable(sample) else result
 
-    def _fitting(self, work: Callable[[], T]) -> T:
-        """Do a piece of work in the tier, and once more in "low" where memory runs out."""
-        try:
-            with tier(self.memory, self.model):
-                return work()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if self.memory == "low":
-                raise MemoryError(f"memory: not enough on {self.model.device.type}, even in 'low'; {ADVICE}") from error
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        # Out of the handler: its traceback would hold on to every tensor of the failed attempt.
-        warnings.warn(f"memory: ran out ({reason}); going on in 'low', which is slower", stacklevel=3)
-        self.memory, self.why = "low", "low: memory ran out in full"
-        if source := getattr(self, "_source_path", None):
-            source.move("cpu")
-        release(self.model.device)
-        return self._fitting(work)
-
-    def forget_source(self) -> None:
-        """Drop the unedited latent's way down (hundreds of MiB at 512 x 512); the next drag makes its own passes."""
-        self._source_key: tuple | None = None
-        self._source_path: SourcePath | None = None
-
-    def _source(self, config: DragConfig) -> SourcePath:
-        """The unedited latent's passes, shared by the drags of the image that start from the same z_T; those of the
-        last drag are kept."""
-        key = (*self._inversion(config), config.feature_block, config.masactrl_start)
-        if key != self._source_key:
-            self.forget_source()
+    def source(self, config: DragConfig) -> SourcePath:
+        """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""
+        key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
+        if self._source is None or self._source[0] != key:
             schedule, z_T = self.model.schedule(config.num_steps), self.invert(config)[-1]
-            self._source_path = SourcePath(self.model, schedule, z_T, config.T, *key[-2:], STORE[self.memory])
-            self._source_key = key
-        return self._source_path
+            source = SourcePath(self.model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
+            source.store = torch.device("cpu") if self.low_memory else None
+            self._source = key, source
+        return self._source[1]
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Checkpoint gradients in low memory; say what to reduce where memory runs out."""
+        unet = self.model.unet
+        checkpoint = self.low_memory and not unet.is_gradient_checkpointing
+        try:
+            if checkpoint:
+                unet.enable_gradient_checkpointing()
+            yield
+        except (RuntimeError, MemoryError) as error:
+            cpu = "can't allocate memory" in str(error)  # the CPU's allocator has no error of its own
+            if not (cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+                raise
+            raise MemoryError(f"memory: not enough on {self.model.device.type}; {ADVICE}") from error
+        finally:
+            if checkpoint:
+                unet.disable_gradient_checkpointing()
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:
         if not isinstance(points, Sample):
@@ -234,23 +204,39 @@ class DragEditor:
             raise ValueError("image: none set; expected set_image(image) before this call")
 
 
+def _nothing_editable(sample: Sample) -> bool:
+    """An empty mask means that nothing may change: the loop runs as released, and every pixel is put back."""
+    return sample.mask is not None and not sample.mask.any()
+
+
 def drag(
     model: DiffusionModel,
     sample: Sample,
     config: DragConfig | None = None,
-    lora: LoraConfig | str | os.PathLike | Lora | None = LoraConfig(),  # noqa: B008 (frozen)
+    lora: LoraSource = LoraConfig(),  # noqa: B008 (frozen)
+    *,
     seed: int = 0,
     callback: Callback | None = None,
     keep_outside: bool = False,
-    keep: Iterable[str] = (),
-    progress: bool = False,
 ) -> DragResult:
-    """One edit in one call: `DragEditor(model, lora, seed).set_image(sample.image).drag(sample)`; see there.
+    """One edit in one call.
+
+    Args:
+        model: from `load_model`.
+        sample: image, points and mask.
+        config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
+        lora: how to fit the single-image LoRA (cached); a file or tensors of one; None for none.
+        seed: of the LoRA's fit.
+        callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
+        keep_outside: put the original pixels back outside the mask.
+
+    Returns:
+        DragResult; its image has the size of the sample's.
 
     Raises:
         ValueError: bad arguments. FloatingPointError, MemoryError: as `DragEditor.drag`.
     """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
-    editor = DragEditor(model, lora, seed, progress).set_image(sample.image)
-    return editor.drag(sample, None, config, callback, keep_outside, keep)
+    editor = DragEditor(model, lora, seed=seed).set_image(sample.image)
+    return editor.drag(sample, config=config, callback=callback, keep_outside=keep_outside)

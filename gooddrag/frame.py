@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag.config import DragConfig
+from gooddrag.motion import Task
 from gooddrag.sample import Sample
-from gooddrag.state import Task
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ no adapter runs during the hundreds of calls of a drag.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,14 +15,12 @@ import peft
 import torch
 from diffusers import UNet2DConditionModel
 from peft.utils import get_peft_model_state_dict
-from torch import Tensor, nn
+from torch import Tensor
 
 from gooddrag.alone import alone
 from gooddrag.config import LoraConfig
-from gooddrag.ddim import add_noise
-from gooddrag.finite import check_finite
+from gooddrag.ddim import add_noise, check_finite
 from gooddrag.model import DiffusionModel
-from gooddrag.passes import Rows, nobody
 from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
 
@@ -135,55 +133,6 @@ def _written(unet: UNet2DConditionModel, lora: Lora | None, scale: float) -> Ite
     finally:
         for weight, data in saved:
             weight.data = data
-
-
-@contextmanager
-def applied_each(unet: UNet2DConditionModel, loras: Sequence[Lora]) -> Iterator[Rows]:
-    """Inside this context the rows of a batch have LoRAs of their own: W x + B A x, each row with its B and A.
-
-    Yields:
-        To be called before a pass with the number of each row's LoRA. A LoRA that all share is written into the
-        weights, as `applied` does, and the numbers do not matter.
-
-    Raises:
-        ValueError: the LoRAs do not fit the model, or differ in rank or in the layers that they adapt.
-    """
-    if all(lora is loras[0] for lora in loras) or not any(loras):
-        with applied(unet, loras[0]):
-            yield nobody
-        return
-    with alone(unet), _beside(unet, loras) as choose:
-        yield choose
-
-
-@contextmanager
-def _beside(unet: UNet2DConditionModel, loras: Sequence[Lora]) -> Iterator[Rows]:
-    """The LoRAs as products of their own, B A x beside W x."""
-    with applied(unet, loras[0]):  # says where the first one does not fit
-        pass
-    rows: list[int] = list(range(len(loras)))
-    hooks = []
-
-    def choose(chosen: Sequence[int]) -> None:
-        rows[:] = chosen
-
-    try:
-        for name in _adapted(loras[0]):
-            layer, keys = unet.get_submodule(name), (f"{name}.lora_{x}.weight" for x in "AB")
-            try:
-                a, b = (torch.stack([lora[key] for lora in loras]).to(layer.weight) for key in keys)
-            except (KeyError, RuntimeError) as error:
-                raise ValueError(f"lora: {name} differs among the edits: {error}; expected one kind") from error
-            hooks.append(layer.register_forward_hook(_low_rank(a, b, rows)))
-        yield choose
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _low_rank(a: Tensor, b: Tensor, rows: list[int]) -> Callable[[nn.Module, tuple, Tensor], Tensor]:
-    """A forward hook that adds B A x to W x; a (B, r, in), b (B, out, r), x (rows, N, in)."""
-    return lambda layer, args, out: out + args[0] @ a[rows].mT @ b[rows].mT
 
 
 def _adapted(lora: Lora) -> list[str]:

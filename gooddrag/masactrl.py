@@ -4,8 +4,6 @@ Mutual self-attention (Cao et al., ICCV 2023): with a batch of [source, edit], t
 take keys and values from the source for both rows, so the source is unchanged and the edit borrows its texture.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

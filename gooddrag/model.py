@@ -11,8 +11,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DCondi
 from torch import Tensor
 
 from gooddrag.config import Preset
-from gooddrag.ddim import Schedule
-from gooddrag.finite import check_finite
+from gooddrag.ddim import Schedule, check_finite
 
 LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
 

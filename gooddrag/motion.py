@@ -8,12 +8,32 @@ Notation:
     Omega(p, r)  the square of side 2 r + 1 around p; cut off where it would leave the grid
 """
 
-from __future__ import annotations
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gooddrag.config import DragConfig
+
 Size = tuple[int, int]
+SCALED_LOSS = 2.0**10  # float16 rounds gradients below 6e-8 to zero, so a loss is scaled up to this on its way back
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to drag where, on the supervision grid.
+
+    Attributes:
+        size: (H, W) of the grid.
+        p_0, q: original handles and targets, (l, 2) float32, integer-valued (y, x).
+        frozen: 1 - M, (1, 1, h, w) on the latent grid: 1 where nothing may change.
+    """
+
+    size: Size
+    p_0: Tensor
+    q: Tensor
+    frozen: Tensor
 
 
 def resized(F: Tensor, size: Size, rows: Tensor, cols: Tensor) -> Tensor:
@@ -87,51 +107,32 @@ def next_positions(p: Tensor, q: Tensor, beta: float, capped: bool) -> Tensor:
     return torch.where(distance > 0, p + way / distance.clamp_min(1e-12) * length, p)
 
 
-def drag_loss(
-    F: Tensor,
-    F_0: Tensor,
-    size: Size,
-    p: Tensor,
-    p_0: Tensor,
-    q: Tensor,
-    r1: int,
-    beta: float,
-    ip: bool = True,
-    capped: bool = True,
-    skip: float = 2.0,
-    scale: str = "released",
-) -> Tensor:
-    """The first term of Eq. 8 (`ip`: towards the original handle patch) or of Eq. 4 and 7 (towards the current one).
+def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig) -> Tensor:
+    """The first term of Eq. 8 (`config.ip`: towards the original handle patch) or of Eq. 4 and 7 (the current one).
 
     Args:
         F: features of the edited latent z_t^k, (1, C, h, w); the gradient flows into this one only.
         F_0: features of the unedited latent z_t^0 at the same time step, (1, C, h, w).
-        size: (H, W) of the supervision grid.
-        p, p_0, q: current handles, original handles, targets: (l, 2) float32, (y, x) on the grid.
-        r1: patch radius; beta: step size, both in grid pixels.
-        capped: step min(beta, remaining) instead of beta.
-        skip: pairs closer than this to their target are left alone.
-        scale: "sum" is the L1 norm as printed; "released" is (2 r1)^2 times the mean, "dragdiffusion" (2 r1 + 1)^2
-            times the mean.
+        p: current handles, (l, 2) float32, (y, x) on the grid.
+        task: with size, p_0 and q; see `gooddrag.algorithm.Task`.
+        config: r1, beta, ip, capped_step, skip_distance and drag_scale are used.
 
     Returns:
         0-d tensor.
     """
-    ahead = next_positions(p, q, beta, capped)
+    c, size = config, task.size
+    ahead = next_positions(p, task.q, c.beta, c.capped_step)
     ahead = torch.stack([ahead[:, i].clamp(0, n - 1) for i, n in enumerate(size)], dim=1)
     loss = F.new_zeros(())
-    for p_i, p0_i, q_i, ahead_i in zip(p, p_0, q, ahead, strict=True):
-        if (q_i - p_i).norm() < skip:
+    for p_i, p0_i, q_i, ahead_i in zip(p, task.p_0, task.q, ahead, strict=True):
+        if (q_i - p_i).norm() < c.skip_distance:
             continue
-        origin = p0_i if ip else p_i
-        dy, dx = offsets(size, r1, origin, ahead_i)
-        wanted = patch(F_0 if ip else F, size, origin, dy, dx).detach()
+        origin = p0_i if c.ip else p_i
+        dy, dx = offsets(size, c.r1, origin, ahead_i)
+        wanted = patch(F_0 if c.ip else F, size, origin, dy, dx).detach()
         gap = (patch(F, size, ahead_i, dy, dx) - wanted).abs()
-        if scale == "sum":
-            loss = loss + gap.sum()
-        else:
-            side = 2 * r1 if scale == "released" else 2 * r1 + 1
-            loss = loss + side**2 * gap.mean()
+        side = {"sum": 0, "released": 2 * c.r1, "dragdiffusion": 2 * c.r1 + 1}[c.drag_scale]
+        loss = loss + (side**2 * gap.mean() if side or c.drag_scale != "sum" else gap.sum())
     return loss
 
 
@@ -143,6 +144,23 @@ def mask_loss(z_prev: Tensor, z0_prev: Tensor, frozen: Tensor) -> Tensor:
         frozen: 1 - M on the latent grid, (1, 1, h, w).
     """
     return ((z_prev - z0_prev.detach()) * frozen).abs().sum()
+
+
+def replace_outside(z: Tensor, z_0: Tensor, frozen: Tensor) -> Tensor:
+    """The hard mask: z where it may change, and the unedited z_0 of the same level elsewhere (DragFlow, ICLR 2026)."""
+    return torch.where(frozen > 0, z_0, z)
+
+
+def gradient(loss: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
+    """The gradient of a loss in z, through a U-Net that computes in `dtype`; in float16 the loss is scaled meanwhile.
+
+    The scale is a power of two, so that scaling up and down again is exact.
+    """
+    size, scale = float(loss.detach()), 1.0
+    if dtype == torch.float16 and 0 < size < SCALED_LOSS:
+        scale = 2.0 ** math.floor(math.log2(SCALED_LOSS / size))
+    (found,) = torch.autograd.grad(scale * loss, z)
+    return found / scale
 
 
 @torch.no_grad()

@@ -1,31 +1,30 @@
 """What an edit gives back: the image, the way there, and its files."""
 
-from __future__ import annotations
-
 import json
+import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from scipy import ndimage
 from torch import Tensor
 
-from gooddrag import __version__, plots
+from gooddrag import __version__
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
-from gooddrag.files import atomic_dir
+from gooddrag.files import atomic_dir as atomic_folder
 from gooddrag.frame import Frame
-from gooddrag.metrics import edit_metrics
 from gooddrag.model import DiffusionModel
-from gooddrag.phases import phase
-from gooddrag.sample import FILES as SAMPLE_FILES
 from gooddrag.sample import Sample
-from gooddrag.state import State
 
 KEEP = ("maps", "latents")
 FORMAT_VERSION = 1  # of metrics.json
-FILES = (*SAMPLE_FILES, "result.png", "overview.png", "trajectory.gif", "metrics.json")
+SEEN = 0.04  # the least change of a value in [0, 1] that counts as one, where no mask says what may change
 
 
 @dataclass
@@ -67,18 +66,79 @@ class Recorder:
 
     def __call__(self, state: State) -> None:
         if state.event == "update":
-            self._updates.append(state)
+            self._updates.append(replace(state, z_before=None, grad=None))
         elif state.event == "track" and state.counted:
-            spreads = [float(m.std()) if m.numel() > 1 else 0.0 for m in state.maps]
-            self.history.append(Operation(
-                state.k, state.t, state.timestep, self.frame.from_grid(state.handles, self.grid),
-                [s.loss for s in self._updates], [s.drag_loss for s in self._updates],
-                [float(m.min()) for m in state.maps], spreads,
-                self._updates[-1].z0_hat if self._updates else None,
-                [m.cpu() for m in state.maps] if "maps" in self.keep else None,
-                state.z.clone() if "latents" in self.keep else None,
-            ))  # fmt: skip
+            self.history.append(
+                Operation(
+                    k=state.k,
+                    t=state.t,
+                    timestep=state.timestep,
+                    handles=self.frame.from_grid(state.handles, self.grid),
+                    losses=[s.loss for s in self._updates],
+                    drag_losses=[s.drag_loss for s in self._updates],
+                    distances=[float(m.min()) for m in state.maps],
+                    spreads=[float(m.std()) if m.numel() > 1 else 0.0 for m in state.maps],
+                    z0_hat=self._updates[-1].z0_hat if self._updates else None,
+                    maps=[m.cpu() for m in state.maps] if "maps" in self.keep else None,
+                    latent=state.z.clone() if "latents" in self.keep else None,
+                )
+            )
             self._updates = []
+
+
+def _editable(sample: Sample) -> np.ndarray:
+    return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
+
+
+def draw_points(image: Image.Image, points: np.ndarray) -> Image.Image:
+    """A copy with red handles, blue targets and white arrows; points (l, 2, 2), (x, y) in pixels."""
+    image, r = image.copy(), max(2, round(max(image.size) / 64))
+    draw = ImageDraw.Draw(image)
+    for handle, target in points.tolist():
+        draw.line([*handle, *target], fill="white", width=max(1, r // 2))
+        for (x, y), colour in ((target, "#2563eb"), (handle, "#dc2626")):
+            draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
+    return image
+
+
+def truth_error(sample: Sample, image: Image.Image) -> float | None:
+    """Mean squared error to the true edited image inside the mask, values in [0, 1]; None without a truth or a mask
+    that leaves something editable."""
+    inside = _editable(sample)
+    if sample.truth is None or not inside.any():
+        return None
+    return float(_squared_difference(sample.truth, image)[inside].mean())
+
+
+def damage_outside(sample: Sample, image: Image.Image) -> float | None:
+    """Mean squared change of what the mask says may not change, values in [0, 1]; None where everything may."""
+    outside = ~_editable(sample)
+    return float(_squared_difference(sample.image, image)[outside].mean()) if outside.any() else None
+
+
+def edit_metrics(sample: Sample, image: Image.Image) -> dict[str, float | None]:
+    """What the sample's mask and truth tell about an edited image; what is not known has no entry.
+
+    Returns:
+        damage_outside_mask; truth_error_inside_mask, truth_error_unedited, and truth_error_ratio, the first by the
+        second (None if there was nothing to do).
+    """
+    metrics: dict[str, float | None] = {}
+    if (damage := damage_outside(sample, image)) is not None:
+        metrics["damage_outside_mask"] = damage
+    if (error := truth_error(sample, image)) is not None:
+        unedited = truth_error(sample, sample.image)
+        metrics["truth_error_inside_mask"] = error
+        metrics["truth_error_unedited"] = unedited
+        metrics["truth_error_ratio"] = error / unedited if unedited else None
+    return metrics
+
+
+def _squared_difference(first: Image.Image, second: Image.Image) -> np.ndarray:
+    """(H, W, 3) float64 of two RGB images of one size, values in [0, 1]."""
+    if first.size != second.size or second.mode != "RGB":
+        raise ValueError(f"image: {second.mode}, {second.size}; expected RGB of the sample's size, {first.size}")
+    return (np.asarray(first) / 255.0 - np.asarray(second) / 255.0) ** 2
 
 
 @dataclass
@@ -105,27 +165,50 @@ class DragResult:
     frame: Frame = field(repr=False)
 
     @classmethod
-    def of(cls, model: DiffusionModel, sample: Sample, frame: Frame, config: DragConfig, latent: Tensor,
-           handles: Tensor, recorder: Recorder, keep_outside: bool = False) -> DragResult:  # fmt: skip
+    def of(
+        cls,
+        model: DiffusionModel,
+        sample: Sample,
+        frame: Frame,
+        config: DragConfig,
+        latent: Tensor,
+        handles: Tensor,
+        recorder: Recorder,
+    ) -> Self:
         """What a finished latent and its handles on the grid are as a picture and pixels.
-
-        Args:
-            keep_outside: put the original pixels back wherever the mask is not editable, as for an empty mask anyway.
 
         Raises:
             FloatingPointError: the decoded image is not finite.
         """
-        with phase("decode"):
-            tensor = model.decode_image(latent)
+        tensor = model.decode_image(latent)
         if not torch.isfinite(tensor).all():
-            raise FloatingPointError(f"drag: the decoded image is not finite; dtype {model.dtype} may be too "
-                                     "small for this model's VAE: try dtype=torch.float32")  # fmt: skip
-        image, mask = frame.to_image(tensor), sample.mask
-        # An empty mask means that nothing may change: the loop runs as released, and every pixel is put back.
-        if mask is not None and (keep_outside or not mask.any()):
-            image = Image.composite(image, sample.image, Image.fromarray(mask))
-        return cls(sample, image, tensor, latent, frame.from_grid(handles, recorder.grid), recorder.history, config,
-                   model, frame)  # fmt: skip
+            raise FloatingPointError(
+                f"drag: the decoded image is not finite; dtype {model.dtype} may be too small for this model's VAE: "
+                "try dtype=torch.float32"
+            )
+        at = frame.from_grid(handles, recorder.grid)
+        return cls(sample, frame.to_image(tensor), tensor, latent, at, recorder.history, config, model, frame)
+
+    def keeping_outside(self, z_0: Tensor) -> Self:
+        """The same edit with the original pixels put back outside the mask.
+
+        The seam is feathered inwards over the model's own resolution, one latent cell; outside the mask every pixel is
+        the original's. Without a mask, outside is what lies further than two cells from any change that can be seen.
+
+        Args:
+            z_0: (1, C, h, w), the unedited latent, which is decoded for comparison where there is no mask.
+        """
+        cell = self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
+        inside = self.sample.mask
+        if inside is None:
+            change = (self.tensor - self.model.decode_image(z_0)).abs().amax(1, keepdim=True).repeat(1, 3, 1, 1)
+            changed = np.asarray(self.frame.to_image(change))[..., 0] > 255 * SEEN
+            inside = ndimage.distance_transform_edt(~changed) <= 2 * cell if changed.any() else changed
+        if inside.all():
+            return self
+        weight = np.minimum(1.0, ndimage.distance_transform_edt(inside) / cell)
+        alpha = Image.fromarray((255 * weight).round().astype(np.uint8))
+        return replace(self, image=Image.composite(self.image, self.sample.image, alpha))
 
     @property
     def path(self) -> np.ndarray:
@@ -137,7 +220,7 @@ class DragResult:
         """Plain numbers: distances in pixels and, with a known truth, squared errors (images in [0, 1])."""
         left = np.linalg.norm(self.sample.targets - self.handles, axis=1)
         asked = np.linalg.norm(self.sample.targets - self.sample.handles, axis=1)
-        metrics = {
+        return {
             "model": self.model.label,
             "size": list(self.sample.image.size),
             "worked_at": list(self.frame.scaled),
@@ -145,8 +228,8 @@ class DragResult:
             "updates": sum(len(op.losses) for op in self.history),
             "distance_asked_px": asked.round(2).tolist(),
             "distance_left_px": left.round(2).tolist(),
+            **edit_metrics(self.sample, self.image),
         }
-        return {**metrics, **edit_metrics(self.sample, self.image)}
 
     def frames(self, every: int = 1, size: int = 256) -> list[Image.Image]:
         """The way there as images of the input's aspect: the decoded guess of the result after drag operations.
@@ -160,36 +243,44 @@ class DragResult:
         scale = size / max(self.sample.image.size)
         shape = tuple(max(1, round(n * scale)) for n in self.sample.image.size)
         picked = [op for i, op in enumerate(self.history) if i % every == 0 or i == len(self.history) - 1]
-        images = [(self.sample.image, self.sample.handles)]
-        for op in picked:
-            if op.z0_hat is not None:
-                guess = self.frame.to_image(self.model.decode_image(op.z0_hat), shape)
-                images.append((guess, op.handles))
-        images.append((self.image, self.handles))
-        return [self._marked(image, handles, shape) for image, handles in images]
+        guesses = [(op.z0_hat, op.handles) for op in picked if op.z0_hat is not None]
+        images = [(self.frame.to_image(self.model.decode_image(z), shape), handles) for z, handles in guesses]
+        images = [(self.sample.image, self.sample.handles), *images, (self.image, self.handles)]
+        pairs = [(image, np.stack([handles, self.sample.targets], axis=1)) for image, handles in images]
+        factor = np.array(shape) / self.sample.image.size
+        return [draw_points(image.resize(shape, Image.Resampling.BICUBIC), points * factor) for image, points in pairs]
 
-    def _marked(self, image: Image.Image, handles: np.ndarray, shape: tuple[int, int]) -> Image.Image:
-        image = image.resize(shape, Image.Resampling.BICUBIC)
-        draw, r = ImageDraw.Draw(image), max(2, round(max(shape) / 64))
-        scale = np.array(shape) / np.array(self.sample.image.size)
-        for handle, target in zip(handles * scale, self.sample.targets * scale, strict=True):
-            draw.line([*handle, *target], fill="white", width=max(1, r // 2))
-            for (x, y), colour in ((target, plots.TARGET), (handle, plots.HANDLE)):
-                draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
-        return image
+    def overview(self, size: int = 384) -> Image.Image:
+        """Before with the user's edit, after and, where it is known, the truth, side by side; `size`: long side, px."""
+        shape = tuple(round(n * size / max(self.sample.image.size)) for n in self.sample.image.size)
+        parts = [
+            draw_points(self.sample.image, self.sample.points),
+            self.image,
+            *([self.sample.truth] if self.sample.truth else []),
+        ]
+        sheet = Image.new("RGB", (len(parts) * (shape[0] + 8) - 8, shape[1]), "white")
+        for i, part in enumerate(parts):
+            sheet.paste(part.resize(shape, Image.Resampling.LANCZOS), (i * (shape[0] + 8), 0))
+        return sheet
 
-    def save(self, folder: str | Path, every: int = 2) -> Path:
-        """Write the edit: result.png (the edited image), overview.png (before, user edit, after, truth),
-        trajectory.gif, metrics.json, and the sample itself, which `Sample.open` reads.
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.overview().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def save(self, folder: str | os.PathLike, every: int = 2) -> Path:
+        """Write the edit: result.png (the edited image), overview.png (user edit, after, truth), trajectory.webp,
+        metrics.json, and the sample itself, which `Sample.open` reads.
         """
-        with atomic_dir(folder, argument="folder") as temporary:
+        with atomic_folder(folder, argument="folder") as temporary:
             self.sample.save(temporary)
             self.image.save(temporary / "result.png")
-            plots.edit_overview(self).savefig(temporary / "overview.png")
-            frames = self.frames(every)
-            palette = [f.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for f in frames]
-            palette[0].save(temporary / "trajectory.gif", save_all=True, append_images=palette[1:], loop=0,
-                            duration=[800] + [80] * (len(palette) - 2) + [1600])  # fmt: skip
+            self.overview().save(temporary / "overview.png")
+            frames = self.frames(every, size=max(self.sample.image.size))
+            durations = [800] + [80] * (len(frames) - 2) + [1600]
+            frames[0].save(
+                temporary / "trajectory.webp", save_all=True, append_images=frames[1:], duration=durations, loop=0
+            )
             report = {
                 "format_version": FORMAT_VERSION,
                 "gooddrag": __version__,
@@ -198,4 +289,4 @@ class DragResult:
                 "handles": self.handles.tolist(),
             }
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        return Path(folder)
+        return Path(folder).expanduser()

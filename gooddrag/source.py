@@ -4,19 +4,16 @@ It depends on the image and not on the points, so every pass is made once and ke
 or for another method on it.
 """
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from gooddrag.ddim import Schedule, step
-from gooddrag.finite import check_finite
+from gooddrag.ddim import Schedule, check_finite, step
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
-from gooddrag.phases import phase
 
 
 @dataclass(frozen=True)
@@ -24,16 +21,12 @@ class Reference:
     """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it.
 
     Attributes:
-        z: (B, C, h, w). F: (B, C', h', w'), features of z. z_prev: the shape of z, one level down.
+        z: (1, C, h, w). F: (1, C', h', w'), features of z. z_prev: the shape of z, one level down.
     """
 
     z: Tensor
     F: Tensor
     z_prev: Tensor
-
-    def row(self, i: int) -> Reference:
-        """That of one edit of a batch."""
-        return Reference(*(x[i : i + 1] for x in (self.z, self.F, self.z_prev)))
 
 
 def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
@@ -57,12 +50,16 @@ class SourcePath:
         T: its level.
         block: up block that gives the features.
         start: transformer block from which Latent-MasaCtrl shares (see `masactrl.late_blocks`).
-        store: device on which features and attention states are kept between drags; None: where they are made.
+
+    Attributes:
+        store: device on which features and attention states are kept between passes; None: where they are made.
     """
 
-    def __init__(self, model: DiffusionModel, schedule: Schedule, z_T: Tensor, T: int, block: int = -2,
-                 start: int = 10, store: torch.device | str | None = None):  # fmt: skip
-        self.model, self.schedule, self.block, self.start, self.store = model, schedule, block, start, store
+    def __init__(
+        self, model: DiffusionModel, schedule: Schedule, z_T: Tensor, T: int, block: int = -2, start: int = 10
+    ):
+        self.model, self.schedule, self.block, self.start = model, schedule, block, start
+        self.store: torch.device | None = None
         self.latents = {T: z_T}
         self._features: dict[int, Tensor] = {}
         self._states: dict[int, list[Tensor]] = {}
@@ -85,7 +82,7 @@ class SourcePath:
         if t not in self.latents:
             self._pass(t + 1, sharing)
         recorder = recorded_states(self.model.unet, self.start) if sharing else nullcontext()
-        with phase("reference"), recorder as states:
+        with record_function("reference"), recorder as states:
             ref = reference_step(self.model, self.schedule, self.latents[t], t, self.block)
         # A level that is passed again, for the other half of what it knows, must not move the path.
         self.latents.setdefault(t - 1, ref.z_prev)
@@ -93,12 +90,6 @@ class SourcePath:
             self._states[t] = [self._put(s) for s in states]
         else:
             self._features[t] = self._put(ref.F)
-
-    def move(self, store: torch.device | str) -> None:
-        """Keep features and states there from now on."""
-        self.store = store
-        self._features = {t: F.to(store) for t, F in self._features.items()}
-        self._states = {t: [x.to(store) for x in states] for t, states in self._states.items()}
 
     def _put(self, x: Tensor) -> Tensor:
         return x if self.store is None else x.to(self.store)

@@ -193,7 +193,7 @@ def test_teacher_forced_gradients(model):
             if slice_ in want and (k == 0 or k % config.J == config.J - 1):
                 close(resized(F.detach(), size, index, index)[:, :8], want[slice_])
                 tracked += 1
-            drag = drag_loss(F, ref.F, size, p, task.p_0, task.q, config.r1, config.beta)
+            drag = drag_loss(F, ref.F, p, task, config)
             z_prev = step(z, eps, schedule.alpha(t), schedule.alpha(t - 1))
             loss = drag + config.lam * mask_loss(z_prev, ref.z_prev, task.frozen)
             assert float(loss.detach()) == pytest.approx(float(want["loss/total"][loss_index]), rel=1e-6)

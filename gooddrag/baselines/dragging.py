@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from gooddrag.algorithm import Callback
 from gooddrag.batch import drag_together
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
-from gooddrag.state import Callback
 
 _kept: OrderedDict[tuple, DragEditor] = OrderedDict()
 _most = 1

@@ -12,12 +12,12 @@ from weakref import WeakSet
 import numpy as np
 from PIL import Image
 
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
-from gooddrag.state import State
 
 _BUSY: WeakSet[DiffusionModel] = WeakSet()  # a LoRA is written into the weights: two runs at once would mix them
 _LOCK = threading.Lock()
