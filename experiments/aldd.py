@@ -38,7 +38,7 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], 
         walk = [op.z0_hat for op in result.history if op.k in AT]
         pictures = [fresh.frame.to_image(fresh.model.decode_image(z)) for z in walk]
         *pages, page = (page_distance(picture, scenes) for picture in [*pictures, result.image])
-        passes = {"latents": counts.latents, "backwards": counts.backwards.total()}
+        passes = {"latents": counts.forwards.total(), "backwards": counts.backwards.total()}
         records.append({**record, **passes, "pages": pages, "walk_page": float(np.mean(pages)), "page": page})
     return records
 

@@ -6,7 +6,6 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from statistics import mean, median
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -51,17 +50,11 @@ def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None)
     }
 
 
-@dataclass
 class Counts:
     """U-Net passes by batch size: {latents in a pass: number of such passes}."""
 
-    forwards: Counter[int] = field(default_factory=Counter)
-    backwards: Counter[int] = field(default_factory=Counter)
-
-    @property
-    def latents(self) -> int:
-        """Latents of all forward passes."""
-        return sum(batch * n for batch, n in self.forwards.items())
+    def __init__(self) -> None:
+        self.forwards, self.backwards = Counter(), Counter()
 
 
 @contextmanager
@@ -95,29 +88,17 @@ class LiveBytes(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.peak = 0
-        self._seen: dict[int, weakref.ref] = {}
+        self.peak, self._sizes = 0, {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = {id(t.untyped_storage()) for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
+        known = {id(t.untyped_storage()) for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
         out = func(*args, **(kwargs or {}))
-        for t in tree_iter(out):
-            if isinstance(t, Tensor) and id(t.untyped_storage()) not in before:
-                self._add(t.untyped_storage())
+        for storage in (t.untyped_storage() for t in tree_iter(out) if isinstance(t, Tensor)):
+            if (key := id(storage)) not in known and key not in self._sizes:
+                self._sizes[key] = storage.nbytes()
+                weakref.finalize(storage, self._sizes.pop, key)
+                self.peak = max(self.peak, sum(self._sizes.values()))
         return out
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
-        if key in self._seen and self._seen[key]() is storage:
-            return
-
-        def freed(_: weakref.ref) -> None:
-            self.now -= size
-            self._seen.pop(key, None)
-
-        self._seen[key] = weakref.ref(storage, freed)
-        self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 def count_work(work: Callable[[], object]) -> tuple[int, int]:
@@ -149,9 +130,8 @@ def needs(
         unet, vae: configurations. size: side of the latent. tokens: of the prompt. low: with gradient checkpointing.
 
     Returns:
-        "flops" and "peak" of the passes forward, update, lora (a whole batch) and decode; "bytes" of the weights unet
-        and vae, of the attention layers whose originals are kept while a LoRA is merged in, of its adapters with
-        AdamW's moments, and of one level's features and of its states for Latent-MasaCtrl.
+        "flops" and "peak" bytes of the passes forward, update, lora (a whole batch) and decode; "bytes" of unet, vae,
+        the attention layers that a LoRA changes, its adapters with AdamW's moments, one level's features and states.
     """
     held, lora = {}, lora or LoraConfig()
     with FakeTensorMode():
@@ -247,10 +227,7 @@ def seconds_on(gpu: str, calls: dict[str, tuple[int, int, int]], n: dict, utilis
 
 
 def label_seconds(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds under each of the engine's labels (`PHASES`), by torch.profiler, which slows the work down a little.
-
-    A label inside another counts for both.
-    """
+    """Seconds under each of the engine's labels, by torch.profiler; a label inside another counts for both."""
     with torch.profiler.profile(activities=torch.profiler.supported_activities()) as profiler:
         work()
     totals = {event.key: event.cpu_time_total / 1e6 for event in profiler.key_averages()}
@@ -264,8 +241,7 @@ def profile(
 
     Returns:
         Acts "LoRA" (with encoding), "inversion", "drag" (with denoising and decoding) and "second drag" (of the same
-        image), each {seconds, peak_bytes (of the GPU's allocator; None on a CPU), forwards, backwards, ratio (to the
-        bare calls; None for the LoRA, whose passes have several latents)}.
+        image), each {seconds, peak_bytes (None on a CPU), forwards, backwards, ratio (to the bare calls; no LoRA's)}.
     """
     acts: dict[str, dict] = {}
     editor = DragEditor(model, lora, low_memory=low_memory)
@@ -274,7 +250,8 @@ def profile(
         start = _now(model)
         with counting(model.unet) as counts:
             work()
-        acts[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model), **asdict(counts)}
+        acts[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model)}
+        acts[name] |= {"forwards": dict(counts.forwards), "backwards": dict(counts.backwards)}
 
     with TemporaryDirectory() as folder, patch.dict(os.environ, GOODDRAG_CACHE=folder):  # no LoRA of an earlier run
         timed("LoRA", lambda: editor.set_image(sample.image))
@@ -284,9 +261,8 @@ def profile(
         timed(name, lambda: editor.drag(sample, config=config))
     forward, both = (mean(times) for times in zip(*bare, bare_seconds(model, editor.z_0), strict=True))
     for name, act in acts.items():
-        back = act["backwards"][1]
-        calls = (act["forwards"][1] - back) * forward + back * both
-        act["ratio"] = act["seconds"] / calls if name != "LoRA" else None
+        single, back = act["forwards"].get(1, 0), act["backwards"].get(1, 0)
+        act["ratio"] = None if name == "LoRA" else act["seconds"] / ((single - back) * forward + back * both)
     return acts
 
 
@@ -311,7 +287,7 @@ def _now(model: DiffusionModel) -> float:
 
 
 def _peak(model: DiffusionModel) -> int | None:
-    """Most bytes that the GPU's allocator held since the last call; None on a CPU."""
+    """Most bytes that the GPU's allocator held since the last call."""
     if model.device.type != "cuda":
         return None
     peak = torch.cuda.max_memory_allocated(model.device)

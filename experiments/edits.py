@@ -1,13 +1,11 @@
 """The embedded model: what it does by itself, which preset suits it, and sheets of results chosen by rule."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +21,7 @@ from storybook.storybook100 import storybook100
 from storybook.training.pages import held_out
 
 ROOT = Path(__file__).parents[1]
-FIGURES, WEIGHTS = ROOT / "figures", ROOT / "storybook" / "weights"
+FIGURES = ROOT / "figures"
 PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
 SHORT = 0.3  # of the way
 PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
@@ -86,7 +84,6 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
         panels += [picture(small[0]), picture(back[0]), *(drag.image for drag in drags)]
     contact_sheet(panels, 4).save(FIGURES / "storybook_photos.jpg", quality=90)
     contact_sheet(pages_from_noise(model), 6).save(FIGURES / "storybook_samples.jpg", quality=90)
-    training_curve().savefig(FIGURES / "storybook_training.png", dpi=110)
     return measured
 
 
@@ -96,18 +93,6 @@ def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
     shape = SAMPLES, model.unet.config.in_channels, side, side
     z_T = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
     return [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
-
-
-def training_curve() -> Figure:
-    """The held-out error of the noise over the samples seen, from the log that ships with the weights."""
-    log = [json.loads(line) for line in (WEIGHTS / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(5, 3.4), layout="constrained")
-    ax = figure.add_subplot(xscale="log", yscale="log", xlabel="samples seen", ylabel="error of the noise, held out")
-    for key, label in {"eps_mse_storybook": "pages", "eps_mse_photos": "photographs"}.items():
-        points = [(line["samples"], line[key]) for line in log if key in line]
-        ax.plot(*zip(*points, strict=True), ".-", label=label)
-    ax.legend()
-    return figure
 
 
 def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192) -> Image.Image:

@@ -115,7 +115,7 @@ def _noise(model: DiffusionModel, page: int) -> list[dict]:
 
 @torch.no_grad()
 def features(model: DiffusionModel) -> dict:
-    """How far from the true target the nearest feature of the true edit lies, px: errors[block][level], pair by pair."""
+    """How far from the target the nearest feature of the true edit lies, px: errors[block][level], pair by pair."""
     config, blocks = DragConfig(), range(len(model.unet.up_blocks))
     errors = [[[] for _ in FEATURES["levels"]] for _ in blocks]
     asked, schedule = [], model.schedule(config.num_steps)

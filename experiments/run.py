@@ -26,13 +26,14 @@ from gooddrag.model import DiffusionModel, load_model
 from storybook.edits import edit
 
 NOTEBOOKS = tables.ROOT / "notebooks"
+RUNS = 5
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 ALL = (aldd.STUDY, aldd.CONDITIONS_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY, edits.PRESETS)
 STUDIES = {study.name: study for study in ALL}
 QUESTIONS = {
     **latents.QUESTIONS,
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-    "profile": ({"runs": 5, "edit": 100}, lambda model: [profile(model) for _ in range(5)]),
+    "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
 OTHERS = ("cost_sd15", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")

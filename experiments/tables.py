@@ -1,7 +1,7 @@
 """Write the tables of the documents from the files that they stand for, between `<!-- begin NAME -->` and its end.
 
 DAI has two conventions: Eq. 10 divides by the number of pairs once, the released code twice. A table, or a sentence,
-has one of them and names it; `mixed_conventions` finds those that do not.
+has one of them and names it.
 """
 
 import re
@@ -264,18 +264,3 @@ def write() -> None:
     """All documents."""
     for path in DOCUMENTS:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def mixed_conventions(text: str) -> list[str]:
-    """Sentences, and rows of tables with their headers, that give a DAI and name no convention, or both."""
-    found = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        prose = "\n".join(line for line in paragraph.splitlines() if not line.startswith("|"))
-        blocks = re.split(r"(?<=[.!?])\s+|\n(?=[-#])", prose)
-        table = [line for line in paragraph.splitlines() if line.startswith("|")]
-        blocks += [f"{table[0]}\n{row}" for row in table[2:]]
-        for block in blocks:
-            named = sum(name in block for name in CONVENTIONS.values())
-            if "DAI" in block and re.search(r"\d\.\d|\d ?%", block) and named != 1:
-                found.append(block)
-    return found
