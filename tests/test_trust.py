@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tiny import picture
 
-from gooddrag.widgets import PointPicker
 from gooddrag.sample import Sample, parse_points
+from gooddrag.widgets import PointPicker
 
 PACKAGE = Path(__file__).parents[1] / "gooddrag"
 MODULES = sorted(PACKAGE.rglob("*.py"))
