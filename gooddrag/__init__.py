@@ -24,7 +24,7 @@ From the paper to the code (a test imports every name):
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "load_model": "gooddrag.model",

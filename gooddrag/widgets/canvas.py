@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from io import BytesIO
+from threading import Lock
 
 import ipywidgets as W
 import numpy as np
@@ -18,6 +19,7 @@ IMAGE, MASK, ARROWS, TOUCH = range(4)  # the layers; the last one gets the event
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
 GROW, LARGEST = 24, 2048  # a tiny image is enlarged at most so many times; the canvas has at most so many pixels a side
 UPLOAD_LIMIT = 10_000_000  # bytes: Jupyter drops a connection on which a message of 10 MiB comes
+_PAINTING = Lock()  # what ipycanvas holds is one for all canvases; messages may be handled in several threads
 TEMPLATES = Environment(loader=PackageLoader("gooddrag.widgets"), autoescape=True)
 
 
@@ -76,7 +78,7 @@ class PickerCanvas:
         remask = everything or state.mask is not self._shown_mask
         veiled = veil(state.mask, self.size) if remask and state.mask is not None else None
         self._shown_mask = state.mask
-        with hold_canvas():
+        with _PAINTING, hold_canvas():
             if everything:
                 self.widget[IMAGE].draw_image(self._picture, 0, 0, *self.size)
             if remask:
