@@ -41,7 +41,6 @@ def test_dragdiffusion_and_its_star():
     assert DragConfig.dragdiffusion(K=210).schedule == [210]
 
 
-
 def test_the_lora_of_a_preset():
     assert LoraConfig.preset("fast") == LoraConfig.fast() != LoraConfig()
     assert all(LoraConfig.preset(name) == LoraConfig() for name in Preset if name != "fast")

@@ -35,11 +35,6 @@ def mid(model, z, timestep):
     return kept["h"]
 
 
-def test_the_settings():
-    c = DragNoise().config
-    assert (c.T, c.K, c.r1, c.r2, c.lr, c.lam, c.beta, c.ip) == (35, 80, 1, 3, 0.02, 0.2, 1.0, False)
-
-
 def test_the_first_update_computed_anew(tiny64, source):
     p, q = torch.tensor([20.0, 20.0]), torch.tensor([20.0, 32.0])  # d = (0, 1)
     z, t = source.latents[35], source.schedule.timestep(35)

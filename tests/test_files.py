@@ -249,62 +249,40 @@ def layer(alpha, colour=(255, 255, 255)):
     return np.dstack([np.full((H, W, 3), colour, np.uint8), np.asarray(alpha, np.uint8)])
 
 
-def mask_of_kind(kind):
-    grey = (INSIDE * 255).astype(np.uint8)
-    if kind == "palette with a transparent white":
-        image = Image.fromarray(INSIDE.astype(np.uint8)).convert("P")
-        image.putpalette([255, 255, 255, 0, 0, 0])
-        return encoded(image, transparency=0)
-    if kind == "photo with an opaque part":
-        return np.dstack([np.asarray(noise()), grey])
-    return {
-        "bool": INSIDE,
-        "0 and 1": INSIDE.astype(np.uint8),
-        "0 and 255": grey,
-        "uint16": INSIDE.astype(np.uint16) * 65535,
-        "uint16 of 0 and 255": grey.astype(np.uint16),
-        "float to 1": np.where(INSIDE, 0.8, 0.3),
-        "float to 255": np.where(INSIDE, 200.0, 90.0),
-        "video range": np.where(INSIDE, 235, 16).astype(np.uint8),
-        "coloured": np.dstack([grey, grey * 0, grey * 0]),
-        "one channel": grey[..., None],
-        "mode 1": Image.fromarray(INSIDE),
-        "16 bits": encoded(Image.fromarray(INSIDE.astype(np.uint16) * 65535)),
-        "CMYK": encoded(Image.fromarray(grey).convert("RGB").convert("CMYK"), "TIFF"),
-        "erased layer": layer(grey),
-        "faint brush": layer(INSIDE * 100, (0, 0, 0)),
-        "LA": encoded(Image.merge("LA", (Image.new("L", (W, H), 255), Image.fromarray(grey)))),
-        "opaque": layer(INSIDE * 0 + 255, (0, 0, 0)) | np.dstack([grey] * 3 + [grey * 0]),
-    }[kind]
+def palette_with_a_transparent_white():
+    image = Image.fromarray(INSIDE.astype(np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    return encoded(image, transparency=0)
+
+
+GREY = (INSIDE * 255).astype(np.uint8)
+MASKS = {
+    "bool": INSIDE,
+    "0 and 1": INSIDE.astype(np.uint8),
+    "0 and 255": GREY,
+    "uint16": INSIDE.astype(np.uint16) * 65535,
+    "uint16 of 0 and 255": GREY.astype(np.uint16),
+    "float to 1": np.where(INSIDE, 0.8, 0.3),
+    "float to 255": np.where(INSIDE, 200.0, 90.0),
+    "video range": np.where(INSIDE, 235, 16).astype(np.uint8),
+    "coloured": np.dstack([GREY, GREY * 0, GREY * 0]),
+    "one channel": GREY[..., None],
+    "mode 1": Image.fromarray(INSIDE),
+    "16 bits": encoded(Image.fromarray(INSIDE.astype(np.uint16) * 65535)),
+    "CMYK": encoded(Image.fromarray(GREY).convert("RGB").convert("CMYK"), "TIFF"),
+    "opaque": np.dstack([GREY] * 3 + [GREY * 0 + 255]),
+    "erased layer": layer(GREY),
+    "faint brush": layer(INSIDE * 100, (0, 0, 0)),
+    "LA": encoded(Image.merge("LA", (Image.new("L", (W, H), 255), Image.fromarray(GREY)))),
+    "palette with a transparent white": palette_with_a_transparent_white(),
+    "photo with an opaque part": np.dstack([np.asarray(noise()), GREY]),
+}
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "bool",
-        "0 and 1",
-        "0 and 255",
-        "uint16",
-        "uint16 of 0 and 255",
-        "float to 1",
-        "float to 255",
-        "video range",
-        "coloured",
-        "one channel",
-        "mode 1",
-        "16 bits",
-        "CMYK",
-        "erased layer",
-        "faint brush",
-        "LA",
-        "opaque",
-        "palette with a transparent white",
-        "photo with an opaque part",
-    ],
-)
+@pytest.mark.parametrize("kind", MASKS)
 def test_kinds_of_masks(kind):
-    loaded = load_mask(mask_of_kind(kind), (W, H))
+    loaded = load_mask(MASKS[kind], (W, H))
     assert loaded.dtype == bool and np.array_equal(loaded, INSIDE)
 
 

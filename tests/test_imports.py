@@ -1,4 +1,4 @@
-"""Imports go one way: the paper's method knows neither its evaluation nor widgets nor pictures, and there is no circle."""
+"""Imports go one way: the method knows neither its evaluation nor widgets nor pictures, and there is no circle."""
 
 import ast
 from pathlib import Path

@@ -69,7 +69,7 @@ def test_muon_descends_and_leaves_what_has_no_gradient():
     )
     optimizer = Muon([w, idle], lr=0.05)
     errors = []
-    for _ in range(40):
+    for _ in range(80):
         loss = (w - target).square().mean()
         optimizer.zero_grad()
         loss.backward()

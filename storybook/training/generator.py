@@ -8,10 +8,11 @@ so every page has the same layout of its backdrop and of its spots.
 
 import argparse
 import copy
+import itertools
 import json
 import math
-import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +32,13 @@ from storybook.world.animals import RANGES, Animal
 from storybook.world.backdrops import KINDS
 from storybook.world.breeds import BREEDS
 
-SPANS = RANGES | {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4),
-                  "eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+SIZES = {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4)}
+SPANS = RANGES | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
-BATCH, REFILL, POOL, REUSE = 16, 64, 8192, 4  # pages; each is seen about four times
+BATCH = 16
 RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
-GROWTH = {32: 600, 64: 1800}  # px: the step at which the next layers join in
+GROWTH = {32: 600, 64: 750}  # px: the step at which the next layers join in
 
 
 def animal(seed: int) -> Animal:
@@ -65,6 +66,16 @@ def draw(seeds: range) -> tuple[Tensor, Tensor]:
     return torch.tensor([numbers(scene) for scene in scenes]), pages
 
 
+def batches(first: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Pages drawn so far, and numbers and pictures of a batch, without end; every page is seen about four times."""
+    x, pages = draw(range(first, first + 1024))
+    for seed in itertools.count(first + 1024, 64):
+        x, pages = (torch.cat(pair)[-8192:] for pair in zip((x, pages), draw(range(seed, seed + 64)), strict=True))
+        for _ in range(4 * 64 // BATCH):
+            at = torch.randint(len(x), (BATCH,))
+            yield seed + 64, x[at], to_tensor(pages[at].numpy())
+
+
 def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
     """L1 at four sizes, and at 128 px that of the autoencoder's maps of a random quarter."""
     if (side := made.shape[-1]) < 128:
@@ -77,62 +88,53 @@ def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
 
 def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu", cooldown: float = 0.0) -> None:
     """Go on from the checkpoint in `work`, if there is one; the rate falls to 0 in the last `cooldown` of the time."""
-    work.mkdir(parents=True, exist_ok=True)
-    path, encoder = work / "generator.safetensors", encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
     net = Generator(len(numbers(animal(0)))).to(device, memory_format=torch.channels_last)
+    encoder = encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
     ema, convolutions = copy.deepcopy(net).requires_grad_(False), [layer.weight for layer in net.layers]
     rest = [p for p in net.parameters() if not any(p is weight for weight in convolutions)]
     steppers = [torch.optim.Adam(rest, betas=(0.9, 0.99)), Muon(convolutions, RATES[1])]
-    progress = {"step": 0, "drawn": 0, "seconds": 0.0}
+    path, state, n = work / "generator.safetensors", {"net": net, "ema": ema}, {"step": 0, "drawn": 0, "seconds": 0.0}
     if path.exists():
-        progress = load_checkpoint(path, {"net": net, "ema": ema}, steppers)
-    torch.manual_seed(progress["step"])
-    held = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64))
-    x = y = None
-    begun = saved = clock = time.monotonic()
-    spent, losses, stop = 0.0, [], []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-    while spent < 1 and not stop:
-        if x is None or progress["step"] % (REUSE * REFILL // BATCH) == 0:
-            fresh = draw(range(progress["drawn"], progress["drawn"] + (REFILL if x is not None else 16 * REFILL)))
-            progress["drawn"] += len(fresh[0])
-            x, y = (new if old is None else torch.cat([old, new])[-POOL:]
-                    for old, new in zip((x, y), fresh, strict=True))
-        at = torch.randint(len(x), (BATCH,))
-        page = to_tensor(y[at].numpy()).to(device, memory_format=torch.channels_last)
-        side = next((side for side, until in GROWTH.items() if progress["step"] < until), 128)
-        with torch.autocast(page.device.type, torch.bfloat16):
-            value = loss(net(x[at].to(device), side), page, encoder)
+        n = load_checkpoint(path, state, steppers)
+    torch.manual_seed(n["step"])
+    held, losses = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64)), []
+    work.mkdir(parents=True, exist_ok=True)
+    spent, begun = 0.0, time.monotonic()
+    saved = clock = begun
+    for drawn, x, page in batches(n["drawn"]):
+        side = next((side for side, until in GROWTH.items() if n["step"] < until), 128)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            value = loss(net(x.to(device), side), page.to(device, memory_format=torch.channels_last), encoder)
         value.backward()
+        losses.append(value.detach())
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        fall = min(1, (progress["step"] + 1) / 100, (1 - spent) / cooldown if cooldown else 1)
+        fall = min(1, (n["step"] + 1) / 100, (1 - spent) / cooldown if cooldown else 1)
         for stepper, rate in zip(steppers, RATES, strict=True):
             stepper.param_groups[0]["lr"] = rate * fall
             stepper.step()
-        net.zero_grad()  # whose layers beyond `side` have no gradient
-        losses.append(value.detach())
-        progress["step"] += 1
-        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (progress["step"] + 1)) ** 17)
+        net.zero_grad()
         now = time.monotonic()
-        progress["seconds"], clock, spent = progress["seconds"] + now - clock, now, (now - begun) / 60 / minutes
-        if now - saved > 240 or spent >= 1 or stop:
+        n |= {"step": n["step"] + 1, "drawn": drawn, "seconds": n["seconds"] + now - clock}
+        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (n["step"] + 1)) ** 17)
+        clock, spent = now, (now - begun) / 60 / minutes
+        if now - saved > 240 or spent >= 1:
             saved = now
             with torch.no_grad():
                 made = torch.cat([ema(part.to(device), side).cpu() for part in held[0].split(16)])
-            progress["l1"] = (made - avg_pool2d(to_tensor(held[1].numpy()), 128 // side)).abs().mean().item()
-            log(work / "generator.jsonl", **progress, side=side, loss=torch.stack(losses).mean().item())
+            n["l1"] = (made - avg_pool2d(to_tensor(held[1].numpy()), 128 // side)).abs().mean().item()
+            log(work / "generator.jsonl", **n, side=side, loss=torch.stack(losses).mean().item())
             losses.clear()
-            save_checkpoint(path, {"net": net, "ema": ema}, steppers, progress)
+            save_checkpoint(path, state, steppers, n)
+        if spent >= 1:
+            return
 
 
-def export(work: Path, folder: Path, bank: int = 128) -> None:
-    """Write the average's weights in half precision, and the styles of `bank` pages that a projection may start from."""
-    net = Generator(len(numbers(animal(0))))
+def export(work: Path, folder: Path) -> None:
+    """Write the average's weights in half precision, and the w of 128 pages that a projection may start from."""
+    net = Generator(len(numbers(animal(0)))).requires_grad_(False)
     progress = load_checkpoint(work / "generator.safetensors", {"ema": net})
-    with torch.no_grad():
-        styles = net.mapping(draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + bank))[0])
-    tensors = {k: t.half().contiguous() for k, t in (net.state_dict() | {"bank": styles}).items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    w = net.mapping(draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 128))[0])
+    tensors = {k: t.half().contiguous() for k, t in (net.state_dict() | {"bank": w}).items()}
     with atomic_file(folder / "generator.safetensors") as file:
         save_file(tensors, file, {"progress": json.dumps(progress)})
 
@@ -140,16 +142,13 @@ def export(work: Path, folder: Path, bank: int = 128) -> None:
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--work", type=Path, required=True, help="folder of the checkpoint and the log")
-    p.add_argument("--weights", type=Path, default=Path(storybook.__file__).parent / "weights", help="of the model")
     p.add_argument("--minutes", type=float, default=0.0)
     p.add_argument("--cooldown", type=float, default=0.0, help="last share of the minutes, in which the rate falls")
     p.add_argument("--device", default="cpu")
-    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--export", type=Path, help="folder for the weights in half precision")
     a = p.parse_args()
-    torch.set_num_threads(a.threads)
     if a.minutes:
-        encoder = AutoencoderTiny.from_pretrained(a.weights, subfolder="vae").encoder
-        train(a.work, encoder, minutes=a.minutes, device=a.device, cooldown=a.cooldown)
+        vae = AutoencoderTiny.from_pretrained(Path(storybook.__file__).parent / "weights", subfolder="vae")
+        train(a.work, vae.encoder, minutes=a.minutes, device=a.device, cooldown=a.cooldown)
     if a.export:
         export(a.work, a.export)

@@ -1,9 +1,33 @@
-"""DragGAN (Pan et al., SIGGRAPH 2023) with PTI (Roich et al., 2022) on a generator of the storybook's animals."""
+"""DragGAN (Pan et al., SIGGRAPH 2023) with PTI (Roich et al., 2022) on a generator of the storybook's animals.
 
+The generator has StyleGAN2's shape and was trained by regression, not against a discriminator (see its card). F are its
+features at a quarter of the picture's side, d_i is the unit vector from handle p_i to target q_i, Omega the disc of
+radius r1. At each step the handles are tracked, p_i = argmin |F(x) - F_0(p_i^0)|_2 over the square of radius r2 around
+the last p_i, and w+ of the first six layers takes an Adam step on
+
+    sum_i mean_{x in Omega(p_i)} |F(x + d_i) - sg F(x)|  +  lambda mean |(F - F_0) (1 - M)|.
+
+PTI makes the picture its own: first w of the page that looks most like it is optimised, then, with that w, the weights;
+both on L1 of the picture and of its halves, quarters and eighths, which stands in for LPIPS.
+"""
+
+import copy
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
 import torch
+from PIL import Image
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 
+from gooddrag import motion
+from gooddrag.ddim import check_finite
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
 CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
 
 
@@ -103,3 +127,125 @@ def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
             x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
         total = total + (x - y).abs().mean()
     return total
+
+
+def load_generator(device: torch.device | str = "cpu") -> tuple[Generator, Tensor]:
+    """The storybook's generator, and the w of the pages that a projection may start from, (n, w_width)."""
+    tensors = load(files("storybook").joinpath("weights/generator/generator.safetensors").read_bytes())
+    bank = tensors.pop("bank").float().to(device)
+    net = Generator(tensors["mapping.0.weight"].shape[1])
+    net.load_state_dict(tensors)
+    return net.requires_grad_(False).to(device), bank
+
+
+@dataclass(frozen=True)
+class DragGan:
+    """DragGAN with PTI; everything is deterministic, so that the seed has no effect. Pictures are seen at 128 x 128.
+
+    Args:
+        project, project_lr: Adam steps in w; the rate grows over the first twentieth and falls over the last quarter.
+        tune, tune_lr, tuned: at most so many steps in the weights; the distance at which they end.
+        steps, lr: at most so many of the drag. r1, r2: as for a picture of 512 px. lam: lambda.
+    """
+
+    project: int = 450
+    project_lr: float = 0.02
+    tune: int = 350
+    tune_lr: float = 5e-4
+    tuned: float = 0.06
+    steps: int = 200
+    lr: float = 2e-3
+    r1: float = 3.0
+    r2: float = 12.0
+    lam: float = 20.0
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        small = sample.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+        net, w_plus = self.invert(picture, *load_generator(model.device))
+        scale = SIDE / np.array(sample.image.size)
+        points = np.clip(np.rint((sample.points + 0.5) * scale - 0.5), 0, SIDE - 1)[..., ::-1].copy()
+        frozen = torch.zeros(1, 1, SIDE, SIDE)
+        if sample.mask is not None:
+            frozen = 1 - interpolate(torch.from_numpy(sample.mask)[None, None].float(), (SIDE, SIDE), mode="nearest")
+        w_plus, _ = self.drag(net, w_plus, torch.from_numpy(points).float(), frozen)
+        with torch.no_grad():
+            made = ((net.synthesis(w_plus)[0][0] + 1) * 127.5).clamp(0, 255).round().byte()
+        return Image.fromarray(made.permute(1, 2, 0).cpu().numpy()).resize(sample.image.size, Image.Resampling.BICUBIC)
+
+    def invert(self, picture: Tensor, net: Generator, bank: Tensor) -> tuple[Generator, Tensor]:
+        """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
+        n = len(net.layers)
+        with torch.no_grad():
+            small = [net.synthesis(w.expand(1, n, -1), side=32)[0] for w in bank]
+        nearest = min(range(len(bank)), key=lambda i: float(pyramid(small[i], avg_pool2d(picture, 4))))
+        w = bank[nearest : nearest + 1].clone().requires_grad_()
+        adam = torch.optim.Adam([w], self.project_lr)
+        for k in range(self.project):
+            share = (k + 1) / self.project
+            adam.param_groups[0]["lr"] = self.project_lr * min(1, 20 * share, 4 * (1 - share))
+            adam.zero_grad()
+            pyramid(net.synthesis(w[:, None].expand(-1, n, -1))[0], picture).backward()
+            adam.step()
+        net, w_plus = copy.deepcopy(net).requires_grad_(), w.detach()[:, None].expand(-1, n, -1)
+        adam = torch.optim.Adam([*net.layers.parameters(), *net.to_rgb.parameters(), net.start], self.tune_lr)
+        for k in range(self.tune):
+            distance = pyramid(net.synthesis(w_plus)[0], picture)
+            check_finite("PTI", f"step {k + 1} of {self.tune}", distance=distance.detach())
+            if distance < self.tuned:
+                break
+            adam.zero_grad()
+            distance.backward()
+            adam.step()
+        return net.requires_grad_(False), w_plus
+
+    def drag(self, net: Generator, w_plus: Tensor, points: Tensor, frozen: Tensor) -> tuple[Tensor, Tensor]:
+        """DragGAN on w+ (1, 11, w_width): the edited w+, and where the handles are, (l, 2), (y, x) in pixels.
+
+        Args:
+            points: (l, 2, 2) float32, integer-valued pairs of handle and target, (y, x) in pixels of 128.
+            frozen: 1 - M, (1, 1, 128, 128).
+        """
+        size, scale = (SIDE, SIDE), SIDE / 512
+        r1, r2, near = max(1, round(self.r1 * scale)), max(1, round(self.r2 * scale)), max(2 * scale, 2.0)
+        p, q = points.to(w_plus.device).unbind(1)
+        w = w_plus[:, :EDITED].clone().requires_grad_()
+        adam, f_0 = torch.optim.Adam([w], self.lr), None
+        for k in range(self.steps):
+            F = net.synthesis(torch.cat([w, w_plus[:, EDITED:]], dim=1))[1]
+            if f_0 is None:
+                F_0, f_0 = F.detach(), motion.features_at(F.detach(), size, p)
+                outside = interpolate(frozen.to(F), F.shape[-2:], mode="area")
+            else:
+                p = torch.stack([tracked(F.detach(), *each, r2) for each in zip(f_0, p, strict=True)])
+            if ((q - p).norm(dim=1) < near).all():
+                break
+            loss = sum(supervision(F, *pair, r1) for pair in zip(p, q, strict=True))
+            if 0 < frozen.mean() < 1:
+                loss = loss + self.lam * ((F - F_0) * outside).abs().mean()
+            check_finite("DragGAN", f"step {k + 1}", loss=loss.detach())
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return torch.cat([w.detach(), w_plus[:, EDITED:]], dim=1), p
+
+
+def supervision(F: Tensor, p: Tensor, q: Tensor, r1: int) -> Tensor:
+    """mean |F(x + d) - sg F(x)| over the disc around p; 0-d. d is at most the way that is left."""
+    size = (SIDE, SIDE)
+    ahead = motion.next_positions(p[None], q[None], 1.0, capped=True)[0]
+    dy, dx = motion.offsets(size, r1, p, ahead)
+    disc = dy[:, None] ** 2 + dx**2 <= r1**2
+    here, there = (motion.patch(F, size, centre, dy, dx)[..., disc] for centre in (p, ahead))
+    return (there - here.detach()).abs().mean()
+
+
+def tracked(F: Tensor, f_0: Tensor, p: Tensor, r2: int) -> Tensor:
+    """The pixel of the square around p whose feature is nearest to f_0 (C,), by the L2 norm; (2,), (y, x)."""
+    dy, dx = motion.offsets((SIDE, SIDE), r2, p)
+    far = (motion.patch(F, (SIDE, SIDE), p, dy, dx)[0] - f_0[:, None, None]).norm(dim=0)
+    row, col = divmod(int(far.argmin()), len(dx))
+    return p + torch.stack([dy[row], dx[col]])
+
+
+METHODS = {"DragGAN": DragGan()}

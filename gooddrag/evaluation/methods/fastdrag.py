@@ -8,14 +8,14 @@ around the mask's bounding box, which the ray from A_i through C leaves at P_i,
 
 Cells that nothing moves to are mixed from the nearest others in their row and column, which weigh 1 / distance;
 `noise` puts fresh noise there. While the result is denoised, self-attentions read keys and values of the unedited
-latent: here those of its own way down, not of the inversion, so that a drag of length zero is exactly the round trip.
-There is no LoRA, and DDIM samples Stable Diffusion (the released code: LCM).
+latent: of its own way down, not of the inversion, so that a drag of length zero is the round trip. No LoRA, no LCM.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -26,8 +26,6 @@ from gooddrag.masactrl import borrowed_attention
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,9 @@ class FastDrag:
         cells = (torch.stack([task.p_0, task.q], dim=1).numpy() + 0.5) / 4 - 0.5
         editable = task.frozen[0, 0].numpy() == 0
         x, empty = warp(z_T[0].cpu().numpy(), editable, cells, nearest=self.nearest)
-        z = torch.from_numpy(x if self.noise else fill(x, empty))[None].to(z_T)
         if self.noise:
-            fresh = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
-            z = torch.where(torch.from_numpy(empty).to(z.device), fresh, z)
+            x[:, empty] = np.random.default_rng(seed).normal(size=(len(x), empty.sum()))
+        z = torch.from_numpy(x if self.noise else fill(x, empty))[None].to(z_T)
         return frame.to_image(model.decode_image(denoise_beside(editor.source(config), z, config.T)))
 
 
@@ -70,22 +67,18 @@ def denoise_beside(source: SourcePath, z: Tensor, T: int) -> Tensor:
     return z
 
 
-def warp(x: Array, mask: Array, points: Array, *, nearest: bool = False) -> tuple[Array, Array]:
-    """Move what the mask covers along with the handles: the cells of a latent, or an image's pixels.
+def warp(x: NDArray, mask: NDArray, points: NDArray, *, nearest: bool = False) -> tuple[NDArray, NDArray]:
+    """Move what the mask (H, W) covers along with the handles: the cells of a latent or an image's pixels x (C, H, W).
 
-    Args:
-        x: (C, H, W). mask: bool (H, W). points: (l, 2, 2), pairs of handle and target, (y, x) in cells.
-
-    Returns:
-        x after the warp, with 0 where nothing arrives; bool (H, W), where that is. Of two cells that arrive at the same
-        place the first one in reading order stays. A handle outside the circle widens it.
+    Points are (l, 2, 2), pairs of handle and target, (y, x) in cells. Returns x after the warp, 0 where nothing arrives
+    and bool (H, W) of that. Of cells that arrive at the same place the first one in reading order stays.
     """
     C = np.argwhere(mask).T.astype(np.float32)  # (2, n)
     if not C.size:
         return x.copy(), np.zeros_like(mask)
     low, high, (A, B) = C.min(1), C.max(1), points.astype(np.float32).swapaxes(0, 1)
     OA = A - (low + high) / 2
-    radius = max(np.linalg.norm(high - low) / 2, *np.linalg.norm(OA, axis=1))
+    radius = max(np.linalg.norm(high - low) / 2, *np.linalg.norm(OA, axis=1))  # a handle outside widens the circle
     far = np.stack([np.hypot(C[0] - y, C[1] - x) for y, x in A])
     owner, v, total = far.argmin(0) if nearest else None, np.zeros_like(C), np.zeros_like(C[0])
     for i, (a, oa) in enumerate(zip(A, OA, strict=True)):
@@ -94,9 +87,8 @@ def warp(x: Array, mask: Array, points: Array, *, nearest: bool = False) -> tupl
         along = (oa @ (c - a[:, None])) / np.maximum(d, 1e-6)
         reach = np.sqrt(np.maximum(radius**2 - oa @ oa + along**2, 0)) - along  # |A P|
         s = np.where(d > 0, np.clip(1 - d / np.maximum(reach, 1e-6), 0, 1), 1)
-        weight = 1 / (d + 1e-4)
-        v[:, mine] += weight * s * (B[i] - a)[:, None]
-        total[mine] += weight
+        v[:, mine] += s / (d + 1e-4) * (B[i] - a)[:, None]
+        total[mine] += 1 / (d + 1e-4)
     h, w = mask.shape
     to = np.rint(C + v / total).astype(int).clip(0, [[h - 1], [w - 1]])
     source = np.where(mask, -1, np.arange(h * w).reshape(h, w)).ravel()
@@ -105,7 +97,7 @@ def warp(x: Array, mask: Array, points: Array, *, nearest: bool = False) -> tupl
     return np.where(empty, 0, x.reshape(len(x), -1)[:, source].reshape(x.shape)), empty
 
 
-def fill(x: Array, empty: Array) -> Array:
+def fill(x: NDArray, empty: NDArray) -> NDArray:
     """x (C, H, W) with its empty cells mixed from the others; where row and column are empty, in a further round."""
     flat, known = x.reshape(len(x), -1).copy(), ~empty
     cells = np.arange(empty.size).reshape(empty.shape)
@@ -124,7 +116,7 @@ def fill(x: Array, empty: Array) -> Array:
     return flat.reshape(x.shape)
 
 
-def preview(image: Image.Image, points: Array, mask: Array | None = None) -> Image.Image:
+def preview(image: Image.Image, points: NDArray, mask: NDArray | None = None) -> Image.Image:
     """The warp of an RGB image's own pixels, to look at while an arrow is pulled; points (l, 2, 2), (x, y), px."""
     x = np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
     mask = np.ones(x.shape[1:], bool) if mask is None else np.asarray(mask) > 0
