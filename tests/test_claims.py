@@ -1,124 +1,135 @@
-"""The claims ledger: complete, honest about what is untested, and what README shows."""
+"""Verdicts by one rule, and the ledger that the results fill."""
 
-import dataclasses
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-import quick
-from tiny import picture
 
-from experiments.studies import ledger
-from gooddrag import benchmark
-from gooddrag.sample import Sample
+from experiments import claims
+from experiments.claims import FAILS, HOLDS, PARTLY, RULES, UNDECIDED, UNTESTED, Part, judge
+from experiments.keep import RESULTS
+from experiments.study import paired
+from gooddrag.evaluation.metrics import GAMMAS, Interval
 
-ROOT = Path(__file__).parents[1]
-LEDGER = ROOT / "notebooks" / "claims.json"
-CLAIMS = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"]
-EXPECTED = {"fig8", "fig11", "fig11_here", "aldd_here", "ip_here", "table1_here", "star_here",
-            "fig1", "fig4", "fig5", "fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3",
-            "runtime", "memory"}  # fmt: skip
+LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
+EXPECTED = {"fig8", "fig11", "fig11_here", "aldd_here", "ip_here", "table1_here", "star_here", "fig1", "fig4", "fig5"}
+EXPECTED |= {"fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3", "runtime", "memory"}
 
 
-def readme_tables():
-    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "scripts" / "readme_tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def won(wins, n):
+    """A comparison that the first way wins so often."""
+    return Part.wins("x", paired([0] * n, [1] * wins + [-1] * (n - wins)))
+
+
+@pytest.mark.parametrize("wins, verdict", [(16, HOLDS), (13, HOLDS), (11, UNDECIDED), (5, UNDECIDED), (3, FAILS)])
+def test_an_interval_that_holds_one_half_is_undecided_here(wins, verdict):
+    part = won(wins, 16)
+    low, high = (float(x.rstrip("%)")) for x in part.numbers.split("(")[1].split(" to "))
+    assert part.verdict == verdict and part.numbers.startswith(f"{wins} of 16 ")
+    assert (low > 50, high < 50) == (verdict == HOLDS, verdict == FAILS)
+
+
+@pytest.mark.parametrize(
+    "low, high, verdict",
+    [(0.5, 0.66, HOLDS), (0.5, 0.7, PARTLY), (0.7, 0.99, PARTLY), (0.9, 1.1, UNDECIDED), (1.1, 1.3, FAILS)],
+)
+def test_a_ratio_is_held_against_what_the_paper_says(low, high, verdict):
+    assert Part.ratio("x", Interval((low + high) / 2, low, high, 20), 2 / 3).verdict == verdict
+
+
+def test_a_claim_has_the_verdict_of_its_parts_or_holds_in_part():
+    verdicts = {(16, 16): HOLDS, (16, 8): PARTLY, (16, 0): PARTLY, (8, 8): UNDECIDED, (8, 0): FAILS, (0, 0): FAILS}
+    for parts, verdict in verdicts.items():
+        found = judge([won(wins, 16) for wins in parts], 16)
+        assert found.verdict == verdict and found.ours.count(" of 16") == len(parts)
+        assert bool(found.why) == (len(set(parts)) > 1)
+    assert judge([won(11, 11)], 11).verdict == UNTESTED
+
+
+def noise(gains, sigma=0.1, n=10):
+    """Rows of fig04_noise.json: per page two draws at once and spread, the latter better by the gain."""
+    return [
+        dict(page=page, way=way, sigma=sigma, n=n, psnr=[25 + more, 27 + more], ssim=[0.8 + more / 99, 0.9 + more / 99])
+        for page, gain in enumerate(gains)
+        for way, more in (("at once", 0.0), ("spread", gain))
+    ]
+
+
+def test_figure_4_counts_pages_of_the_printed_strength_only():
+    others = noise([-9.0] * 20, sigma=0.4) + noise([-9.0] * 20, n=2)
+    for gains, verdict in (([1.0] * 20, HOLDS), ([-1.0] * 20, FAILS), ([1.0] * 11 + [-1.0] * 9, UNDECIDED)):
+        assert claims.fig4(noise(gains) + others).verdict == verdict
+
+
+def test_rules_of_studies_read_the_number_that_they_name():
+    along = dict(late_spread=2.0, late_depth=3.0, late_distance=0.5, distance=[0.0] * 29 + [1.0])
+    other = dict(late_spread=1.0, late_depth=3.5, late_distance=1.0, distance=[0.0] * 29 + [2.0])
+    ways = {claims.THREE: along, claims.WITHOUT: other}
+    data = [{"edit": i, "way": way, **numbers} for i in range(16) for way, numbers in ways.items()]
+    assert claims.fig5(data).verdict == HOLDS and claims.fig14b(data).verdict == HOLDS
+    spread = claims.fig14a(data)
+    assert spread.verdict == PARTLY and spread.why == "deeper minimum in units of the spread: does not hold here"
+    for r in data:
+        r["late_distance"] = 0.9 if r["way"] == claims.THREE else 1.0
+    assert claims.fig14b(data).verdict == PARTLY  # smaller, but not much smaller
+
+
+@pytest.fixture
+def table():
+    """Sixteen edits of three methods; GoodDrag alternated on the first fourteen."""
+    rows = []
+    for i in range(16):
+        for method, scale in {"GoodDrag": 1.0, "DragDiffusion": 2.0, "GoodDrag without AlDD": 1.5}.items():
+            dai = {f"dai_released_{g}": scale * (1 + i / 9) for g in GAMMAS}
+            error = scale if i < 14 else 5 - scale
+            numbers = {"truth_error_inside_mask": error, "damage_outside_mask": scale, "model": "m", "weights": "w"}
+            rows.append({"sample": f"s{i}", "method": method, "drag_operations": 70 if i < 14 else 9, **numbers, **dai})
+    return pd.DataFrame(rows)
+
+
+def test_rules_of_the_benchmark(table):
+    found = RULES["table1_here"][1](table)
+    assert found.verdict == HOLDS and found.ours.startswith("radius 1: 0.50 (0.50 to 0.50)")
+    assert claims.alternated(table)["sample"].nunique() == 14
+    assert "14 of 14" in RULES["aldd_here"][1](table).ours
+    with pytest.raises(ValueError, match="^method: 'SDE-Drag'"):
+        RULES["fig11_here"][1](table.assign(ssim_truth=1.0))
+    table.loc[0, "drag_operations"] = np.nan
+    with pytest.raises(ValueError, match="s0"):
+        claims.alternated(table)
+
+
+def test_filling_the_ledger(table, tmp_path):
+    """What has no file stays; what cannot be judged is untested and says why."""
+    table.to_csv(tmp_path / "storybook100.csv")
+    old = {"model": "m", "weights": "w", "settings": {}, "data": [{"way": claims.ALTERNATING}] * 12}
+    (tmp_path / "aldd.json").write_text(json.dumps(old))
+    ledger = tmp_path / "claims.json"
+    ledger.write_text(json.dumps(LEDGER))
+    found = claims.fill(ledger, tmp_path)
+    rows = {c["id"]: c for c in json.loads(ledger.read_text())["claims"]}
+    assert rows["table1_here"]["verdict"] == HOLDS and rows["table1_here"]["where"] == "storybook100.csv"
+    assert (
+        found["fig1"].verdict == UNTESTED and "aldd.json lacks" in rows["fig1"]["why"] and not rows["fig1"]["weights"]
+    )
+    assert rows["fig5"] == next(c for c in LEDGER["claims"] if c["id"] == "fig5")
 
 
 def test_every_claim_of_the_paper_has_a_row():
-    ids = [c["id"] for c in CLAIMS]
-    assert len(ids) == len(set(ids))
-    assert set(ids) >= EXPECTED
+    ids = [c["id"] for c in LEDGER["claims"]]
+    assert len(ids) == len(set(ids)) and set(ids) == EXPECTED and set(RULES) < EXPECTED
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c["id"])
-def test_verdict_stands_on_something(claim):
-    assert claim["verdict"] in readme_tables().VERDICTS
-    assert all(claim[key] for key in ("source", "claim", "paper"))
-    assert "picture" not in claim or (ROOT / claim["picture"]).is_file()
-    if claim["verdict"] == "untested":
-        assert claim["why"] and not claim["ours"]
-    else:
-        assert claim["ours"] and claim["model"]
-        assert (ROOT / claim["where"].split("#")[0]).is_file(), claim["where"]
-        if claim["verdict"] != "reproduced":
-            assert claim["why"]
+def test_a_verdict_stands_on_something():
+    for claim in LEDGER["claims"]:
+        assert claim["verdict"] in claims.VERDICTS and claim["claim"] and claim["paper"]
+        stands = claim["ours"] and (RESULTS / claim["where"]).is_file()
+        assert claim["why"] and not claim["ours"] if claim["verdict"] == UNTESTED else stands, claim["id"]
 
 
-def test_readme_and_card_show_the_results():
-    script = readme_tables()
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == script.filled_readme()
-    assert script.CARD.read_text(encoding="utf-8") == script.filled_card()
-
-
-def test_the_ledger_is_what_the_kept_results_say(tmp_path):
+def test_the_ledger_is_what_the_results_say(tmp_path):
     copy = tmp_path / "claims.json"
-    copy.write_bytes(LEDGER.read_bytes())
-    ledger.fill(copy, ROOT / "results")
-    assert copy.read_text(encoding="utf-8") == LEDGER.read_text(encoding="utf-8"), (
-        "run scripts/kept_results.py --claims"
-    )
-
-
-def test_every_difference_is_a_field_or_has_a_reason():
-    from gooddrag import DragConfig, LoraConfig
-
-    rows = json.loads((ROOT / "notebooks" / "differences.json").read_text(encoding="utf-8"))["rows"]
-    assert [r["row"] for r in rows] == list(range(1, 29))
-    names = {f.name for config in (DragConfig, LoraConfig) for f in dataclasses.fields(config)}
-    for row in rows:
-        assert set(row["fields"]) <= names, row
-        assert row["fields"] or row["ours"], row
-
-
-def test_paper_and_released_presets_differ_where_the_table_says_so():
-    from gooddrag import DragConfig
-
-    released, paper = (dataclasses.asdict(c) for c in (DragConfig.released(), DragConfig.paper()))
-    differ = {name for name in released if released[name] != paper[name]}
-    assert differ == {
-        "lam", "feature_block", "grid", "drag_scale", "capped_step", "skip_distance", "tracking", "track_at_start",
-        "tracking_reference", "stop_distance", "stop_unmoved", "adam", "inversion",
-    }  # fmt: skip
-
-
-def test_tables_of_a_benchmark_run(tiny, tmp_path):
-    """Means and ratios are the benchmark's own; a failed edit leaves dashes, and never a mean of the others."""
-
-    mask = np.zeros((48, 48), bool)
-    mask[4:40, 4:44] = True
-    pages = [Sample(picture((48, 48), i), [[[10, 12], [30, 20]]], mask, picture((48, 48), i + 9), name=f"page {i}")
-             for i in range(3)]  # fmt: skip
-    table = benchmark.run(tmp_path / "out", pages, quick.METHODS, model=tiny, progress=False)
-    script = readme_tables()
-    lines = script.methods_table(table).splitlines()
-    assert lines[0].startswith("3 edits, 0 failed; model `tiny`") and len(lines) == 4 + len(quick.METHODS)
-    (mine,) = (line for line in lines if line.startswith("| GoodDrag |"))
-    assert f"| {benchmark.mean(table, 'GoodDrag', 'dai_1').value:.4f} (paper 0.0696) |" in mine
-    ratios = script.ratios_table(table)
-    _, ratio = benchmark.compare(table, "GoodDrag", "SDE-Drag", "dai_20")
-    assert f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" in ratios
-    assert "| DragDiffusion, in the paper | 0.47 | 0.47 | 0.49 | 0.54 | | | |" in ratios
-    errors = {m: table[table["method"] == m].set_index("sample")["truth_error_inside_mask"]
-              for m in ("GoodDrag", "SDE-Drag")}  # fmt: skip
-    nearer = (errors["GoodDrag"] < errors["SDE-Drag"]).sum()
-    assert any(line.startswith("| SDE-Drag |") and line.endswith(f"| {nearer} / 0 / {3 - nearer} |")
-               for line in ratios.splitlines())  # fmt: skip
-    same = table.assign(truth_error_inside_mask=1.0)
-    assert all(line.endswith("| 0 / 3 / 0 |") for line in script.ratios_table(same).splitlines()[2:]
-               if "paper" not in line)  # fmt: skip
-    shares = table[table["method"] == "GoodDrag"]["truth_error_ratio"]
-    assert script.tasks_table(table, ("GoodDrag",)).splitlines()[-1] == (
-        f"| all | 3 | {shares.median():.2f} ({(shares < 1).sum()} below 1) |"
-    )
-    table["distance_left_px"] = [2.0, 2.56, 3.0] * (len(table) // 3)
-    assert script.arrived(table[:3]) == "2" and script.arrived(table[:3].assign(distance_left_px=np.nan)) == "-"
-    table.loc[(table["method"] == "SDE-Drag") & (table["sample"] == "page 1"), ["dai_20", "state"]] = [None, "failed"]
-    assert "3 edits, 1 failed" in script.methods_table(table)
-    assert any(line.startswith("| SDE-Drag |") and "| - (paper 0.1143)" in line
-               for line in script.methods_table(table).splitlines())  # fmt: skip
-    assert "| SDE-Drag | - |" in script.ratios_table(table)
+    copy.write_text(json.dumps(LEDGER), encoding="utf-8")
+    claims.fill(copy)
+    assert json.loads(copy.read_text(encoding="utf-8")) == LEDGER, "run python -m experiments.run documents"

@@ -1,104 +1,202 @@
-"""Kept results and paired comparisons."""
+"""Studies: which edits, one thread, resuming, what is measured; cleaned notebooks; the questions about latents."""
 
+import base64
+import io
 import json
-import re
+from dataclasses import asdict, replace
 
+import nbformat
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from PIL import Image
+from tiny import picture
 
 import gooddrag as gd
-from experiments.keep import kept, latest, paired
+from experiments import aldd, differences, ip, keep, latents, run, study
+from experiments.study import NO_STOP, Study
+
+QUICK = {"num_steps": 4, "K": 2, "B": 1, "J": 1, "r2": 3, **NO_STOP}
+LORA = gd.LoraConfig(rank=2, steps=2, batch_size=1)
+MASK = np.zeros((64, 64), bool)
+MASK[8:56, 8:56] = True
+PAGE = gd.Sample(picture(), [[[20, 20], [40, 35]]], MASK, truth=picture(seed=1), name="page")
 
 
 @pytest.fixture(scope="module")
-def model():
-    return gd.load_model("storybook", device="cpu")
+def editor(tiny):
+    return gd.DragEditor(tiny, LORA).set_image(PAGE.image)
 
 
-def test_kept_computes_once_and_again_when_asked_or_when_settings_change(tmp_path, model):
-    calls = []
-
-    def compute():
-        calls.append(1)
-        return {"x": (1, 2.5)}
-
-    file = tmp_path / "figure.json"
-    first = kept(file, model, {"n": (1, 2)}, compute)
-    assert first["data"] == {"x": [1, 2.5]} and first["weights"] == model.fingerprint
-    assert re.fullmatch(r"\w+, \d+ threads, torch \S+", first["machine"])
-    assert kept(file, model, {"n": (1, 2)}, compute) == first and len(calls) == 1
-    kept(file, model, {"n": (1, 3)}, compute)
-    kept(file, model, {"n": (1, 3)}, compute, recompute=True)
-    assert len(calls) == 3
+def configs(ways, **changes):
+    """The ways of a study, with few steps."""
+    return {way: gd.DragConfig(**{**QUICK, **changed, **changes}) for way, changed in ways.items()}
 
 
-def test_another_model_keeps_its_own_file(tmp_path, model):
-    file = tmp_path / "figure.json"
-    kept(file, model, {}, lambda: 1)
-    record = json.loads(file.read_text()) | {"model": "other", "data": 2}
-    file.write_text(json.dumps(record))
-    assert kept(file, model, {}, lambda: 3)["data"] == 3
-    assert json.loads(file.read_text())["data"] == 2
-    assert json.loads((tmp_path / "figure-storybook.json").read_text())["data"] == 3
+@given(st.integers(1, 100))
+def test_fewer_edits_are_the_first_of_more(n):
+    edits = study.spread_edits(n)
+    assert len(set(edits)) == n and edits == study.spread_edits(100)[:n]
 
 
-def test_latest_reads_and_computes_nothing(tmp_path, model):
-    file = tmp_path / "figure.json"
-    with pytest.raises(ValueError, match="figure.json is not there"):
-        latest(file, model)
-    record = kept(file, model, {}, lambda: 1)
-    assert latest(file, model) == record
-    file.write_text(json.dumps(record | {"model": "other", "data": 2}))
-    assert latest(file, model)["data"] == 2  # what ships, for want of this model's own
-    kept(file, model, {}, lambda: 3)
-    assert latest(file, model)["data"] == 3
+def test_forty_edits_are_of_every_category_about_in_proportion():
+    categories = [category for category, _, _ in study.spread_edits(40)]
+    assert len(set(categories)) == 6 and 20 <= categories.count("animal") <= 26  # 58 of 100
+    with pytest.raises(ValueError, match="^n: 101; expected 1 to 100"):
+        study.spread_edits(101)
+    other = Study("x", {}, study.drag_and_score, edits=3, first_seed=300)
+    assert [seed for *_, seed in other.settings()["edits"]] == [300, 301, 302]
 
 
-def test_other_weights_are_warned_about(tmp_path, model):
-    file = tmp_path / "figure.json"
-    record = kept(file, model, {}, lambda: 1)
-    file.write_text(json.dumps(record | {"weights": "0"}))
-    with pytest.warns(UserWarning, match="other weights"):
-        assert kept(file, model, {}, lambda: 2)["data"] == 1
-    with pytest.warns(UserWarning, match="other weights"):
-        assert latest(file, model)["data"] == 1
+def counted(editor, sample, configs, scenes):
+    """A `measure` that says with how many threads it ran, and stops at the second edit when told to."""
+    CALLS.append(sample.name)
+    if len(CALLS) == STOP_AT:
+        raise KeyboardInterrupt
+    return [{"way": way, "threads": torch.get_num_threads(), "score": len(sample.name)} for way in configs]
 
 
-def test_a_failed_computation_leaves_no_file(tmp_path, model):
-    with pytest.raises(ZeroDivisionError):
-        kept(tmp_path / "figure.json", model, {}, lambda: 1 / 0)
-    assert not list(tmp_path.iterdir())
+def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp_path, monkeypatch):
+    global CALLS, STOP_AT
+    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
+    small = Study("small", {"a": {}, "b": {"ip": False}}, counted, edits=3, lora=gd.LoraConfig(steps=0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    CALLS, STOP_AT = [], 2
+    with pytest.raises(KeyboardInterrupt):
+        small.compute(tiny, tmp_path)
+    assert not list(tmp_path.glob("*.json")) and torch.get_num_threads() == 2
+    STOP_AT = 0
+    small.compute(tiny, tmp_path)
+    torch.set_num_threads(before)
+    assert len(CALLS) == 4 and len(set(CALLS)) == 3  # only what was cut off was done twice
+    record = keep.read_results(tmp_path / "small.json")
+    assert [r["edit"] for r in record["data"]] == [0, 0, 1, 1, 2, 2] and record["threads"] == 1
+    assert {r["threads"] for r in record["data"]} == {1} and record["weights"] == tiny.fingerprint
+    assert record["settings"] == small.settings() and "1 thread" in record["machine"]
+    assert not list((tmp_path / "cache" / "studies").iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"model": 1}', "7"])
-def test_a_file_of_another_kind_is_refused(tmp_path, model, text):
-    (tmp_path / "figure.json").write_text(text)
-    with pytest.raises(ValueError, match="kept results"):
-        kept(tmp_path / "figure.json", model, {}, lambda: 1)
+@pytest.mark.parametrize("text", ["", "[]", '{"model": 1}', "7", None])
+def test_a_file_of_another_kind_is_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "figure.json").write_text(text)
+    with pytest.raises(ValueError, match="^path: figure.json .*expected a file of results"):
+        keep.read_results(tmp_path / "figure.json")
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_paired_against_its_definition(pairs):
     a, b = map(np.array, zip(*pairs, strict=True))
-    result = paired(a, b)
-    assert result.wins == sum(x < y for x, y in pairs)
-    assert result.share == pytest.approx(np.mean([0.5 if x == y else float(x < y) for x, y in pairs]))
-    assert 0 <= result.low <= result.share <= result.high <= 1
-    assert paired(b, a).share == pytest.approx(1 - result.share)
+    result, other = study.paired(a, b), study.paired(b, a)
+    assert result.wins == sum(x < y for x, y in pairs) and result.ties == other.ties == sum(x == y for x, y in pairs)
+    assert result.wins + other.wins + result.ties == result.n
+    assert result.low == pytest.approx(1 - other.high) and result.difference == pytest.approx(-other.difference)
 
 
-def test_the_interval_is_wilsons():
-    a, b = np.arange(20.0), np.r_[np.arange(15.0) + 1, np.arange(15.0, 20) - 1]
-    expected = stats.binomtest(15, 20).proportion_ci(method="wilson")
-    result = paired(a, b)
-    assert (result.low, result.high) == pytest.approx((expected.low, expected.high))
-    assert "15 of 20" in str(result)
+def test_the_interval_is_wilsons_without_ties():
+    n, won, z = 20, 15, 1.959964
+    centre, half = (won + z**2 / 2) / (n + z**2), z / (n + z**2) * (won * (n - won) / n + z**2 / 4) ** 0.5
+    result = study.paired([0] * 25, [1] * won + [-1] * (n - won) + [0] * 5)
+    assert (result.low, result.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
+    assert study.paired([1, 1], [1, 1])[3:5] == (0, 1)
+    with pytest.raises(ValueError, match="^first, second"):
+        study.paired([1, 2], [float("nan"), 1])
 
 
-@pytest.mark.parametrize("a, b", [([], []), ([1], [1, 2]), ([float("nan")], [1])])
-def test_paired_refuses(a, b):
-    with pytest.raises(ValueError, match="first, second"):
-        paired(a, b)
+def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
+    monkeypatch.setattr(aldd, "AT", (1, 2))
+    monkeypatch.setattr(study, "nearest", lambda image, before, after: (float(np.asarray(image).mean()) / 255, before))
+    records = {r["way"]: r for r in aldd.measure(editor, PAGE, configs(aldd.WAYS, K=2, B=1), (None, None))}
+    assert list(records) == list(aldd.WAYS)
+    for record in records.values():
+        assert (record["latents"], record["backwards"]) == (2 + 2 * 3, 2)  # K J updates, T = 3 down beside T down
+        assert len(record["pages"]) == 2 and record["walk_page"] == pytest.approx(np.mean(record["pages"]))
+    assert records["alternating"]["page"] != records["at once"]["page"]
+
+
+def test_curves_are_the_means_over_handles(editor):
+    result = editor.drag(PAGE, config=gd.DragConfig(**QUICK), keep=["maps"])
+    curves = ip.curves(result)
+    maps = [op.maps for op in result.history]
+    np.testing.assert_allclose(curves["distance"], [np.mean([float(m.min()) for m in op]) for op in maps], atol=1e-4)
+    depth = [np.mean([float((m.mean() - m.min()) / m.std()) for m in op]) for op in maps]
+    np.testing.assert_allclose(curves["depth"], depth, atol=1e-4)
+    record = ip.measure(editor, PAGE, configs({"IP, J = 3": {}}), None)[0]
+    assert record["late_spread"] == pytest.approx(record["spread"][1])
+
+
+def test_scores_have_both_conventions(editor):
+    two = replace(PAGE, points=[[[20, 20], [40, 35]], [[30, 20], [44, 30]]])
+    record = study.drag_and_score(editor, two, configs({"a": {}}), None)[0]
+    assert record["dai_released"] == pytest.approx(record["dai"] / 2)  # two pairs
+
+
+def test_switches_are_the_rows_of_differences():
+    rows = {r["row"]: r for r in json.loads((run.NOTEBOOKS / "differences.json").read_text(encoding="utf-8"))["rows"]}
+    assert sorted(rows) == list(range(1, 29))
+    assert all(set(fields) <= set(rows[row]["fields"]) for row, fields in differences.FIELDS.items())
+    switched = {field for fields in differences.FIELDS.values() for field in fields}
+    released, paper = (asdict(c) for c in (gd.DragConfig.released(), gd.DragConfig.paper()))
+    assert switched == {name for name in released if released[name] != paper[name]} | {"reference"}
+    assert gd.DragConfig(**differences.WAYS[differences.PRINTED]) == gd.DragConfig.paper()
+
+
+def test_chance_is_another_seed_and_equal_settings_are_nothing_apart(tiny, editor, monkeypatch):
+    monkeypatch.setattr(differences, "STUDY", replace(differences.STUDY, lora=LORA))
+    ways = {differences.RELEASED: {}, "grid = image": {"grid": "image"}}  # the grid of this small image is the image
+    records = {r["way"]: r["apart"] for r in differences.measure(editor, PAGE, configs(ways), None)}
+    assert records["released"] == records["grid = image"] == 0 < records[differences.CHANCE]
+    assert differences.apart(Image.new("L", (4, 4)), Image.new("L", (4, 4), 10)) == pytest.approx(10)
+
+
+def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monkeypatch):
+    assert all(settings["pages"][0] == latents.FIRST for settings, _ in latents.QUESTIONS.values())
+    small = {**latents.NOISE, "pages": [100, 1], "seeds": 1, "sigma": 0.0, "sigmas": [0.3], "steps": [2, 20]}
+    monkeypatch.setattr(latents, "NOISE", small)
+    rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny)}
+    assert rows["spread", 0.0, 10]["psnr"] == rows["none", 0.0, 0]["psnr"] and rows["spread", 0.0, 2]["left"] == [0]
+    assert rows["at once", 0.3, 10]["left"][0] > 0 and set(rows["none", 0.0, 0]) >= {"psnr", "ssim", "page"}
+
+
+def test_features_of_the_same_picture_are_found_where_they_are(tiny, monkeypatch):
+    still = replace(gd.storybook.edit(100, 64), points=[[[20, 20], [20, 20]], [[30, 40], [36, 40]]])
+    monkeypatch.setattr(latents, "edit", lambda seed, size: replace(still, truth=still.image))
+    monkeypatch.setattr(latents, "FEATURES", {"pages": [100, 1], "levels": [1]})
+    found = latents.features(tiny)
+    assert found["asked"] == [0, 6] and all(errors[0][0] == 0 for errors in found["errors"])
+
+
+def test_outputs_keep_nothing_of_the_machine():
+    png = io.BytesIO()
+    Image.effect_noise((400, 400), 90).save(png, "PNG")
+    large = base64.b64encode(png.getvalue()).decode()
+    out = nbformat.v4.new_output
+    outputs = [
+        out("stream", name="stderr", text="100%|####| 3/3 [00:03<00:00]"),
+        out("stream", name="stdout", text="saved to /root/work/out.png by <f at 0x7f8a12345678>\n"),
+        out("execute_result", data={"text/plain": "2.5"}, execution_count=4),
+        out("display_data", data={run.WIDGET: {"model_id": "1"}, "text/plain": "HBox()"}),
+        out("display_data", data={run.WIDGET: {"model_id": "2"}, "text/plain": "Canvas()", "image/png": large}),
+    ]
+    cell = nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=4, metadata={"execution": {"x": "12:00"}})
+    cleaned = run.cleaned(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}}), "abc")
+    first, second, third = cleaned.cells[0].outputs
+    assert first.text == "saved to ... by <f at ...>\n" and second.data == {"text/plain": "2.5"}
+    assert set(third.data) == {"image/jpeg"} and len(third.data["image/jpeg"]) < len(large)
+    assert cleaned.cells[0].execution_count is second.execution_count is None and not cleaned.cells[0].metadata
+    assert cleaned.metadata == {"gooddrag": {"weights": "abc"}}
+
+
+def test_a_notebook_is_executed_and_written_back_or_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")]), path)
+    run.execute(path, "abc")
+    assert nbformat.read(path, 4).cells[0].outputs[0].text == "42\n"
+    before = path.read_bytes()
+    monkeypatch.setattr(run, "LARGEST", 10)
+    with pytest.raises(ValueError, match="^a.ipynb: .*expected at most 10"):
+        run.execute(path, "abc")
+    assert path.read_bytes() == before

@@ -1,0 +1,56 @@
+"""Alternating against dragging all at once (Sec. 3.3; Fig. 1, 3, 12): passes, distance to the pages, the edit."""
+
+import numpy as np
+
+from experiments.cost import counting
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_and_score, drag_each, page_distance
+from gooddrag.config import DragConfig
+from gooddrag.editor import DragEditor
+from gooddrag.sample import Sample
+
+AT = (10, 30, 50, 70)  # drag operations after which the walk's distance to the pages is measured
+AT_ONCE = {**NO_STOP, "aldd": False}
+WAYS = {
+    "alternating": NO_STOP,  # B = 10
+    "alternating, B = 2": {**NO_STOP, "B": 2},
+    "at once": AT_ONCE,
+    "at once, fewer": {**AT_ONCE, "K": 10},  # Fig. 12's second row: one portion of B
+}
+CONDITIONS = {  # where the difference between the two could be larger or smaller
+    "early stops": {},
+    "double step": {**NO_STOP, "lr": 0.04},
+    "noisier start": {**NO_STOP, "strength": 0.9},
+}
+
+
+def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
+    """Each way's scores, the passes that it needed, and how far from any page its walk went.
+
+    "pages" are the squared distances to the nearest page of what the latent points to after the operations `AT`, and
+    "page" that of the result.
+    """
+    records = []
+    for way, config in configs.items():
+        fresh = DragEditor(editor.model, editor.lora or None).set_image(sample.image)  # no pass of another way is kept
+        fresh.invert(config)
+        with counting(fresh.model.unet) as counts:
+            ((record, result),) = drag_each(fresh, sample, {way: config})
+        walk = [op.z0_hat for op in result.history if op.k in AT]
+        pictures = [fresh.frame.to_image(fresh.model.decode_image(z)) for z in walk]
+        *pages, page = (page_distance(picture, scenes) for picture in [*pictures, result.image])
+        passes = {"latents": counts.forwards.total(), "backwards": counts.backwards.total()}
+        records.append({**record, **passes, "pages": pages, "walk_page": float(np.mean(pages)), "page": page})
+    return records
+
+
+STUDY = Study("aldd", WAYS, measure)
+CONDITIONS_STUDY = Study(
+    "aldd_conditions",
+    {
+        f"{way}, {name}": {**changes, **order}
+        for name, changes in CONDITIONS.items()
+        for way, order in {"alternating": {}, "at once": {"aldd": False}}.items()
+    },
+    drag_and_score,
+    edits=12,
+)

@@ -1,0 +1,247 @@
+"""What results say of the paper's claims, by one rule, and the ledger that holds it (results/claims.json).
+
+A claim is made of parts, each measured on the same edits. A part that counts wins holds if the 95 % interval of their
+share lies wholly above one half, does not hold here if it lies wholly below, and else is undecided here. A part about
+a ratio holds if its interval lies wholly at or below the bound that stands for the paper's words, holds in part if it
+lies wholly below 1, and does not hold here if it lies wholly above 1. The claim has its parts' verdict where they
+agree, holds in part where some do, and else does not hold here. Fewer than 12 edits: untested.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.keep import RESULTS, read_json, read_results, write_json
+from experiments.study import ENOUGH, Paired, Records, column, paired, versus
+from gooddrag.config import DragConfig
+from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, ratio_interval
+
+VERDICTS = ("holds", "holds in part", "does not hold here", "undecided here", "untested")
+HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTED = VERDICTS
+MUCH = 2 / 3  # "about half", "much smaller": at most this share of the other
+BEHIND = 0.8  # "still lag behind ... by a significant margin" (Sec. 5.2)
+UPDATES = 90  # Fig. 5 shows the features after so many motion supervision steps
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measured part of a claim: what was compared, the numbers, and the verdict on it."""
+
+    what: str
+    numbers: str
+    verdict: str
+
+    @classmethod
+    def wins(cls, what: str, pair: Paired) -> "Part":
+        verdict = HOLDS if pair.low > 0.5 else FAILS if pair.high < 0.5 else UNDECIDED
+        return cls(what, f"{pair.wins} of {pair.n} ({pair.low:.0%} to {pair.high:.0%})", verdict)
+
+    @classmethod
+    def ratio(cls, what: str, ratio: Interval, most: float) -> "Part":
+        """Of a ratio that the paper says is at most `most`."""
+        verdict = HOLDS if ratio.high <= most else PARTLY if ratio.high < 1 else FAILS if ratio.low > 1 else UNDECIDED
+        return cls(what, f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})", verdict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on a claim, our figures, and which parts say otherwise."""
+
+    verdict: str
+    ours: str
+    why: str
+
+
+def judge(parts: list[Part], n: int) -> Verdict:
+    """The verdict on the parts of one claim, measured on n edits."""
+    if n < ENOUGH:
+        return Verdict(UNTESTED, "", f"{n} edits are kept so far; a verdict takes {ENOUGH}")
+    ours = "; ".join(f"{part.what}: {part.numbers}" for part in parts)
+    found = {part.verdict for part in parts}
+    if len(found) == 1:
+        return Verdict(*found, ours, "")
+    whole = PARTLY if found & {HOLDS, PARTLY} else FAILS
+    others = (f"{part.what}: {part.verdict}" for part in parts if part.verdict not in (HOLDS, whole))
+    return Verdict(whole, ours, "; ".join(others))
+
+
+def _pairs(*parts: tuple) -> Callable[[Records], Verdict]:
+    """A rule made of comparisons (what, first way, second way, number[, higher is better])."""
+
+    def rule(records: Records) -> Verdict:
+        judged = [Part.wins(what, versus(records, *ways, higher_is_better=bool(up))) for what, *ways, up in parts]
+        return judge(judged, len(column(records, parts[0][1], parts[0][3])))
+
+    return rule
+
+
+ALTERNATING, SMALL, AT_ONCE, FEWER = "alternating", "alternating, B = 2", "at once", "at once, fewer"
+THREE, ONE, LARGER, WITHOUT = "IP, J = 3", "IP, J = 1", "IP, J = 1, triple step", "without IP"
+fig1 = _pairs(
+    ("nearer to the pages along the walk, B = 10", ALTERNATING, AT_ONCE, "walk_page", False),
+    ("the result, B = 10", ALTERNATING, AT_ONCE, "page", False),
+    ("along the walk, B = 2", SMALL, AT_ONCE, "walk_page", False),
+    ("the result, B = 2", SMALL, AT_ONCE, "page", False),
+)
+fig12 = _pairs(
+    ("nearer to the truth, B = 10", ALTERNATING, AT_ONCE, "truth", False),
+    ("less damage outside the mask, B = 10", ALTERNATING, AT_ONCE, "damage", False),
+    ("nearer to the truth, B = 2", SMALL, AT_ONCE, "truth", False),
+    ("less damage outside the mask, B = 2", SMALL, AT_ONCE, "damage", False),
+    ("fewer operations at once do less damage", FEWER, AT_ONCE, "damage", False),
+    ("fewer operations at once leave the handle behind", AT_ONCE, FEWER, "way_gone", True),
+)
+fig13 = _pairs(
+    ("J = 3 goes further than J = 1", THREE, ONE, "way_gone", True),
+    ("J = 3 is nearer to the truth than J = 1", THREE, ONE, "truth", False),
+    ("J = 3 is nearer to the truth than a larger step", THREE, LARGER, "truth", False),
+    ("nearer to the truth with IP", THREE, WITHOUT, "truth", False),
+)
+fig14a = _pairs(
+    ("larger spread with IP in the second half of the run", THREE, WITHOUT, "late_spread", True),
+    ("deeper minimum in units of the spread", THREE, WITHOUT, "late_depth", True),
+)
+
+
+def fig5(records: Records) -> Verdict:
+    """Nearer to the original features at the moment that the figure shows; J = 3 updates make one drag operation."""
+    ways = ([values[UPDATES // 3 - 1] for values in column(records, way, "distance")] for way in (THREE, WITHOUT))
+    pair = paired(*ways)
+    return judge([Part.wins(f"less drift with IP after {UPDATES} updates", pair)], pair.n)
+
+
+def fig14b(records: Records) -> Verdict:
+    """Smaller on most edits, and much smaller in the mean over them."""
+    smaller = Part.wins("smaller in the second half of the run", versus(records, THREE, WITHOUT, "late_distance"))
+    shares = np.divide(*(column(records, way, "late_distance") for way in (THREE, WITHOUT)))
+    return judge([smaller, Part.ratio("mean ratio", mean_interval(shares), MUCH)], len(shares))
+
+
+def fig4(records: Records) -> Verdict:
+    """Noise of sigma 0.1 in ten samples, as printed; a page's vote is the mean over its draws."""
+
+    def errors(way: str, key: str) -> list[float]:
+        return [-float(np.mean(r[key])) for r in records if (r["way"], r["sigma"], r["n"]) == (way, 0.1, 10)]
+
+    pairs = {key: paired(errors("spread", key), errors("at once", key)) for key in ("psnr", "ssim")}
+    return judge([Part.wins(f"higher {k.upper()} when spread", pair) for k, pair in pairs.items()], pairs["psnr"].n)
+
+
+def overhead(records: Records) -> Verdict:
+    """The same latents and gradients through the U-Net, exactly, on every edit."""
+    one, other = (
+        [(r["latents"], r["backwards"]) for r in records if r["way"] == way] for way in (ALTERNATING, AT_ONCE)
+    )
+    same = sum(a == b for a, b in zip(one, other, strict=True))
+    latents, backwards = np.median(one, axis=0).astype(int)
+    numbers = f"{same} of {len(one)} edits, {latents} latents forward and {backwards} backward"
+    return judge([Part("same work", numbers, HOLDS if same == len(one) else FAILS)], len(one))
+
+
+def of_method(table: pd.DataFrame, method: str, column: str) -> dict[str, float]:
+    """{sample: value} of one method in a table of `gooddrag bench`; NaN where a task failed.
+
+    Raises:
+        ValueError: the table has no such method.
+    """
+    rows = table[table["method"] == method]
+    if rows.empty:
+        raise ValueError(f"method: {method!r}; expected one of {', '.join(table['method'].unique())}")
+    return rows.groupby("sample", sort=False)[column].agg(lambda v: v.mean(skipna=False)).to_dict()
+
+
+def method_wins(table: pd.DataFrame, first: str, second: str, column: str, *, higher_is_better: bool = False) -> Paired:
+    """How often the first method is ahead of the second, sample by sample."""
+    a, b = (of_method(table, method, column) for method in (first, second))
+    sign = -1 if higher_is_better else 1
+    return paired([sign * a[name] for name in a], [sign * b[name] for name in a])
+
+
+def _ratios(table: pd.DataFrame, other: str, most: float) -> Verdict:
+    """GoodDrag's mean DAI divided by the other's at every radius, as released, which is Table 1's convention."""
+    parts = []
+    for gamma in GAMMAS:
+        mine, its = (of_method(table, method, f"dai_released_{gamma}") for method in ("GoodDrag", other))
+        parts.append(Part.ratio(f"radius {gamma}", ratio_interval(mine, its), most))
+    return judge(parts, len(mine))
+
+
+def fig11_here(table: pd.DataFrame) -> Verdict:
+    """Fig. 11 with the known truth in place of people: error inside the mask for accuracy, SSIM for quality."""
+    measures = {"accuracy": ("truth_error_inside_mask", False), "quality": ("ssim_truth", True)}
+    parts = [
+        Part.wins(f"{what}, before {other}", method_wins(table, "GoodDrag", other, key, higher_is_better=up))
+        for what, (key, up) in measures.items()
+        for other in ("DragDiffusion", "SDE-Drag")
+    ]
+    return judge(parts, table["sample"].nunique())
+
+
+def alternated(table: pd.DataFrame) -> pd.DataFrame:
+    """The samples on which GoodDrag completed its first B operations, and denoised: up to there both orders are equal.
+
+    Raises:
+        ValueError: an edit of GoodDrag failed or is missing.
+    """
+    operations = of_method(table, "GoodDrag", "drag_operations")
+    if lost := [name for name, k in operations.items() if np.isnan(k)]:
+        raise ValueError(f"table: no drag operations of GoodDrag on {', '.join(lost[:3])}; expected every edit")
+    return table[table["sample"].map(operations) >= DragConfig().B]
+
+
+def _needed(table: pd.DataFrame, other: str) -> Verdict:
+    """GoodDrag against itself without one of its ideas."""
+    columns = {"nearer to the truth": "truth_error_inside_mask", "less damage outside the mask": "damage_outside_mask"}
+    if (n := table["sample"].nunique()) < ENOUGH:
+        return judge([], n)
+    parts = [Part.wins(what, method_wins(table, "GoodDrag", other, key)) for what, key in columns.items()]
+    return judge(parts, n)
+
+
+RULES: Mapping[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file in results/, rule for what it holds
+    "fig1": ("aldd.json", fig1),
+    "fig4": ("fig04_noise.json", fig4),  # written by notebook 03
+    "fig12": ("aldd.json", fig12),
+    "overhead": ("aldd.json", overhead),
+    "fig5": ("ip.json", fig5),
+    "fig13": ("ip.json", fig13),
+    "fig14a": ("ip.json", fig14a),
+    "fig14b": ("ip.json", fig14b),
+    "table1_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),  # of `gooddrag bench`
+    "star_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion*", most=BEHIND)),
+    "aldd_here": ("storybook100.csv", lambda table: _needed(alternated(table), "GoodDrag without AlDD")),
+    "ip_here": ("storybook100.csv", partial(_needed, other="GoodDrag without IP")),
+    "fig11_here": ("storybook100.csv", fig11_here),
+}
+
+
+def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dict[str, Verdict]:
+    """Write verdict, figures, file, model and weights of every claim that has a rule and a file of results.
+
+    A claim without a file stays as it is. Where the file holds too few edits for a verdict it is untested.
+    """
+    book, found = read_json(ledger), {}
+    for claim in book["claims"]:
+        name, rule = RULES.get(claim["id"], ("", None))
+        if not name or not (file := results / name).is_file():
+            continue
+        if file.suffix == ".csv":
+            data = pd.read_csv(file)
+            model, weights = data["model"].iloc[0], data["weights"].iloc[0]
+        else:
+            record = read_results(file)
+            data, model, weights = record["data"], record["model"], record["weights"]
+        try:
+            verdict = rule(data)
+        except (KeyError, ValueError) as error:  # a file of an earlier study
+            verdict = Verdict(UNTESTED, "", f"{name} lacks what the rule asks for ({error}); compute it anew")
+        found[claim["id"]] = verdict
+        made_by = {"where": name, "model": model, "weights": weights}
+        claim |= {**vars(verdict), **(made_by if verdict.verdict != UNTESTED else dict.fromkeys(made_by, ""))}
+    write_json(ledger, book)
+    return found

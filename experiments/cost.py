@@ -1,0 +1,295 @@
+"""What an edit costs: U-Net passes by formula and counted, bytes and FLOPs on paper, seconds measured."""
+
+import os
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from statistics import mean, median
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import linear
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
+
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor
+from gooddrag.masactrl import recorded_states
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
+ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")  # layers of every attention that a LoRA changes
+# Stable Diffusion 1.5, as its config.json files have it: 860 M and 84 M parameters.
+SD15_UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
+SD15_VAE = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "sample_size": 512}
+SD15_VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+# Published dense fp16 tensor throughput, TFLOP/s (NVIDIA's data sheets; H100 SXM).
+GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
+
+
+def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None) -> dict[str, tuple[int, int, int]]:
+    """U-Net passes that Algorithm 1 needs without an early stop: {phase: (forwards, backwards, latents in each)}."""
+    config, lora = config or DragConfig(), lora or LoraConfig()
+    levels, updates = len(config.schedule), config.K * config.J
+    known = levels if config.tracking == "updated" else 0  # the last tracking's pass serves the denoising step too ...
+    again = int(config.masactrl and config.masactrl_from == "first" and levels > 0)  # ... unless that step shares
+    return {
+        "LoRA": (lora.steps, lora.steps, lora.batch_size),
+        "inversion": (config.T, 0, 1),
+        "reference": (config.T + again if config.masactrl else levels, 0, 1),
+        "drag": (updates + known, updates, 1),
+        "denoise": (config.T - known + (again if known else 0), 0, 1),
+    }
+
+
+class Counts:
+    """U-Net passes by batch size: {latents in a pass: number of such passes}."""
+
+    def __init__(self) -> None:
+        self.forwards, self.backwards = Counter(), Counter()
+
+
+@contextmanager
+def counting(unet: nn.Module) -> Iterator[Counts]:
+    """Count the passes that are made in this context. A backward pass counts once, wherever the gradient comes in."""
+    counts = Counts()
+
+    def passed(module: nn.Module, args: tuple, kwargs: dict, output: tuple) -> None:
+        z, eps = args[0] if args else kwargs["sample"], output[0]
+        batch, pending = len(z), [True]
+        counts.forwards[batch] += 1
+
+        def back(grad: Tensor) -> None:
+            if pending:
+                counts.backwards[batch] += 1
+                pending.clear()
+
+        for tensor in (z, eps):
+            if tensor.requires_grad:
+                tensor.register_hook(back)
+
+    hook = unet.register_forward_hook(passed, with_kwargs=True)
+    try:
+        yield counts
+    finally:
+        hook.remove()
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of all storages that were allocated in this context and are still referenced, and their `peak`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak, self._sizes = 0, {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        known = {id(t.untyped_storage()) for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for storage in (t.untyped_storage() for t in tree_iter(out) if isinstance(t, Tensor)):
+            if (key := id(storage)) not in known and key not in self._sizes:
+                self._sizes[key] = storage.nbytes()
+                weakref.finalize(storage, self._sizes.pop, key)
+                self.peak = max(self.peak, sum(self._sizes.values()))
+        return out
+
+
+def count_work(work: Callable[[], object]) -> tuple[int, int]:
+    """Do the work twice, slowly, and count: (FLOPs, two for a multiplication and its addition; peak bytes).
+
+    The peak is that of tensors beside those that were there before; a kernel's own workspace is not seen.
+    """
+    with FlopCounterMode(display=False) as flops:
+        work()
+    with LiveBytes() as live:
+        work()
+    return flops.get_total_flops(), live.peak
+
+
+def needs(
+    unet: dict = SD15_UNET,
+    vae: dict = SD15_VAE,
+    lora: LoraConfig | None = None,
+    dtype: torch.dtype = torch.float16,
+    *,
+    size: int = 64,
+    tokens: int = 77,
+    low: bool = False,
+) -> dict[str, dict[str, int]]:
+    """Build a model on paper (shapes and dtypes without contents) and count what its passes hold; half a minute for
+    Stable Diffusion.
+
+    Args:
+        unet, vae: configurations. size: side of the latent. tokens: of the prompt. low: with gradient checkpointing.
+
+    Returns:
+        "flops" and "peak" bytes of the passes forward, update, lora (a whole batch) and decode; "bytes" of unet, vae,
+        the attention layers that a LoRA changes, its adapters with AdamW's moments, one level's features and states.
+    """
+    held, lora = {}, lora or LoraConfig()
+    with FakeTensorMode():
+        net = _build(UNet2DConditionModel, unet, dtype)
+        if low:
+            net.enable_gradient_checkpointing()
+        z = torch.zeros(1, net.config.in_channels, size, size, dtype=dtype)
+        prompt = torch.zeros(1, tokens, net.config.cross_attention_dim, dtype=dtype)
+        features: list[Tensor] = []
+        hook = net.up_blocks[-2].register_forward_hook(lambda module, args, out: features.append(out))
+
+        @torch.no_grad()
+        def forward() -> None:
+            net(z, 741, encoder_hidden_states=prompt)
+
+        def update() -> None:
+            features.clear()
+            eps = net(z.clone().requires_grad_(), 741, encoder_hidden_states=prompt).sample
+            held["features"] = _nbytes(features)
+            (eps.float().sum() + features.pop().float().mean()).backward()
+
+        passes = {"forward": count_work(forward), "update": count_work(update)}
+        with recorded_states(net) as states:
+            forward()
+            held |= {"unet": _nbytes(net.parameters()), "states": _nbytes(states)}
+        hook.remove()
+        features.clear()
+        adapted = [layer for name, layer in net.named_modules() if name.endswith(ADAPTED)]
+        own = [weight for layer in adapted for weight in _adapter(layer, lora.rank)]
+        held |= {"adapters": 3 * _nbytes(own), "attention": _nbytes(layer.weight for layer in adapted)}
+        batch, words = z.expand(lora.batch_size, -1, -1, -1), prompt.expand(lora.batch_size, -1, -1)
+
+        def fitting() -> None:
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype in (torch.float16, torch.bfloat16)):
+                net(batch, 741, encoder_hidden_states=words).sample.float().square().mean().backward()
+            for weight in own:
+                weight.grad = None
+
+        passes["lora"] = count_work(fitting)
+        decoder = _build(AutoencoderKL, vae, dtype)
+        held["vae"] = _nbytes(decoder.parameters())
+        passes["decode"] = count_work(torch.no_grad()(lambda: decoder.decode(z)))
+    flops, peak = ({name: counted[i] for name, counted in passes.items()} for i in (0, 1))
+    return {"flops": flops, "peak": peak, "bytes": held}
+
+
+def _adapter(layer: nn.Linear, rank: int) -> tuple[Tensor, Tensor]:
+    """B A beside a layer, as peft computes it: float32 weights, autocast products."""
+    a = torch.zeros(rank, layer.in_features, requires_grad=True)
+    b = torch.zeros(layer.out_features, rank, requires_grad=True)
+    layer.register_forward_hook(lambda module, args, out: out + linear(linear(args[0].to(a.dtype), a), b) * 1.0)
+    return a, b
+
+
+def _build(cls: type, config: dict, dtype: torch.dtype) -> nn.Module:
+    """A model in this precision from the start: on paper there is no way to convert one."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return cls.from_config(dict(config)).requires_grad_(False).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _nbytes(tensors: Iterable[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def memory_plan(n: dict, config: DragConfig | None = None, *, low: bool = False) -> dict[str, int]:
+    """Bytes of tensors at the fullest moment of each act, from `needs`; `low` keeps features and states off the device.
+
+    What a GPU needs beside tensors (its context, about 0.3 to 0.5 GB, and gaps between blocks) is not in it.
+    """
+    config, held, peak = config or DragConfig(), n["bytes"], n["peak"]
+    dragged = len(config.schedule)
+    kept = 0 if low else held["features"] * dragged + held["states"] * (config.T - dragged) * config.masactrl
+    weights = held["unet"] + held["vae"]
+    return {
+        "LoRA": weights + held["adapters"] + peak["lora"],
+        "inversion": weights + held["attention"] + peak["forward"],
+        "drag": weights + held["attention"] + kept + held["features"] + peak["update"],
+        "decode": weights + kept + peak["decode"],
+    }
+
+
+def seconds_on(gpu: str, calls: dict[str, tuple[int, int, int]], n: dict, utilisation: float = 0.4) -> dict[str, float]:
+    """Seconds of each phase on one of `GPUS` that reaches this share of its published throughput."""
+    if gpu not in GPUS:
+        raise ValueError(f"gpu: {gpu!r}; expected one of {', '.join(GPUS)}")
+    forward, update = n["flops"]["forward"], n["flops"]["update"]
+    rate = GPUS[gpu] * 1e12 * utilisation
+    return {phase: b * (f * forward + back * (update - forward)) / rate for phase, (f, back, b) in calls.items()}
+
+
+def label_seconds(work: Callable[[], object]) -> dict[str, float]:
+    """Seconds under each of the engine's labels, by torch.profiler; a label inside another counts for both."""
+    with torch.profiler.profile(activities=torch.profiler.supported_activities()) as profiler:
+        work()
+    totals = {event.key: event.cpu_time_total / 1e6 for event in profiler.key_averages()}
+    return {name: totals[name] for name in PHASES if name in totals}
+
+
+def profile(
+    model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig, *, low_memory: bool = False
+) -> dict[str, dict]:
+    """One edit, timed act by act beside the bare U-Net calls that it needs, which are timed before and after.
+
+    Returns:
+        Acts "LoRA" (with encoding), "inversion", "drag" (with denoising and decoding) and "second drag" (of the same
+        image), each {seconds, peak_bytes (None on a CPU), forwards, backwards, ratio (to the bare calls; no LoRA's)}.
+    """
+    acts: dict[str, dict] = {}
+    editor = DragEditor(model, lora, low_memory=low_memory)
+
+    def timed(name: str, work: Callable[[], object]) -> None:
+        start = _now(model)
+        with counting(model.unet) as counts:
+            work()
+        acts[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model)}
+        acts[name] |= {"forwards": dict(counts.forwards), "backwards": dict(counts.backwards)}
+
+    with TemporaryDirectory() as folder, patch.dict(os.environ, GOODDRAG_CACHE=folder):  # no LoRA of an earlier run
+        timed("LoRA", lambda: editor.set_image(sample.image))
+    bare = [bare_seconds(model, editor.z_0)]
+    timed("inversion", lambda: editor.invert(config))
+    for name in ("drag", "second drag"):
+        timed(name, lambda: editor.drag(sample, config=config))
+    forward, both = (mean(times) for times in zip(*bare, bare_seconds(model, editor.z_0), strict=True))
+    for name, act in acts.items():
+        single, back = act["forwards"].get(1, 0), act["backwards"].get(1, 0)
+        act["ratio"] = None if name == "LoRA" else act["seconds"] / ((single - back) * forward + back * both)
+    return acts
+
+
+def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> tuple[float, float]:
+    """Medians of the frozen U-Net alone: a forward pass, and one with the backward pass to the latent."""
+    z, times = z.to(model.dtype), []
+    for _ in range(repeats + 1):
+        start = _now(model)
+        with torch.no_grad():
+            model.unet(z, 741, encoder_hidden_states=model.prompt)
+        middle = _now(model)
+        model.unet(z.requires_grad_(), 741, encoder_hidden_states=model.prompt).sample.sum().backward()
+        z, times = z.detach(), [*times, (middle - start, _now(model) - middle)]
+    forward, both = zip(*times[1:], strict=True)  # the first round warms up
+    return median(forward), median(both)
+
+
+def _now(model: DiffusionModel) -> float:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return time.perf_counter()
+
+
+def _peak(model: DiffusionModel) -> int | None:
+    """Most bytes that the GPU's allocator held since the last call."""
+    if model.device.type != "cuda":
+        return None
+    peak = torch.cuda.max_memory_allocated(model.device)
+    torch.cuda.reset_peak_memory_stats(model.device)
+    return peak

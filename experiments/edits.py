@@ -1,0 +1,114 @@
+"""The embedded model: what it does by itself, which preset suits it, and sheets of results chosen by rule."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from experiments.latents import denoised, there_and_back
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_distance
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor
+from gooddrag.lora import applied
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+from storybook.edits import picture
+from storybook.storybook100 import storybook100
+from storybook.training.pages import held_out
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ROOT / "figures"
+PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
+SHORT = 0.3  # of the way
+PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
+
+
+def _changes(config: DragConfig) -> dict:
+    return {name: value for name, value in asdict(config).items() if value != getattr(DragConfig(), name)}
+
+
+def measure_preset(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
+    """Each candidate's scores and the distance of its result to the nearest page."""
+    drags = drag_each(editor, sample, configs)
+    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
+
+
+PRESETS = Study(  # on edits that no figure shows: never Storybook100
+    "presets",
+    {
+        "released": {},
+        "released, hard mask": {"mask_mode": "replace"},
+        "no early stop, hard mask": {**NO_STOP, "mask_mode": "replace"},
+        "the text, hard mask": {**_changes(DragConfig.paper()), "mask_mode": "replace"},
+        "the model's preset": _changes(DragConfig.storybook()),
+    },
+    measure_preset,
+    edits=48,
+    first_seed=300,
+)
+
+
+def decibel(a: Tensor, b: Tensor) -> float:
+    """Mean peak signal-to-noise ratio of pairs of pictures, (B, 3, H, W) in [-1, 1]."""
+    errors = (a.clamp(-1, 1) - b.clamp(-1, 1)).div(2).square().mean((1, 2, 3))
+    return float(-10 * errors.clamp(min=1e-10).log10().mean())
+
+
+def measure_model(model: DiffusionModel) -> dict[str, float]:
+    """Decibels: the autoencoder, and inversion and denoising against it, on held-out pages and photographs; the two
+    photographs of Drag100 there and back with a LoRA, and outside the mask of a short drag. Writes the card's pictures.
+    """
+    measured, panels = {}, []
+    for name, pictures in zip(("storybook", "photos"), held_out(model.native_size, PAGES, PAGES), strict=True):
+        z_0 = model.encode(pictures)
+        decoded = model.decode(z_0)
+        inverted = model.decode(torch.cat([there_and_back(model, z, 38) for z in z_0.split(8)]))
+        measured |= {
+            f"autoencoder_db_{name}": decibel(decoded, pictures),
+            f"inversion_db_{name}": decibel(inverted, decoded),
+        }
+    for folder in PHOTOS:
+        sample = Sample.open(folder)
+        editor = DragEditor(model, LoraConfig()).set_image(sample.image)
+        with applied(model.unet, editor.lora):
+            back = model.decode(there_and_back(model, editor.z_0, 38))
+        small = editor.frame.to_tensor(editor.image)
+        part = np.stack([sample.handles, sample.handles + SHORT * (sample.targets - sample.handles)], axis=1)
+        drags = [editor.drag(replace(sample, points=points)) for points in (part, sample.points)]
+        measured[f"photo_db_{sample.name}"] = decibel(back, small)
+        measured[f"photo_outside_db_{sample.name}"] = -10 * float(np.log10(drags[0].metrics["damage_outside_mask"]))
+        panels += [picture(small[0]), picture(back[0]), *(drag.image for drag in drags)]
+    contact_sheet(panels, 4).save(FIGURES / "storybook_photos.jpg", quality=90)
+    contact_sheet(pages_from_noise(model), 6).save(FIGURES / "storybook_samples.jpg", quality=90)
+    return measured
+
+
+def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
+    """Unconditional samples: DDIM from pure noise in 50 steps."""
+    side = model.native_size // model.vae_scale
+    shape = SAMPLES, model.unet.config.in_channels, side, side
+    z_T = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    return [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
+
+
+def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192) -> Image.Image:
+    """Pictures in rows, each fitted into a square of `side` pixels."""
+    sheet = Image.new("RGB", (columns * side, -(-len(pictures) // columns) * side), "white")
+    for i, tile in enumerate(pictures):
+        tile = tile.convert("RGB")
+        tile.thumbnail((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(tile, (i % columns * side, i // columns * side))
+    return sheet
+
+
+def results_sheet(model: DiffusionModel, every: int = 4) -> Image.Image:
+    """Every fourth edit of Storybook100 with the model's own preset: original, result, truth; no choice by hand."""
+    tiles = []
+    for sample in storybook100(model.native_size)[::every]:
+        result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample)
+        tiles += [sample.image, result.image, sample.truth]
+    return contact_sheet(tiles, 12)

@@ -1,0 +1,99 @@
+"""One command on a bare machine with a GPU: PyTorch is there, diffusers and the network are not. Run it as a script:
+
+wheels                with the network, here: fill wheels/ (git ignores it), which then has to be carried along
+train --minutes 8     train the embedded model; its weights and logs come back in $OUT in pieces (`cat X.* > X`)
+measure               an edit of Stable Diffusion 1.5's shape with random weights, beside what `cost` predicts; float64
+                      beside the CPU and the recording; compiled. $OUT/measure.json
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT, SITE, WHEELS = Path(os.environ.get("OUT", "out")).resolve(), ROOT / ".site", ROOT / "wheels"
+PACKAGES = ("diffusers", "importlib_metadata", "platformdirs")  # what such a machine lacks
+TARGET = ["--no-deps", "--only-binary=:all:", "--python-version=3.12", "--implementation=cp"]
+TARGET += [f"--platform=manylinux{n}_x86_64" for n in ("_2_28", "_2_27", "_2_17", "2014", "1")]
+PIECE = 15_000_000  # bytes
+PIP = [sys.executable, "-m", "pip", "--quiet"]
+
+
+def train(device: str, minutes: float, recipe: list[str]) -> None:
+    command = [sys.executable, "-m", "storybook.training", "--weights", str(ROOT / "storybook" / "weights")]
+    command += ["--work", str(OUT / "work"), "--device", device, "--minutes", str(minutes), "--cooldown", "0.25"]
+    try:
+        subprocess.run([*command, "--set", *recipe], check=True)
+    finally:  # also of a training that failed
+        for file in (f for f in (OUT / "work").rglob("*") if f.suffix in (".safetensors", ".json", ".jsonl")):
+            data = file.read_bytes()
+            for i, start in enumerate(range(0, len(data), PIECE)):
+                (OUT / f"{file.name}.{i:02d}").write_bytes(data[start : start + PIECE])
+        shutil.rmtree(OUT / "work", ignore_errors=True)
+
+
+def measure(device: str, tiny: bool) -> None:
+    import numpy as np
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+    from experiments import cost
+    from experiments.keep import machine, write_json
+    from gooddrag import model as models
+    from gooddrag.config import DragConfig, LoraConfig
+    from gooddrag.editor import DragEditor
+    from gooddrag.sample import Sample
+    from storybook.edits import edit
+
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    smaller = {"block_out_channels": (32,) * 4} if tiny else {}
+    shape = {**cost.SD15_UNET, **smaller}, {**cost.SD15_VAE, **smaller}
+    unet, vae = UNet2DConditionModel.from_config(shape[0]), AutoencoderKL.from_config(shape[1])
+    parts = unet.to(device, dtype), vae.to(device, dtype), DDIMScheduler(**models.SD_DDIM), torch.zeros(1, 77, 768)
+    model = models.DiffusionModel("sd15-shape", *parts)
+    config = DragConfig(K=1 if tiny else 70, stop_distance=None, stop_unmoved=None)
+    sample, lora = edit(100, 128 if tiny else 512), LoraConfig(steps=1 if tiny else 70)
+    report: dict = {"machine": machine(model), "dtype": str(dtype)}
+    for name, low in {"full": False, "low": True}.items():
+        needs = cost.needs(*shape, lora, dtype, size=sample.image.width // 8, low=low)
+        acts = cost.profile(model, sample, config, lora, low_memory=low)
+        report[name] = {"predicted": cost.memory_plan(needs, config, low=low), "measured": acts}
+        write_json(OUT / "measure.json", report)  # what comes after it may run out of time
+    editor, short = DragEditor(model, None).set_image(sample.image), DragConfig(K=1)
+    report["labels"] = cost.label_seconds(lambda: editor.drag(sample, config=short))
+    case = ROOT / "tests" / "data" / "conformance"
+    known, latents = Sample.open(case / "case_A"), {}
+    for place in ("cpu", device):
+        net = models.load_model(case / "tiny-sd", device=place, dtype=torch.float64)
+        latents[place] = DragEditor(net, None).set_image(known.image).drag(known, config=DragConfig()).latent.cpu()
+    with np.load(case / "case_A" / "released_float64.npz") as recorded:
+        latents["recorded"] = torch.from_numpy(recorded["final/latent"])
+    report["float64, largest difference to"] = {k: float((latents[device] - z).abs().max()) for k, z in latents.items()}
+    write_json(OUT / "measure.json", report)
+    model.unet.compile()
+    write_json(OUT / "measure.json", report | {"compiled": cost.profile(model, sample, config, lora)})
+    print((OUT / "measure.json").read_text())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=["wheels", "train", "measure"])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--set", nargs="*", default=["batch=256", "workers=14"], help="fields of the recipe")
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal: a small U-Net, 128 px, one drag operation")
+    options = parser.parse_args()
+    if options.task == "wheels":
+        raise SystemExit(subprocess.run([*PIP, "download", *TARGET, "-d", str(WHEELS), *PACKAGES]).returncode)
+    if WHEELS.exists():
+        offline = ["--no-index", "--find-links", str(WHEELS), "--no-deps", "--upgrade", "--target", str(SITE)]
+        subprocess.run([*PIP, "install", *offline, *PACKAGES], check=True)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(SITE)])
+    sys.path[:0] = [str(ROOT), str(SITE)]
+    if options.task == "train":
+        train(options.device, options.minutes, options.set)
+    else:
+        measure(options.device, options.tiny)

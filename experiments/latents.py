@@ -1,0 +1,149 @@
+"""Questions about latents alone, behind notebooks 01 to 03: inversion, noise at once or spread (Fig. 4), features."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gooddrag.config import DragConfig, LoraConfig, level
+from gooddrag.ddim import invert, step
+from gooddrag.editor import DragEditor
+from gooddrag.evaluation import metrics
+from gooddrag.lora import applied
+from gooddrag.model import DiffusionModel
+from gooddrag.motion import features_at
+from storybook.edits import edit
+
+FIRST = 100  # pages 100, 101, ... of `storybook.edit`
+SWEEP = {"pages": [FIRST, 12], "levels": [13, 25, 38, 50], "steps": [10, 20, 50]}
+WITH_LORA = {"pages": [FIRST, 12]}
+NOISE = {"pages": [FIRST, 20], "seeds": 5, "sigma": 0.1, "sigmas": [0.02, 0.05, 0.2, 0.4], "N": 10}
+NOISE |= {"steps": [2, 5, 20, 38], "control": 34}
+FEATURES = {"pages": [FIRST, 12], "levels": [1, 12, 24, 35]}
+
+
+@torch.no_grad()
+def denoised(
+    model: DiffusionModel, z: Tensor, T: int, num_steps: int = 50, added: dict[int, Tensor] | None = None
+) -> Tensor:
+    """z_T down to z_0 (Eq. 2); `added`: noise put on the latent at some levels before it is denoised."""
+    schedule = model.schedule(num_steps)
+    for t in range(T, 0, -1):
+        z = z + (added or {}).get(t, 0)
+        z = step(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
+    return z
+
+
+@torch.no_grad()
+def there_and_back(
+    model: DiffusionModel, z_0: Tensor, T: int, num_steps: int = 50, told: str = "destination"
+) -> Tensor:
+    """z_0 after DDIM inversion to T (Eq. 3) and denoising (Eq. 2)."""
+    *_, z_T = invert(model.eps, z_0, model.schedule(num_steps), T, told)
+    return denoised(model, z_T, T, num_steps)
+
+
+def _page(model: DiffusionModel, seed: int, lora: LoraConfig | None = None) -> DragEditor:
+    return DragEditor(model, lora).set_image(edit(seed, model.native_size).image)
+
+
+def _error(z: Tensor, z_0: Tensor) -> float:
+    """Root mean squared error of a latent, by the standard deviation of the clean one."""
+    return float((z - z_0).square().mean().sqrt() / z_0.std())
+
+
+def sweep(model: DiffusionModel) -> dict[str, dict[str, list[list[float]]]]:
+    """What inversion and denoising lose, by level T and by number of steps, page by page (row 17 of differences)."""
+    pages = [_page(model, FIRST + i).z_0 for i in range(SWEEP["pages"][1])]
+
+    def lost(T: int, num_steps: int, told: str) -> list[float]:
+        return [_error(there_and_back(model, z_0, T, num_steps, told), z_0) for z_0 in pages]
+
+    return {
+        name: {
+            "levels": [lost(T, 50, told) for T in SWEEP["levels"]],
+            "steps": [lost(level(0.75, n), n, told) for n in SWEEP["steps"]],
+        }
+        for name, told in {"told t": "destination", "told t-1": "source"}.items()
+    }
+
+
+def with_lora(model: DiffusionModel) -> dict[str, list[float]]:
+    """What inversion to T = 38 and denoising lose without a LoRA and with one."""
+    errors: dict[str, list[float]] = {}
+    for name, lora in {"without LoRA": None, "with LoRA": LoraConfig()}.items():
+        for i in range(WITH_LORA["pages"][1]):
+            editor = _page(model, FIRST + i, lora)
+            with applied(model.unet, editor.lora):
+                errors.setdefault(name, []).append(_error(there_and_back(model, editor.z_0, 38), editor.z_0))
+    return errors
+
+
+def noise(model: DiffusionModel) -> list[dict]:
+    """Fig. 4, page by page: noise of N samples put on z_T at once, spread over as many levels, or at once on the level
+    (the control) from which it weighs as much as the spread one does on average.
+    """
+    return [row for i in range(NOISE["pages"][1]) for row in _noise(model, FIRST + i)]
+
+
+def _noise(model: DiffusionModel, page: int) -> list[dict]:
+    N, sigma, T, rows = NOISE["N"], NOISE["sigma"], DragConfig().T, []
+    editor, generator = _page(model, page), torch.Generator().manual_seed(page)
+    z_T = editor.invert(DragConfig())[-1]
+    clean = denoised(model, z_T, T)
+
+    def run(way: str, sigma: float, n: int, draws: list[dict[int, Tensor]]) -> None:
+        found = [denoised(model, z_T, T, added=added) for added in draws]
+        images = [editor.frame.to_image(model.decode_image(z)) for z in found]
+        left = [float((z - clean).square().mean()) for z in found]
+        scores = {key: [of(editor.image, image) for image in images] for key, of in QUALITY.items()}
+        rows.append({"page": page, "way": way, "sigma": sigma, "n": n, **scores, "left": left})
+
+    draws = torch.randn(NOISE["seeds"], N, *z_T.shape, generator=generator).to(z_T)
+    run("none", 0.0, 0, [{}])
+    run("control", sigma, N, [{NOISE["control"]: sigma * e.sum(0)} for e in draws])
+    for s in (sigma, *NOISE["sigmas"]):
+        some = draws if s == sigma else draws[:1]
+        run("at once", s, N, [{T: s * e.sum(0)} for e in some])
+        run("spread", s, N, [{T - i: s * e[i] for i in range(N)} for e in some])
+    for n in NOISE["steps"]:  # the same noise in fewer parts, or as much in more
+        more = (N / n) ** 0.5 * torch.randn(n, *z_T.shape, generator=generator).to(z_T)
+        e = draws[0].reshape(n, N // n, *z_T.shape).sum(1) if n < N else more
+        run("spread", sigma, n, [{T - i: sigma * e[i] for i in range(n)}])
+    return rows
+
+
+@torch.no_grad()
+def features(model: DiffusionModel) -> dict:
+    """How far from the target the nearest feature of the true edit lies, px: errors[block][level], pair by pair."""
+    config, blocks = DragConfig(), range(len(model.unet.up_blocks))
+    errors = [[[] for _ in FEATURES["levels"]] for _ in blocks]
+    asked, schedule = [], model.schedule(config.num_steps)
+    for seed in range(FIRST, FIRST + FEATURES["pages"][1]):
+        sample = edit(seed, model.native_size)
+        editors = [DragEditor(model, None).set_image(image) for image in (sample.image, sample.truth)]
+        frame, latent = editors[0].frame, tuple(editors[0].z_0.shape[-2:])
+        size = frame.grid(latent, config.grid)
+        p, q = (frame.to_grid(points, size).to(model.device) for points in (sample.handles, sample.targets))
+        asked += np.linalg.norm(sample.targets - sample.handles, axis=1).tolist()
+        for block in blocks:
+            for found, t in zip(errors[block], FEATURES["levels"], strict=True):
+                before, after = (
+                    model.eps_and_features(editor.invert(config)[t], schedule.timestep(t), block)[1]
+                    for editor in editors
+                )
+                whole = interpolate(after, size, mode="bilinear")[0]
+                for f, target in zip(features_at(before, size, p), q, strict=True):
+                    distance = (whole - f[:, None, None]).abs().sum(0)
+                    at = torch.stack(torch.unravel_index(distance.argmin(), distance.shape))
+                    found.append(float((at - target).norm()) * sample.image.width / size[1])
+    return {"errors": errors, "asked": asked}
+
+
+QUALITY = {"psnr": metrics.psnr, "ssim": metrics.ssim}
+QUESTIONS = {  # file in results/ -> settings, and what computes it
+    "inversion_sweep": (SWEEP, sweep),
+    "inversion_lora": (WITH_LORA, with_lora),
+    "fig04_noise": (NOISE, noise),
+    "features_matching": (FEATURES, features),
+}

@@ -1,0 +1,134 @@
+"""Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
+
+Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
+inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do `model`, `profile` and `cost_sd15`. What
+was interrupted goes on with the next edit. `documents` fills ledger, documents and card; `notebooks` executes the
+notebooks and keeps their outputs, cleaned.
+"""
+
+import argparse
+import base64
+import io
+import re
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+from tqdm.auto import tqdm
+
+from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
+from experiments.keep import RESULTS, one_thread, save_results, write_json
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.files import atomic_file
+from gooddrag.model import DiffusionModel, load_model
+from storybook.edits import edit
+
+NOTEBOOKS = tables.ROOT / "notebooks"
+RUNS = 5
+LARGEST = 1_000_000  # bytes of a notebook with its outputs
+ALL = (aldd.STUDY, aldd.CONDITIONS_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY, edits.PRESETS)
+STUDIES = {study.name: study for study in ALL}
+QUESTIONS = {
+    **latents.QUESTIONS,
+    "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
+    "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
+}
+OTHERS = ("cost_sd15", "documents", "notebooks")
+PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def profile(model: DiffusionModel) -> dict:
+    return cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig())
+
+
+def question(name: str, model: DiffusionModel) -> None:
+    """Compute one file of results that is not a study."""
+    settings, compute = QUESTIONS[name]
+    start = time.perf_counter()
+    with one_thread(model):
+        data = compute(model)
+    save_results(RESULTS / f"{name}.json", model, settings, data, time.perf_counter() - start)
+
+
+def execute(path: Path, weights: str) -> None:
+    """Run one notebook as a reader does, and write it back with its cleaned outputs.
+
+    Raises:
+        ValueError: it is larger than `LARGEST`.
+    """
+    notebook = nbformat.read(path, 4)
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}).execute()
+    text = nbformat.writes(cleaned(notebook, weights)) + "\n"
+    if len(text.encode()) > LARGEST:
+        raise ValueError(f"{path.name}: {len(text.encode())} bytes; expected at most {LARGEST}")
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookNode:
+    """Without what differs from run to run and from machine to machine; in place.
+
+    Execution counts, times, progress bars, paths and addresses go; a widget is replaced by the static picture that it
+    comes with; large pictures become JPEG. The metadata say which weights made the outputs.
+    """
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["gooddrag"] = {"weights": weights}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count, kept = None, []
+        for output in cell.outputs:
+            if output.get("name") == "stderr":  # progress bars and warnings
+                continue
+            if "execution_count" in output:
+                output.execution_count = None
+            if "text" in output:
+                output.text = PRIVATE.sub("...", output.text)
+            data = output.get("data", {})
+            if data.pop(WIDGET, None) is not None:
+                data.pop("text/plain", None)
+            for kind in [k for k in data if k.startswith("text/")]:
+                data[kind] = PRIVATE.sub("...", data[kind])
+            if len(data.get("image/png", "")) > 100_000:
+                data["image/jpeg"] = jpeg(data.pop("image/png"))
+            if data or output.output_type not in ("display_data", "execute_result"):
+                kept.append(output)
+        cell.outputs = kept
+    return notebook
+
+
+def jpeg(png: str) -> str:
+    """A picture in base64, as JPEG."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
+    parser.add_argument("--model", default="storybook")
+    parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
+    options = parser.parse_args()
+    for name in options.names:
+        if name == "documents":
+            claims.fill()
+            tables.write()
+        elif name == "cost_sd15":
+            write_json(RESULTS / "cost_sd15.json", {tier: cost.needs(low=tier == "low") for tier in ("full", "low")})
+        elif name in STUDIES:
+            STUDIES[name].compute(load_model(options.model), edits=options.edits)
+        elif name in QUESTIONS:
+            question(name, load_model(options.model))
+        else:
+            weights = load_model(options.model).fingerprint
+            for path in tqdm(sorted(NOTEBOOKS.glob("*.ipynb"))):
+                execute(path, weights)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""Write the tables of the documents from the files that they stand for, between `<!-- begin NAME -->` and its end.
+
+DAI has two conventions: Eq. 10 divides by the number of pairs once, the released code twice. A table, or a sentence,
+has one of them and names it.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from experiments import differences
+from experiments.claims import Part, method_wins, of_method
+from experiments.keep import RESULTS, read_json
+from experiments.study import column, versus
+from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT / "storybook" / "weights"
+DOCUMENTS = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "ledger.md", WEIGHTS / "README.md")
+BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
+NEAR = 0.02  # of the page's side
+CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
+COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [[*header], *([*row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+@cache
+def benchmark(name: str = "storybook100") -> pd.DataFrame:
+    """A table of `gooddrag bench`."""
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+@cache
+def data(name: str) -> dict:
+    return read_json(RESULTS / f"{name}.json")
+
+
+def methods(name: str = "storybook100") -> list[str]:
+    return list(benchmark(name)["method"].unique())
+
+
+def mean(method: str, column: str, digits: int = 4) -> str:
+    """The mean over all edits; a dash where an edit has no value: a mean of the others would flatter the method."""
+    value = benchmark().loc[benchmark()["method"] == method, column].mean(skipna=False)
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def run() -> str:
+    """Which run the tables of Storybook100 show."""
+    about, failed = benchmark().iloc[0], (benchmark()["state"] != "done").sum()
+    machines = ", ".join(benchmark()["machine"].dropna().unique())
+    n = benchmark()["sample"].nunique()
+    return f"{n} edits, {failed} failed; model `{about.model}`, weights {about.weights}; {machines}."
+
+
+def dai(convention: str, name: str = "storybook100") -> str:
+    """Means of DAI, in brackets their share of the unedited images'; Table 1 beside them in its own convention."""
+    columns = [COLUMN[convention].format(g) for g in GAMMAS]
+    header = ["method", *(f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS)]
+    means = {m: benchmark(name).query("method == @m")[columns].mean(skipna=False) for m in methods(name)}
+    if convention == "released" and name == "drag100":
+        means |= {f"{m}, Table 1": values for m, values in data("claims")["table_1"].items()}
+    shares = {m: zip(values, means["Unedited"], strict=True) for m, values in means.items()}
+    cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in shares.items()}
+    return markdown(header, [[m, *row] for m, row in cells.items()])
+
+
+def ratios(convention: str) -> str:
+    """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
+    header = ["GoodDrag divided by", *(f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS)]
+    rows = []
+    for other in (m for m in methods() if m not in ("GoodDrag", *BOUNDS)):
+        columns = [COLUMN[convention].format(g) for g in GAMMAS]
+        pairs = [[of_method(benchmark(), m, c) for m in ("GoodDrag", other)] for c in columns]
+        failed = any(pd.isna(v) for pair in pairs for values in pair for v in values.values())
+        cells = ["-"] * len(pairs) if failed else [Part.ratio("", ratio_interval(*pair), 1).numbers for pair in pairs]
+        rows.append([other, *cells])
+    if convention == "released":
+        table_1 = data("claims")["table_1"]
+        mine = table_1["GoodDrag"]
+        paper = {m: [a / b for a, b in zip(mine, v, strict=True)] for m, v in table_1.items() if m != "GoodDrag"}
+        rows += [[f"{m}, Table 1 on Drag100", *(f"{v:.2f}" for v in values)] for m, values in paper.items()]
+    return markdown(header, rows)
+
+
+def order(convention: str) -> str:
+    """The order of the methods by mean DAI at radius 1, in one convention."""
+    rows = benchmark()[~benchmark()["method"].isin(BOUNDS)]
+    ranked = rows.groupby("method")[COLUMN[convention].format(1)].mean().sort_values().index
+    return f"By mean DAI {CONVENTIONS[convention]} at radius 1: {', '.join(ranked)}."
+
+
+def side() -> int:
+    """Pixels of the embedded model's pages."""
+    unet, vae = (read_json(WEIGHTS / part / "config.json") for part in ("unet", "vae"))
+    return unet["sample_size"] * 2 ** (len(vae["decoder_block_out_channels"]) - 1)
+
+
+def arrived(rows: pd.DataFrame) -> str:
+    """On how many edits all handles end within NEAR of the side from their targets, by their own tracking."""
+    left = rows["distance_left_px"]
+    return "-" if left.isna().any() else f"{(left <= NEAR * side()).sum()}"
+
+
+def measures() -> str:
+    """Storybook100: what DAI does not see, and what an edit costs."""
+    header = ["method", "error to the truth inside the mask", "damage outside it", "MD, px"]
+    header += [f"handles within {NEAR:.0%}", "nearer to the truth than GoodDrag", "edit, s", "U-Net calls"]
+    rows = []
+    for m in methods():
+        own = benchmark()[benchmark()["method"] == m]
+        cells = [mean(m, "truth_error_inside_mask"), mean(m, "damage_outside_mask", 5), mean(m, "md", 1), arrived(own)]
+        complete = own["truth_error_inside_mask"].notna().all()
+        beaten = method_wins(benchmark(), m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-"
+        cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls"]].median()
+        rows.append([m, *cells, beaten, *(f"{v:.0f}" for v in cost)])
+    return markdown(header, rows)
+
+
+def tasks() -> str:
+    """Storybook100 by kind of edit: median error as a share of the unedited page's, and how many are below 1."""
+    chosen = ("GoodDrag", "DragDiffusion", "SDE-Drag")
+    rows = []
+    for task, group in [*benchmark().groupby("task"), ("all", benchmark())]:
+        shares = [group.loc[group["method"] == m, "truth_error_ratio"] for m in chosen]
+        cells = [f"{x.median():.2f} ({(x < 1).sum()} below 1)" if x.notna().all() else "-" for x in shares]
+        rows.append([task, group["sample"].nunique(), *cells])
+    return markdown(["task", "edits", *chosen], rows)
+
+
+def cost() -> str:
+    """What an edit costs beside the bare U-Net calls that it needs: the middle of several runs, and their range."""
+
+    def spread(values: list[float]) -> str:
+        return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+    runs = data("profile")["data"]
+    rows = [
+        [f"{act} / the bare U-Net calls", spread([run[act]["ratio"] for run in runs])] for act in ("inversion", "drag")
+    ]
+    first = [sum(run[act]["seconds"] for act in ("LoRA", "inversion", "drag")) for run in runs]
+    second = [run["second drag"]["seconds"] / seconds for run, seconds in zip(runs, first, strict=True)]
+    return markdown(
+        ["seconds of", "ratio"], [*rows, ["another drag of the same image / the whole edit", spread(second)]]
+    )
+
+
+def claims() -> str:
+    """The ledger."""
+    rows = []
+    for c in data("claims")["claims"]:
+        ours = f"{c['ours']} ({c['model']}; results/{c['where']})" if c["ours"] else ""
+        rows.append(
+            [c["source"], c["claim"], c["paper"], ours, f"**{c['verdict']}**" + (f": {c['why']}" if c["why"] else "")]
+        )
+    return markdown(["paper", "claim", "the paper's figure", "ours", "verdict"], rows)
+
+
+def others() -> str:
+    """What later papers measured for GoodDrag."""
+    names = ("DragDiffusion", "DragNoise", "FreeDrag", "FastDrag", "GoodDrag", "own method")
+    rows = [[o["source"], o["measure"], *(o["values"].get(n, "-") for n in names)] for o in data("claims")["others"]]
+    return markdown(["source", "set, measure", *names], rows)
+
+
+def inference() -> str:
+    """Which convention Table 1 has: its DragDiffusion as a share of doing nothing, each way, and what others found."""
+    table_1, found = data("claims")["table_1"]["DragDiffusion"], []
+    for convention, name in CONVENTIONS.items():
+        columns = [COLUMN[convention].format(g) for g in GAMMAS]
+        nothing = benchmark("drag100").query("method == 'Unedited'")[columns].mean()
+        shares = ", ".join(f"{a / b:.0%}" for a, b in zip(table_1, nothing, strict=True))
+        found.append(
+            f"- {name}, Table 1's DAI of DragDiffusion is {shares} of the unedited images' at radius 1, 5, 10, 20."
+        )
+    for o in data("claims")["outside"]:
+        share = f"{o['value']} of {o['nothing']} by doing nothing, {o['value'] / o['nothing']:.0%}"
+        found.append(f"- {o['source']}: {o['measure']} of DragDiffusion {share}.")
+    return "\n".join(found)
+
+
+def text_and_code() -> str:
+    """notebooks/differences.json with what each switch was measured to do."""
+    records, ways = data("differences")["data"], {row: way for way, row in differences.SWITCHES.items()}
+    rows = []
+    for row in read_json(ROOT / "notebooks" / "differences.json")["rows"]:
+        cells = [""] * 4
+        if way := ways.get(row["row"]):
+            further = versus(records, way, differences.CHANCE, "apart", higher_is_better=True)
+            pairs = further, *(versus(records, way, differences.RELEASED, key) for key in ("truth", "damage"))
+            parts = [Part.wins("", pair) for pair in pairs]
+            apart = median(column(records, way, "apart"))
+            cells = [f"{apart:.1f}", *(f"{part.verdict}: {part.numbers}" for part in parts)]
+        rows.append([row["row"], row["topic"], row["paper"], row["released"], *cells])
+    header = ["row", "topic", "paper", "released code", "grey levels apart", "moves it further than another LoRA seed"]
+    return markdown([*header, "the text is nearer to the truth", "the text does less damage"], rows)
+
+
+def aims() -> str:
+    """The embedded model with its own preset and with the released settings, on the same edits, beside the aims."""
+    preset, released = (
+        {m: rows.sort_values("sample") for m, rows in benchmark(name).groupby("method")}
+        for name in ("storybook100_preset", "storybook100")
+    )
+    chosen = preset["GoodDrag"]["sample"]
+    both = [{m: rows[rows["sample"].isin(chosen)] for m, rows in run.items()} for run in (preset, released)]
+    lines = {
+        "median error to the truth inside the mask, as a share of the unedited page's": lambda x: (
+            f"{x['truth_error_ratio'].median():.2f}"
+        ),
+        "nearer to the truth than the unedited page": lambda x: (x["truth_error_ratio"] < 1).sum(),
+        "damage outside the mask at most 0.001": lambda x: (x["damage_outside_mask"] <= 0.001).sum(),
+        f"all handles within {NEAR:.0%} of the side from their targets": arrived,
+    }
+    if all("nearest_page" in run["GoodDrag"] for run in both):
+        lines["median distance to the nearest page"] = lambda x: f"{x['nearest_page'].median():.4f}"
+    rows = [[what, *(of(run["GoodDrag"]) for run in both)] for what, of in lines.items()]
+    for other in ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP"):
+        errors = [[run[m]["truth_error_inside_mask"].to_numpy() for m in ("GoodDrag", other)] for run in both]
+        rows.append([f"nearer to the truth than {other}", *((mine < its).sum() for mine, its in errors)])
+    return markdown([f"of {len(chosen)} edits", "the model's preset", "as released"], rows)
+
+
+def model() -> str:
+    """What the embedded model does by itself, in dB."""
+    return markdown(["measure", "dB"], [[k, f"{v:.2f}"] for k, v in data("storybook_model")["data"].items()])
+
+
+PLAIN = (run, measures, tasks, cost, claims, others, inference, text_and_code, aims, model)
+TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
+for key in CONVENTIONS:
+    TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (dai, ratios, order)}
+    TABLES[f"drag100 {key}"] = partial(dai, key, "drag100")
+
+
+def filled(text: str) -> str:
+    """A document with every table between its markers made anew.
+
+    Raises:
+        ValueError: a marker whose table is not known, or without its end.
+    """
+
+    def table(match: re.Match) -> str:
+        if match[1] not in TABLES:
+            raise ValueError(f"begin {match[1]}: no such table; expected one of {', '.join(TABLES)}")
+        return f"<!-- begin {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end {match[1]} -->"
+
+    new, count = re.subn(r"<!-- begin ([\w ]+) -->.*?<!-- end \1 -->", table, text, flags=re.S)
+    if count != text.count("<!-- begin "):
+        raise ValueError("text: a begin without its end; expected pairs of markers")
+    return new
+
+
+def write() -> None:
+    """All documents."""
+    for path in DOCUMENTS:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,92 @@
+"""The documents: filled from the files, one convention of DAI in every table and sentence."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from experiments import tables
+from experiments.tables import CONVENTIONS, DOCUMENTS, TABLES
+
+
+def mixed_conventions(text):
+    """Sentences, and rows of tables with their headers, that give a DAI and name no convention, or both."""
+    found = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        table = [line for line in paragraph.splitlines() if line.startswith("|")]
+        prose = "\n".join(line for line in paragraph.splitlines() if not line.startswith("|"))
+        blocks = [*re.split(r"(?<=[.!?])\s+|\n(?=[-#])", prose), *(f"{table[0]}\n{row}" for row in table[2:])]
+        for block in blocks:
+            named = sum(name in block for name in CONVENTIONS.values())
+            if "DAI" in block and re.search(r"\d\.\d|\d ?%", block) and named != 1:
+                found.append(block)
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.parent.name + "/" + path.name)
+def test_no_table_or_sentence_mixes_conventions(path):
+    assert mixed_conventions(path.read_text(encoding="utf-8")) == []
+
+
+def test_what_mixes_conventions_is_found():
+    row = "| method | DAI {} |\n|---|---|\n| GoodDrag | 0.1501 |"
+    assert mixed_conventions(row.format("by Eq. 10")) == mixed_conventions(row.format("as released")) == []
+    assert len(mixed_conventions(row.format(""))) == 1
+    assert len(mixed_conventions(row.format("by Eq. 10 (Table 1 as released: 0.0696)"))) == 1
+    assert len(mixed_conventions("A DAI of 0.15 by Eq. 10. Its DAI is 0.07. DAI is a number.")) == 1
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.parent.name + "/" + path.name)
+def test_documents_show_what_the_files_hold(path):
+    text = path.read_text(encoding="utf-8")
+    assert tables.filled(text) == text, "run python -m experiments.run documents"
+
+
+def test_markers_are_checked():
+    assert tables.filled("a <!-- begin run -->old<!-- end run --> b").count(tables.run()) == 1
+    with pytest.raises(ValueError, match="^begin nothing: no such table"):
+        tables.filled("<!-- begin nothing --><!-- end nothing -->")
+    with pytest.raises(ValueError, match="^text: a begin without its end"):
+        tables.filled("<!-- begin run -->")
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name.split()[-1] in CONVENTIONS])
+def test_one_convention_a_table(name):
+    text, (other,) = TABLES[name](), set(CONVENTIONS) - {name.split()[-1]}
+    assert CONVENTIONS[name.split()[-1]] in text and CONVENTIONS[other] not in text
+    assert ("Table 1" in text) == (name in ("drag100 released", "ratios released"))
+
+
+def test_doing_nothing_on_drag100():
+    """The figures of the real set, at radius 1, 5, 10, 20."""
+    for convention, unedited, pasted in (
+        ("paper", "0.3772 0.3657 0.3360 0.2961", "0.0061 0.0083 0.0106 0.0114"),
+        ("released", "0.1974 0.1899 0.1751 0.1601", "0.0017 0.0024 0.0030 0.0031"),
+    ):
+        lines = tables.dai(convention, "drag100").splitlines()
+        found = {line.split(" | ")[0].strip("| "): re.findall(r"0\.\d{4}", line) for line in lines}
+        assert found["Unedited"] == unedited.split() and found["Copy-paste"] == pasted.split()
+    assert "| DragDiffusion, Table 1 | 0.1477 (75%) |" in tables.dai("released", "drag100")
+
+
+def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
+    """A failed edit leaves a dash, never a mean of the others."""
+    rows = [
+        {"sample": s, "method": m, "state": "done", "dai_1": d, "distance_left_px": left}
+        for m, values in {"Unedited": (4, 4), "GoodDrag": (1, 3), "Other": (4, 4)}.items()
+        for s, d, left in zip("ab", values, (1.0, 99.0), strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    for g in tables.GAMMAS:
+        table[f"dai_{g}"] = table["dai_1"]
+    monkeypatch.setattr(tables, "benchmark", lambda name="": table)
+    assert tables.dai("paper").splitlines()[3].startswith("| GoodDrag | 2.0000 (50%) |")
+    assert "| Other | 0.50 (0.25 to 0.75) |" in tables.ratios("paper")
+    assert tables.arrived(table[:2]) == "1" and tables.arrived(table[:2].assign(distance_left_px=None)) == "-"
+    table.loc[table["method"] == "Other", "dai_1"] = [4, None]
+    assert "| Other | - |" in tables.ratios("paper") and tables.dai("paper").splitlines()[4].startswith("| Other | - |")
+
+
+def test_the_documents_show_every_table_once():
+    shown = [name for path in DOCUMENTS for name in re.findall("<!-- begin ([\\w ]+) -->", path.read_text())]
+    assert sorted(shown) == sorted(TABLES)
