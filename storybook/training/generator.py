@@ -28,17 +28,19 @@ from gooddrag.files import atomic_file
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
 from storybook.training.unet import Muon
-from storybook.world.animals import RANGES, Animal
+from storybook.world.animals.animal import POSE, Animal
+from storybook.world.animals.breeds import BREEDS
 from storybook.world.backdrops import KINDS
-from storybook.world.breeds import BREEDS
 
 SIZES = {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4)}
-SPANS = RANGES | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+SPANS = (
+    {name: Animal.range(name) for name in POSE} | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+)
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
 BATCH = 16
 RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
-GROWTH = {32: 600, 64: 750}  # px: the step at which the next layers join in
+GROWTH = {32: 600, 64: 1500}  # px: the step at which the next layers join in
 
 
 def animal(seed: int) -> Animal:

@@ -13,18 +13,18 @@ both on L1 of the picture and of its halves, quarters and eighths, which stands 
 
 import copy
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 
 from gooddrag import motion
 from gooddrag.ddim import check_finite
-from gooddrag.model import DiffusionModel
+from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
 SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
@@ -56,6 +56,25 @@ class Modulated(nn.Module):
         return torch.addcmul(bias, y, (power + 1e-8).rsqrt()[:, :, None, None].to(y.dtype))
 
 
+class Waves(nn.Module):
+    """Plane waves whose phases follow w: what moves on the page is then a matter of phases (Karras et al. 2021).
+
+    Their frequencies have a standard deviation of `fast` cycles a picture side.
+    """
+
+    def __init__(self, w_width: int, c_out: int, fast: float, count: int = 64):
+        super().__init__()
+        self.frequency = nn.Parameter(fast * torch.randn(2, count, 1, 1))
+        self.phase = nn.Linear(w_width, count)
+        self.mix = Modulated(w_width, count, c_out, kernel=1, demodulate=False)
+
+    def forward(self, w: Tensor, side: int) -> Tensor:
+        """w (B, w_width) -> (B, c_out, side, side)."""
+        at = (torch.arange(side, device=w.device) + 0.5) / side - 0.5
+        turns = self.frequency[0] * at[:, None] + self.frequency[1] * at  # (count, side, side)
+        return self.mix(torch.sin(2 * torch.pi * (turns + self.phase(w)[:, :, None, None])), w)
+
+
 def doubled(x: Tensor) -> Tensor:
     """Twice the side; bilinear, which is StyleGAN2's filter [1, 3, 3, 1]."""
     return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -78,11 +97,13 @@ class Generator(nn.Module):
         self.mapping = nn.Sequential(*steps, nn.Linear(hidden, w_width))
         self.start = nn.Parameter(torch.randn(1, CHANNELS[4], 4, 4))
         self.layers, self.to_rgb, c_in = nn.ModuleList(), nn.ModuleList(), CHANNELS[4]
+        self.waves = nn.ModuleDict({str(side): Waves(w_width, CHANNELS[side], side / 12) for side in (16, 32, 64)})
         for side, c_out in CHANNELS.items():
             for _ in range(1 if side == 4 else 2):
                 self.layers.append(Modulated(w_width, c_in, c_out))
                 c_in = c_out
             self.to_rgb.append(Modulated(w_width, c_out, 3, kernel=1, demodulate=False))
+            nn.init.zeros_(self.to_rgb[-1].weight)  # layers that were not trained yet add nothing
 
     def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
         """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 128, 32, 32).
@@ -95,6 +116,8 @@ class Generator(nn.Module):
             x = layer(x, w_plus[:, i])
             if i % 2:
                 x = doubled(x)
+                if (name := str(x.shape[-1])) in self.waves:
+                    x = x + self.waves[name](w_plus[:, i], x.shape[-1])
             x = leaky_relu(x, 0.2)
             if i % 2 == 0:
                 rgb = self.to_rgb[i // 2](x, w_plus[:, i])
@@ -129,13 +152,15 @@ def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
     return total
 
 
-def load_generator(device: torch.device | str = "cpu") -> tuple[Generator, Tensor]:
-    """The storybook's generator, and the w of the pages that a projection may start from, (n, w_width)."""
-    tensors = load(files("storybook").joinpath("weights/generator/generator.safetensors").read_bytes())
-    bank = tensors.pop("bank").float().to(device)
-    net = Generator(tensors["mapping.0.weight"].shape[1])
+def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
+    """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width)."""
+    path = path or STORYBOOK / "generator" / "generator.safetensors"
+    if not path.is_file():
+        raise ValueError(f"generator: no {path}; expected the weights that storybook.training.generator exports")
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    bank, net = tensors.pop("bank"), Generator(tensors["mapping.0.weight"].shape[1])
     net.load_state_dict(tensors)
-    return net.requires_grad_(False).to(device), bank
+    return net.requires_grad_(False), bank
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,7 @@ class DragGan:
         project, project_lr: Adam steps in w; the rate grows over the first twentieth and falls over the last quarter.
         tune, tune_lr, tuned: at most so many steps in the weights; the distance at which they end.
         steps, lr: at most so many of the drag. r1, r2: as for a picture of 512 px. lam: lambda.
+        weights: file of another generator.
     """
 
     project: int = 450
@@ -158,11 +184,12 @@ class DragGan:
     r1: float = 3.0
     r2: float = 12.0
     lam: float = 20.0
+    weights: Path | None = None
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         small = sample.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
-        net, w_plus = self.invert(picture, *load_generator(model.device))
+        net, w_plus = self.invert(picture, *(part.to(model.device) for part in load_generator(self.weights)))
         scale = SIDE / np.array(sample.image.size)
         points = np.clip(np.rint((sample.points + 0.5) * scale - 0.5), 0, SIDE - 1)[..., ::-1].copy()
         frozen = torch.zeros(1, 1, SIDE, SIDE)
