@@ -1,46 +1,55 @@
-"""GoodDrag (Zhang et al., ICLR 2025): drag editing with diffusion models, as a thin package behind notebooks.
+"""GoodDrag (Zhang et al., ICLR 2025): drag editing with diffusion models, behind notebooks.
 
-The names below are imported when first used: `import gooddrag` is quick, and a missing optional library is reported by
-the one name that needs it.
+The names of `__all__` are imported when first used, so that `import gooddrag` is quick.
+
+From the paper to the code (a test imports every name):
+
+    Eq. 1   forward process               ddim.add_noise
+    Eq. 2   denoising                     ddim.step
+    Eq. 3   inversion                     ddim.invert
+    Eq. 4   motion supervision            motion.drag_loss, motion.mask_loss
+    Eq. 5   all K drag operations first   config.DragConfig (aldd=False)
+    Eq. 6   point tracking                motion.track
+    Eq. 7   alternating (AlDD)            config.DragConfig (aldd=True, ip=False)
+    Eq. 8   information preservation      motion.drag_loss (ip=True)
+    Eq. 9   J updates an operation        algorithm.drag_latent
+    Eq. 10  Dragging Accuracy Index       evaluation.metrics.dai
+    Eq. 11  GScore                        evaluation.gscore.rate
+    Eq. 12  rank correlation              evaluation.metrics.rank_correlation
+    Algorithm 1, line 1                   lora.fit
+    Algorithm 1, lines 2-16               editor.DragEditor.invert, algorithm.drag_latent
+    Sec. 5.1, Latent-MasaCtrl             masactrl.borrowed_attention
+    Sec. 5.1, every number                config.DragConfig.paper
 """
-
-from __future__ import annotations
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
-    "load_model": "loading",
-    "DiffusionModel": "model",
-    "Sample": "sample",
-    "load_image": "images",
-    "DragConfig": "config",
-    "LoraConfig": "config",
-    "drag": "editor",
-    "DragEditor": "editor",
-    "DragResult": "result",
-    "PointPicker": "picker",
-    "DragStudio": "studio",
+    "load_model": "gooddrag.model",
+    "Sample": "gooddrag.sample",
+    "DragConfig": "gooddrag.config",
+    "LoraConfig": "gooddrag.config",
+    "drag": "gooddrag.editor",
+    "DragEditor": "gooddrag.editor",
+    "DragResult": "gooddrag.result",
+    "PointPicker": "gooddrag.widgets",
+    "DragStudio": "gooddrag.widgets",
+    "drag100": "gooddrag.evaluation.datasets",
     "storybook100": "storybook.storybook100",
-    "drag100": "datasets",
-    "dragbench": "datasets",
-    "sde_dragbench": "datasets",
 }
-_MODULES = ("baselines", "benchmark", "datasets", "gscore", "metrics", "storybook", "userstudy")
+_MODULES = {name: f"gooddrag.{name}" for name in ("ddim", "motion", "plots", "evaluation", "widgets")}
+_MODULES["storybook"] = "storybook"
 
 __all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> object:
-    if name == "storybook":
-        return import_module("storybook")
     if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name == "storybook100":
-        return import_module("storybook.storybook100").storybook100
+        return import_module(_MODULES[name])
     if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

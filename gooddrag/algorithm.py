@@ -80,7 +80,9 @@ class _Run:
             self.stopped |= bool(self.callback(state))
 
     def check(self, **tensors: Tensor) -> None:
-        at = f"t = {self.t} (time step {self.schedule.timestep(self.t)}), drag operation {self.k}"
+        at = (
+            f"t = {self.t} (time step {self.schedule.timestep(self.t)}), drag operation {self.k}, update {self.updates}"
+        )
         check_finite("drag", at, **{name: x.detach() for name, x in tensors.items()})
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,216 +1,298 @@
-"""The command line: `gooddrag demo`, `drag`, `figures`, `train-storybook`; cli_benchmark and cli_cost add the rest."""
+"""The command line: `gooddrag demo`, `drag`, `bench` and `figures`. What a command needs is imported when it runs."""
 
-from __future__ import annotations
-
+import functools
 import json
+import os
+import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
-from gooddrag.cli_benchmark import register as register_benchmark
-from gooddrag.cli_cost import register as register_cost
-from gooddrag.config import Preset
+from gooddrag.files import atomic_file, atomic_folder, expand
+from gooddrag.sample import Sample, parse_points
 
-app = typer.Typer(help="Drag points of an image with a diffusion model (GoodDrag, ICLR 2025).", no_args_is_help=True,
-                  add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)  # fmt: skip
+EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
+REPLACED = ("original.png", "mask.png", "truth.png", "points.json", "result.png", "overview.png", "metrics.json")
+SCORES = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
+CELL_TIMEOUT = 4 * 3600  # s; on a CPU, Stable Diffusion needs its time
 
-
-NOTHING = "interrupted, nothing written"
-
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
 ModelName = Annotated[
-    str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a model folder or a Hub id.')
+    str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.')
 ]
-PresetName = Annotated[
-    Preset | None,
-    typer.Option(
-        help="Settings: the released code's, the text's, the predecessor's, quick, the embedded model's.",
-        show_default="those that suit the model: storybook for the embedded one, else released",
-    ),
-]
-Seed = Annotated[
-    int, typer.Option(min=0, max=2**63 - 1, help="Seed of the LoRA's fit; everything else is deterministic.")
-]
+PRESETS = "Settings: released, paper, dragdiffusion, fast, storybook."
+PresetName = Annotated[str | None, typer.Option(help=PRESETS, show_default="what suits the model")]
 
 
-@contextmanager
-def _one_line_errors(interrupted: str = "interrupted") -> Iterator[None]:
-    """What a user got wrong is one line on stderr and exit code 2, never a traceback; warnings are one line too.
+class Command(TyperCommand):
+    """A command that reports all arguments and options that are missing at once."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        given = self.make_parser(ctx).parse_args(args=list(args))[0]
+        missing = [p for p in self.params if p.required and not isinstance(given.get(p.name), str)]
+        if len(missing) > 1 and not given.get("help") and not ctx.resilient_parsing:
+            names = (f"{p.param_type_name} {' / '.join(map(repr, p.opts))}" for p in missing)
+            ctx.fail(f"Missing {', '.join(names)}.")
+        return super().parse_args(ctx, args)
+
+
+def one_line_errors(interrupted: str) -> Callable[[Callable], Callable]:
+    """Turn what a user got wrong into one line on stderr and exit code 2, and each warning into one line, once.
 
     Args:
-        interrupted: what is said on Ctrl-C.
+        interrupted: what is said on Ctrl-C, before exit code 130.
     """
 
-    shown: set[str] = set()
+    def decorated(command: Callable) -> Callable:
+        @functools.wraps(command)
+        def run(*args, **kwargs) -> None:
+            shown = set()
 
-    def show(message, *_args, **_kwargs) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            typer.echo(f"note: {message}", err=True)
+            def show(message: Warning, *_args, **_kwargs) -> None:
+                if str(message) not in shown:
+                    shown.add(str(message))
+                    typer.echo(f"note: {message}", err=True)
 
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        except (ValueError, FloatingPointError, MemoryError, ImportError, OSError) as error:
-            # ImportError: an extra is missing; OSError: the disk is full, a file has gone
-            typer.echo(f"gooddrag: {error}", err=True)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt:
-            typer.echo(f"gooddrag: {interrupted}", err=True)
-            raise typer.Exit(130) from None
+            with warnings.catch_warnings():
+                warnings.showwarning = show
+                warnings.simplefilter("always", UserWarning)
+                try:
+                    command(*args, **kwargs)
+                except EXPECTED as error:
+                    extra = '; expected `pip install "gooddrag[bench,notebooks]"`'
+                    typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
+                    raise typer.Exit(2) from error
+                except KeyboardInterrupt:
+                    typer.echo(f"gooddrag: {interrupted}", err=True)
+                    raise typer.Exit(130) from None
 
+        return run
 
-def _edit(sample, model_name: str, preset: Preset | None, seed: int, output: Path, lora=None, no_lora: bool = False,
-          keep_outside: bool = False, inputs=()):  # fmt: skip
-    """Drag and write, with a few lines on what is going on; `inputs` are files that must stay as they are."""
-    from gooddrag.config import DragConfig, LoraConfig
-    from gooddrag.editor import DragEditor
-    from gooddrag.files import check_writable
-    from gooddrag.loading import load_model
-    from gooddrag.result import FILES
-
-    check_writable(output, files=FILES, inputs=inputs)
-    model = load_model(model_name)
-    preset = preset or model.preset
-    typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
-    how = None if no_lora else (lora or LoraConfig.preset(preset))
-    editor = DragEditor(model, how, seed, progress=sys.stderr.isatty()).set_image(sample.image)
-    frame = editor.frame
-    if frame.scaled != frame.user:
-        typer.echo("note: edited at {}x{}, the size this model works at, and scaled back to {}x{}".format(
-            *frame.scaled, *frame.user), err=True)  # fmt: skip
-    result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
-    result.save(output)
-    return result
+    return decorated
 
 
-@app.command()
+def show_version(asked: bool) -> None:
+    """Print the version and end, if it was asked for."""
+    if asked:
+        from gooddrag import __version__
+
+        typer.echo(f"gooddrag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=show_version)] = False) -> None:
+    """Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."""
+
+
+@app.command(cls=Command, epilog="Example: gooddrag demo --seed 107 -o first-edit")
+@one_line_errors("interrupted, nothing written")
 def demo(
+    *,
     output: Output = Path("gooddrag-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
     model: ModelName = "storybook",
     preset: PresetName = None,
 ) -> None:
     """Drag one page of the storybook and compare with the truth."""
-    from gooddrag import storybook
+    from storybook import edit
 
-    with _one_line_errors(NOTHING):
-        sample = storybook.edit(seed)
-        typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
-        metrics = _edit(sample, model, preset, 0, output).metrics
+    sample = edit(seed)
+    typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
+    metrics = drag_to(output, sample, preset, {"name": model})
     left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
-    typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: "
-               f"{metrics['truth_error_ratio']:.2f} of the unedited image's")  # fmt: skip
-    typer.echo(f"written: {output}/overview.png (before, user edit, after, truth), result.png, trajectory.gif, "
-               "metrics.json")  # fmt: skip
+    error = f"{metrics['truth_error_ratio']:.2f} of the unedited image's"
+    typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: {error}")
+    typer.echo(f"written: {output}/overview.png (before, user edit, after, truth), result.png, metrics.json and more")
     typer.echo('next: gooddrag drag IMAGE --points "x,y>x,y" -o DIR, or notebooks/00_quickstart.ipynb')
 
 
-@app.command()
+@app.command(cls=Command, epilog='Example: gooddrag drag cat.jpg --points "147,67>202,46" --mask mask.png -o out')
+@one_line_errors("interrupted, nothing written")
 def drag(
     image: Annotated[Path, typer.Argument(help="Any image file.", show_default=False)],
-    points: Annotated[
-        str,
-        typer.Option(help='"x,y>x,y;x,y>x,y": handle > target in pixels; or a points.json.', show_default=False),
-    ],
+    *,
+    points: Annotated[str, typer.Option(help='"x,y>x,y;...": handle > target in pixels; or a points.json.')],
     output: Output,
-    mask: Annotated[Path | None, typer.Option(help="Image of the same size, above 0 = may change.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Image of the same size, white where it may change.")] = None,
     model: ModelName = "auto",
+    vae: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Another VAE for the model.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", show_default="a GPU, if any")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16, ...", show_default="what suits both")] = None,
     preset: PresetName = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the LoRA's fit; nothing else is random.")] = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
     keep_outside: Annotated[
-        bool, typer.Option("--keep-outside", help="Put the original pixels back outside the mask.")
+        bool, typer.Option("--keep-outside", help="Keep the original's pixels outside the mask, or far from changes.")
     ] = False,
 ) -> None:
-    """Drag points of IMAGE and write result.png, overview.png, trajectory.gif and metrics.json to DIR."""
-    from gooddrag import Sample
-    from gooddrag.sample import parse_points
+    """Drag points of IMAGE and write result.png, overview.png, metrics.json and the edit itself to DIR."""
+    import torch
 
-    with _one_line_errors(NOTHING):
-        if lora and no_lora:
-            raise ValueError("lora: a file and --no-lora; expected one of them")
-        sample = Sample(image, parse_points(points), mask, name=image.stem)
-        inputs = [image, *([mask] if mask else []), *([] if ">" in points else [points])]
-        result = _edit(sample, model, preset, seed, output, lora, no_lora, keep_outside, inputs)
-    typer.echo(json.dumps(result.metrics, indent=2))
-    typer.echo(f"written: {output}/result.png and overview.png, by {result.model.label}", err=True)
+    if lora and no_lora:
+        raise ValueError("lora: a file and --no-lora; expected one of them")
+    sample = Sample(image, parse_points(points), mask, name=image.stem)
+    for path in (image, mask, None if ">" in points else Path(points)):
+        if path and path.name in REPLACED and expand(path).resolve().parent == expand(output).resolve():
+            raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
+    loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
+    given = expand(lora) if lora else not no_lora
+    metrics = drag_to(output, sample, preset, loaded_by, lora=given, seed=seed, keep=keep_outside)
+    typer.echo(json.dumps(metrics, indent=2))
+    typer.echo(f"written: {output}/result.png and overview.png, by {metrics['model']}", err=True)
 
 
-@app.command()
+def drag_to(
+    output: Path,
+    sample: Sample,
+    preset: str | None,
+    loaded_by: dict,
+    *,
+    lora: Path | bool = True,
+    seed: int = 0,
+    keep: bool = False,
+) -> dict:
+    """Load a model, drag and write; returns the metrics. A folder that cannot be written is refused before any work.
+
+    Args:
+        loaded_by: keyword arguments of `load_model`.
+        lora: a file; True: fit one; False: none.
+        keep: `keep_outside` of the drag.
+    """
+    from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
+
+    if preset:
+        DragConfig.preset(preset)
+    with atomic_folder(output) as temporary:
+        model = load_model(**loaded_by)
+        preset = preset or model.preset
+        typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
+        lora = LoraConfig.preset(preset) if lora is True else lora or None
+        editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty()).set_image(sample.image)
+        if editor.frame.scaled != editor.frame.user:
+            sizes = "edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
+            advice = "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
+            typer.echo(f"note: {sizes}{advice}", err=True)
+        result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep)
+        result.save(temporary)
+    return result.metrics
+
+
+@app.command(cls=Command, epilog="Example: gooddrag bench storybook100 --methods Unedited,GoodDrag --only 0-9 -o out")
+@one_line_errors("interrupted; what was finished is there, the same command goes on")
+def bench(
+    data: Annotated[str, typer.Argument(help="storybook100, drag100, or a folder or zip of samples.")],
+    *,
+    output: Output,
+    source: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder or zip of a published set.")] = None,
+    methods: Annotated[str | None, typer.Option(help='"GoodDrag,SDE-Drag".', show_default="all")] = None,
+    preset: Annotated[str, typer.Option(help="Settings of GoodDrag and its ablations.")] = "released",
+    only: Annotated[str | None, typer.Option(help='Places in the data set, "0-9,42".', show_default="all")] = None,
+    seeds: Annotated[str, typer.Option(help='"0,1,2": every method once with each.')] = "0",
+    model: ModelName = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes: one per GPU, or sharing the cores.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop if a sample cannot be used.")] = False,
+) -> None:
+    """Run methods on a data set and score them; the same command goes on where it was stopped."""
+    from gooddrag.evaluation import benchmark
+    from gooddrag.evaluation.methods import methods_with
+
+    known = {name.lower(): (name, method) for name, method in methods_with(preset).items()}
+    asked = list(known) if methods is None else [name.strip().lower() for name in methods.split(",")]
+    if unknown := [name for name in asked if name not in known]:
+        names = ", ".join(name for name, _ in known.values())
+        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {names}")
+    chosen = {(known[name][0], seed): known[name][1] for seed in numbers(seeds, "seeds") for name in asked}
+    samples = find_samples(data, source, None if only is None else numbers(only, "only"))
+    table = benchmark.run(output, samples, chosen, model=model, workers=workers, strict=strict)
+    with atomic_file(output / "table.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    typer.echo(benchmark.summary(table, SCORES).to_string(float_format="{:.4f}".format))
+    for row in table[table["state"] == "failed"].head(10).itertuples():
+        typer.echo(f"failed: {row.method} on {row.sample} (seed {row.seed}): {row.error}", err=True)
+    typer.echo(f"written: {output}/table.csv", err=True)
+    if not (table["state"] == "done").any():
+        raise ValueError("no edit of this folder is done; see the failures above")
+
+
+def find_samples(data: str, source: Path | None, places: list[int] | None):
+    """The samples of a data set by its name or folder, or those at some places of it."""
+    from gooddrag.evaluation import datasets
+    from storybook.storybook100 import storybook100
+
+    published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
+    known = ", ".join(published)
+    if source is not None and data not in published:
+        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
+    if data not in published and data != "storybook100" and not expand(data).exists():
+        raise ValueError(f"data: {data!r}; expected storybook100, {known}, or a folder or zip of samples")
+    if data in published and data != "drag100" and source is None:  # drag100 alone can be downloaded
+        raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
+    samples = storybook100() if data == "storybook100" else published.get(data, datasets.folder)(source or data)
+    if places is None:
+        return samples
+    if max(places) >= len(samples):
+        raise ValueError(f"only: {max(places)}; expected places from 0 to {len(samples) - 1}")
+    if isinstance(samples, datasets.Dataset):
+        folders = {samples.names[i]: samples.folders[samples.names[i]] for i in places}
+        return datasets.Dataset(samples.title, folders, samples.read)
+    return [samples[i] for i in places]
+
+
+def numbers(text: str, argument: str) -> list[int]:
+    """Whole numbers and ranges as a list: "0-2,7" -> [0, 1, 2, 7]."""
+    matches = [re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip(), re.ASCII) for part in text.split(",")]
+    spans = [range(int(m[1]), int(m[2] or m[1]) + 1) if m else range(0) for m in matches]
+    found = [number for span in spans for number in span]
+    if not all(spans) or len(set(found)) < len(found):
+        raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges, each number once, like "0-9,42"')
+    return found
+
+
+@app.command(cls=Command, epilog="Example: gooddrag figures 01 04 --recompute")
+@one_line_errors("interrupted, nothing written")
 def figures(
-    numbers: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", show_default="figures")] = None,
-    notebooks: Annotated[Path | None, typer.Option(metavar="DIR", help="Where they are.", show_default=False)] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help='What "auto" means in them.', show_default=False)
-    ] = None,
+    which: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
+    *,
+    notebooks: Annotated[Path, typer.Option(metavar="DIR", help="Where they are.")] = Path("notebooks"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the figures.")] = Path("figures"),
+    model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help='What "auto" means in them.')] = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Compute the kept results anew, too.")] = False,
 ) -> None:
-    """Draw every figure again by running the notebooks, without Jupyter open."""
-    from gooddrag.figures import find_notebooks, regenerate
+    """Draw every figure again by running the notebooks, without Jupyter open; the notebooks stay as they are."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    with _one_line_errors():
-        written = regenerate(find_notebooks(notebooks, numbers or ()), output, model, recompute)
-    for path in written:
-        typer.echo(f"{path} ({path.stat().st_size / 1e3:.0f} kB)")
-
-
-@app.command("train-storybook")
-def train_storybook(
-    output: Output = Path("storybook-weights"),
-    work: Annotated[Path, typer.Option(metavar="DIR", help="Pictures, checkpoints and metrics.jsonl.")] = Path(
-        ".training"
-    ),
-    minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Budget of the U-Net over all sittings; 0: none; without it, until you stop it."),
-    ] = None,
-    ae_minutes: Annotated[float, typer.Option(min=0, help="Budget of the autoencoder over all sittings.")] = 15.0,
-    cooldown: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Minutes of falling learning rate at the end, on a branch of its own; without --minutes, only this.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Go on from the checkpoints in the work folder; --no-resume forgets them and the log.")
-    ] = True,
-    start: Annotated[Path | None, typer.Option("--from", help="Weights to begin with, with a fresh optimiser.")] = None,
-    export_only: Annotated[bool, typer.Option("--export-only", help="Only write what has been reached.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 0,
-    threads: Annotated[int | None, typer.Option(min=1)] = None,
-    processes: Annotated[
-        int, typer.Option(min=0, help="That draw pictures while the training waits; 0: it draws them itself.")
-    ] = 2,
-    channels: Annotated[
-        tuple[int, int, int] | None, typer.Option(help="Of the U-Net's three levels.", show_default="64 128 256")
-    ] = None,
-) -> None:
-    """Train the embedded model from nothing on the CPU; stop it and start it again as you like."""
-    with _one_line_errors():
-        from gooddrag.storybook.recipe import Recipe
-        from gooddrag.storybook.train import train
-
-        recipe = Recipe(channels=channels) if channels else Recipe()
-        card = train(output, work=work, minutes=minutes, ae_minutes=ae_minutes, cooldown=cooldown, resume=resume,
-                     start=start, export_only=export_only, seed=seed, threads=threads, processes=processes,
-                     recipe=recipe)  # fmt: skip
-    typer.echo(json.dumps(card["held_out"], indent=2))
-
-
-register_benchmark(app, _one_line_errors)
-register_cost(app, _one_line_errors)
-
-if __name__ == "__main__":
-    app()
+    found = {path.name[:2]: path for path in sorted(expand(notebooks).absolute().glob("[0-9][0-9]_*.ipynb"))}
+    chosen = [number.zfill(2) for number in which or found]
+    if not chosen or not set(chosen) <= set(found):
+        known = ", ".join(found) or "a clone of the repository with notebooks/"
+        raise ValueError(f"notebooks: {', '.join(chosen) or 'none'} in {notebooks}; expected {known}")
+    with atomic_folder(output) as temporary:
+        environment = {**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())}
+        if model:
+            environment["GOODDRAG_MODEL"] = str(expand(model).absolute()) if expand(model).exists() else model
+        if recompute:
+            environment["GOODDRAG_RECOMPUTE"] = "1"
+        for path in (found[number] for number in chosen):
+            typer.echo(f"running {path.name}", err=True)
+            where = {"metadata": {"path": str(path.parent)}}
+            book = NotebookClient(nbformat.read(path, 4), timeout=CELL_TIMEOUT, kernel_name="python3", resources=where)
+            try:
+                book.execute(env=environment)
+            except CellExecutionError as error:
+                raise ValueError(f"figures: {path.name} stopped: {error.ename}: {error.evalue}") from error
+            except DeadKernelError as error:
+                raise ValueError(f"figures: {path.name} stopped: its kernel died (out of memory?)") from error
+        written = sorted(path.name for path in temporary.iterdir())
+    for name in written:
+        typer.echo(output / name)

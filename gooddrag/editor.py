@@ -16,10 +16,9 @@ from tqdm.auto import tqdm
 from gooddrag.algorithm import Callback, State, drag_latent
 from gooddrag.config import DragConfig, LoraConfig, check_seed
 from gooddrag.ddim import invert
+from gooddrag.files import load_image
 from gooddrag.frame import Frame
-from gooddrag.images import load_image
-from gooddrag.lora import Lora, applied, check_lora
-from gooddrag.lora_files import fit_cached, load_lora
+from gooddrag.lora import Lora, applied, check_lora, fit_cached, load_lora
 from gooddrag.model import DiffusionModel
 from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder

@@ -1,20 +1,228 @@
-"""Files that are there completely or not at all: write under a temporary name beside the target, then rename."""
-
-from __future__ import annotations
+"""Images and masks in, whole files out: what is written gets a temporary name beside its target, then is renamed."""
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import platformdirs
+from numpy.typing import ArrayLike
+from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
+
+ImageSource = str | os.PathLike | bytes | Image.Image
+
+MIN_SIDE = 16  # px; below this there is nothing to drag, and no VAE latent to speak of
+MAX_PIXELS = 170_000_000  # 12000 x 9000 photographs open; Pillow itself refuses from 179 million on
+WHITES = (1, 255, 1023, 4095, 16383, 65535, 2**31 - 1)  # the largest value, by the depth of an image
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation: the Image.Transpose that makes it upright
+BROKEN = (OSError, ValueError, TypeError, AttributeError, SyntaxError, LookupError, ArithmeticError, EOFError)
+BROKEN += (RuntimeError, MemoryError, struct.error, zlib.error)  # what Pillow's decoders raise for broken files
+_srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+SRGB = _srgb.tobytes()[:24] + bytes(12) + _srgb.tobytes()[36:]  # without its date: equal images are equal files
+
+
+def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
+    """Read any still image as upright 8-bit sRGB, mode RGB: transparency over white, deep grey scaled to 8 bits.
+
+    Args:
+        source: a path, the content of an image file, or a PIL image (which stays as it is).
+        argument: what errors and notes call it.
+
+    Raises:
+        ValueError: unreadable, not an image, truncated, below 16 px on a side, or above 170 million pixels.
+
+    Warns:
+        UserWarning: a colour profile was converted, the depth was guessed, or further frames were left out.
+    """
+    image = _read(source, argument)
+    if min(image.size) < MIN_SIDE:
+        raise ValueError(f"{argument}: {size_text(image.size)} px; expected at least {MIN_SIDE} px on each side")
+    if image.mode == "F":
+        raise ValueError(f"{argument}: floating-point pixels, which have no agreed range; expected 8 or 16 bits")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.float64)
+        if (white := _white(values, 255)) != 65535:
+            warnings.warn(f"{argument}: grey values up to {values.max():g}; {white} is taken as white", stacklevel=2)
+        image = Image.fromarray((values * 255 / white).round().clip(0, 255).astype(np.uint8))
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("L", "CMYK"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    image = _to_srgb(image, profile, argument) if profile else image.convert("RGB")
+    if alpha is not None:
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    image.info.clear()  # nothing of the file's metadata belongs to the edited image
+    return image
+
+
+def _to_srgb(image: Image.Image, profile: bytes, argument: str) -> Image.Image:
+    """Convert L, RGB or CMYK pixels; those that move by 2 at most, as from sRGB itself, stay."""
+    plain = image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        coloured = plain if source.profile.xcolor_space.strip() == "RGB" else image
+        converted = ImageCms.profileToProfile(coloured, source, _srgb, outputMode="RGB")
+        name = ImageCms.getProfileDescription(source).strip()
+    except (ImageCms.PyCMSError, *BROKEN):
+        warnings.warn(f"{argument}: its colour profile cannot be used; its colours are taken as sRGB", stacklevel=3)
+        return plain
+    if max(high for _, high in ImageChops.difference(plain, converted).getextrema()) <= 2:
+        return plain
+    warnings.warn(f"{argument}: colours converted from {name} to sRGB", stacklevel=3)
+    return converted
+
+
+def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orientation: int = 1) -> np.ndarray | None:
+    """Read what may change as bool (H, W), True = editable; None stays None, which means everything.
+
+    A pixel is editable above half of white, in its brightest channel; masks of 0 and 1 are taken as they are. An alpha
+    channel that varies, or is 0 all over, is the mask: opaque = editable, and the colours do not count.
+
+    Args:
+        mask: (H, W) or (H, W, C) numbers or bools with C <= 4 (2 and 4: the last is alpha), an image, or its path.
+        size: (W, H) of the upright image.
+        orientation: EXIF orientation of the image's file; a mask of the stored image's shape is turned along.
+
+    Raises:
+        ValueError: unreadable, another size, or not finite.
+
+    Warns:
+        UserWarning: the shape does not tell whether the mask is of the upright image or of the stored one.
+    """
+    if mask is None:
+        return None
+    lossy = False
+    if isinstance(mask, ImageSource):
+        mask = _read(mask, "mask")
+        lossy = mask.format in ("JPEG", "MPO", "WEBP", "AVIF")  # in which black may be 1
+        if mask.mode == "CMYK" or (mask.has_transparency_data and not mask.mode.startswith(("I", "F"))):
+            mask = mask.convert("RGB" if mask.mode == "CMYK" else "RGBA")
+    array = as_numbers(mask, "mask", "an image or an array (H, W)", kinds="biuf")
+    upright, stored = array.shape[:2] == size[::-1], orientation >= 5 and array.shape[:2] == size
+    if not (upright or stored) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
+        given = size_text(array.shape[::-1]) if array.ndim == 2 else f"shape {array.shape}"
+        raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
+    if not np.isfinite(array).all():
+        raise ValueError("mask: NaN or infinity in it; expected finite numbers, 0 where nothing may change")
+    editable = _editable(array.reshape(*array.shape[:2], -1), lossy)
+    if not upright:
+        return np.asarray(Image.fromarray(editable).transpose(Image.Transpose(TURNS[orientation])))
+    if orientation in TURNS and (stored or orientation < 5):
+        warnings.warn(
+            "mask: its image is stored turned (EXIF); the mask is taken as of the upright image", stacklevel=2
+        )
+    return editable
+
+
+def _editable(array: np.ndarray, lossy: bool) -> np.ndarray:
+    """(H, W, C) values -> bool (H, W)."""
+    if array.shape[2] in (2, 4):
+        array, alpha = array[..., :-1], array[..., -1].astype(np.float64)
+        low, high = alpha.min(), alpha.max()
+        if high - low > 0.1 * high or high == 0:
+            return alpha > (low + high) / 2
+    values = array.max(axis=2)
+    return values > _white(values, 255 if lossy else 1) / 2
+
+
+def _white(values: np.ndarray, least: int) -> int:
+    return next((white for white in WHITES if white >= max(least, values.max())), WHITES[-1])
+
+
+def as_numbers(values: object, argument: str, expected: str, kinds: str) -> np.ndarray:
+    """Return `values` as an array whose dtype is of one of these kinds (numpy's letters); ValueError if it is not."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{argument}: {str(values)[:80]} ({error}); expected {expected}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{argument}: {str(values)[:80]} holds no plain numbers; expected {expected}")
+    return array
+
+
+def exif_orientation(source: object) -> int:
+    """EXIF orientation of an image, 1 to 8; 1, which is upright, where there is none or nothing can be read."""
+    try:
+        return int((source if isinstance(source, Image.Image) else _open(source)).getexif().get(0x0112, 1))
+    except (ImportError, *BROKEN):
+        return 1
+
+
+def _open(source: str | os.PathLike | bytes) -> Image.Image:
+    content = source if isinstance(source, bytes) else expand(source).read_bytes()  # so that no file stays open
+    if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return Image.open(BytesIO(content))
+
+
+def _read(source: ImageSource, argument: str) -> Image.Image:
+    """Upright copy of the first frame; its mode is 1, L, LA, RGB, RGBA, CMYK, F or begins with I."""
+    if not isinstance(source, ImageSource):
+        raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
+    if isinstance(source, Image.Image):
+        shown = f"PIL image of {size_text(source.size)} px"
+    else:
+        shown = f"{len(source)} bytes" if isinstance(source, bytes) else repr(os.fspath(source))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = source if isinstance(source, Image.Image) else _open(source)
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        upright = _upright(image, argument)
+        if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "F") and not upright.mode.startswith("I"):
+            upright = upright.convert("RGBA" if upright.has_transparency_data or upright.mode == "RGBa" else "RGB")
+        frames = 1 if image.format in ("MPO", "PSD") else getattr(image, "n_frames", 1)  # theirs are previews, layers
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{argument}: {shown} is too large; expected at most {MAX_PIXELS:,} pixels") from error
+    except ImportError as error:
+        raise ValueError(f"{argument}: {shown} is HEIC; expected a JPEG, or `pip install pillow-heif` first") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{argument}: {shown} is not an image; expected PNG, JPEG or another Pillow format") from error
+    except BROKEN as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{argument}: {shown} cannot be read ({reason}); expected a whole image") from error
+    if frames > 1:
+        warnings.warn(f"{argument}: {frames} frames; number {image.tell() + 1} is taken", stacklevel=3)
+    upright.format = image.format
+    return upright
+
+
+def _upright(image: Image.Image, argument: str) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except BROKEN:  # a camera's broken EXIF block does not spoil the picture
+        warnings.warn(f"{argument}: its EXIF block is broken, so it is taken as it is stored", stacklevel=4)
+        return image.copy()
+
+
+def size_text(size: tuple[int, ...]) -> str:
+    """512 x 384, for messages: width x height."""
+    return " x ".join(str(side) for side in size)
+
+
+def expand(path: str | os.PathLike) -> Path:
+    """The path with `~` as the home folder."""
+    return Path(os.path.expanduser(path))
+
+
+def cache_folder(kind: str) -> Path:
+    """Where what can be made again is kept: $GOODDRAG_CACHE/kind, or the same in the user's cache folder."""
+    return expand(os.environ.get("GOODDRAG_CACHE") or platformdirs.user_cache_dir("gooddrag")) / kind
 
 
 @contextmanager
-def atomic_dir(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
     """Fill a temporary folder, which becomes `path` when the block ends well and vanishes when it does not.
 
     If `path` is a folder already, the new files replace files of the same name in it and the others stay.
@@ -29,80 +237,35 @@ def atomic_dir(path: str | os.PathLike, argument: str = "output") -> Iterator[Pa
     Raises:
         ValueError: `path` is a file, or cannot be written.
     """
-    path = Path(path)
+    path = expand(path)
     with _writing(path, argument):
-        if path.exists() and not path.is_dir():
-            raise NotADirectoryError("it is a file")
         # inside a folder that exists: it may be a mount point, and a rename must not cross file systems
         temporary = _temporary(path / "new" if path.is_dir() else path)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError("it is a file")
         temporary.mkdir(parents=True)
     try:
         yield temporary
         with _writing(path, argument):
-            if path.is_dir():
-                _move_files(temporary, path)
-            else:
+            if not path.is_dir():
                 temporary.rename(path)
+                return
+            for file in temporary.rglob("*"):
+                old = path / file.relative_to(temporary)
+                if old.exists() and old.is_dir() != file.is_dir():
+                    raise FileExistsError(f"{old.name} in it is {'a folder' if old.is_dir() else 'a file'}")
+            shutil.copytree(temporary, path, copy_function=os.replace, dirs_exist_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def cache_folder(kind: str) -> Path:
-    """Where what can be made again is kept: $GOODDRAG_CACHE/kind, or the same in the user's cache folder."""
-    root = os.environ.get("GOODDRAG_CACHE") or platformdirs.user_cache_dir("gooddrag")
-    return Path(root) / kind
-
-
-def check_writable(folder: str | os.PathLike, argument: str = "output", files: Iterable[str] = (),
-                   inputs: Iterable[str | os.PathLike] = ()) -> None:  # fmt: skip
-    """Refuse a folder that cannot be made or written, before hours are spent on what should go into it.
-
-    Args:
-        files: names that will be written into it.
-        inputs: the user's own files, which these must not replace.
-
-    Raises:
-        ValueError: `folder` is a file, is below one, may not be written, or holds what may not be replaced.
-    """
-    folder = Path(folder)
-    with _writing(folder, argument):
-        above = next(p for p in (folder, *folder.absolute().parents) if p.exists() or p.is_symlink())
-    if not above.is_dir():
-        what = "a file" if above.exists() else "a link to nothing"
-        raise ValueError(f"{argument}: {above} is {what}; expected a folder")
-    with _writing(folder, argument), tempfile.TemporaryFile(dir=above):  # asking is not enough: /proc grants root all
-        pass
-    mine = {Path(path).resolve() for path in inputs}
-    for path in (folder / name for name in files):
-        if path.is_dir():
-            raise ValueError(f"{argument}: {path} is a folder; expected a file, which would be replaced")
-        if path.resolve() in mine:
-            raise ValueError(f"{argument}: {str(folder)!r} holds {path.name}, which is given and would be replaced; "
-                             "expected another folder")  # fmt: skip
-
-
-def check_writable_file(path: str | os.PathLike, argument: str = "output") -> None:
-    """The same for a file that is to be written, or replaced."""
-    if Path(path).is_dir():
-        raise ValueError(f"{argument}: {str(path)!r} is a folder; expected a file")
-    check_writable(Path(path).parent, argument)
-
-
 @contextmanager
 def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
-    """Write a temporary file of the same suffix, which replaces `path` when the block ends well.
+    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well.
 
-    Args:
-        path: the file to write; folders above it are made.
-        argument: what an error calls `path`.
-
-    Yields:
-        The temporary path, in the folder of `path`. The block must write it.
-
-    Raises:
-        ValueError: `path` is a folder, or cannot be written.
+    Arguments and errors are those of `atomic_folder`.
     """
-    path = Path(path)
+    path = expand(path)
     with _writing(path, argument):
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
@@ -121,26 +284,13 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem[:40]}-{uuid4().hex[:12]}{path.suffix}")
 
 
-def _move_files(source: Path, target: Path) -> None:
-    files = sorted(source.rglob("*"))
-    for file in files:
-        moved = target / file.relative_to(source)
-        if moved.exists() and moved.is_dir() != file.is_dir():
-            raise FileExistsError(f"{moved.name} in it is {'a folder' if moved.is_dir() else 'a file'}")
-    for file in files:
-        moved = target / file.relative_to(source)
-        if file.is_dir():
-            moved.mkdir(exist_ok=True)
-        else:
-            os.replace(file, moved)
-
-
 @contextmanager
 def _writing(path: Path, argument: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"{argument}: {str(path)!r} cannot be written ({reason}); expected a path that can be"
-        ) from error
+        raise ValueError(f"{argument}: {str(path)!r} cannot be written ({reason}); expected another path") from error
+
+
+atomic_dir = atomic_folder  # the old name, for code that is still to move

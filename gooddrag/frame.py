@@ -1,9 +1,8 @@
 """The one place that converts between the user's picture and what the model sees."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -31,13 +30,12 @@ class Frame:
     padded: tuple[int, int]
 
     @classmethod
-    def fit(cls, size: tuple[int, int], multiple: int, native: int) -> Frame:
+    def fit(cls, size: tuple[int, int], multiple: int, native: int) -> Self:
         """The frame of a (W, H) image: short side at most `native`, long side at most twice that; never stretched."""
         w, h = size
         s = min(1.0, native / min(w, h), 2 * native / max(w, h))
         scaled = (max(1, round(w * s)), max(1, round(h * s)))
-        padded = tuple(-(-n // multiple) * multiple for n in scaled)
-        return cls(size, scaled, padded)
+        return cls(size, scaled, tuple(-(-n // multiple) * multiple for n in scaled))
 
     def to_tensor(self, image: Image.Image) -> Tensor:
         """RGB image of the user's size -> (1, 3, H, W) float32 in [-1, 1], edge pixels repeated into the padding."""
@@ -49,8 +47,8 @@ class Frame:
 
     def to_image(self, x: Tensor, size: tuple[int, int] | None = None) -> Image.Image:
         """(1, 3, H, W) in [0, 1] -> RGB image of a size (W, H), by default the user's."""
-        x = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1)
-        image, size = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy()), size or self.user
+        x, size = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1), size or self.user
+        image = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())
         return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
     def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
@@ -63,14 +61,13 @@ class Frame:
         grid = self.grid(latent_grid, config.grid)
         p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))
         if (q - p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
-            px = shortest * self.user[0] / grid[1]
-            warnings.warn(f"points: every target is less than {px:.3g} px from its handle, which counts as arrived, so "
-                          "nothing is dragged", stacklevel=3)  # fmt: skip
+            px = f"{shortest * self.user[0] / grid[1]:.3g} px"
+            warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=3)
         frozen = self.frozen(sample.mask, grid, latent_grid)
         if sample.mask is not None and sample.mask.any() and frozen.all():
             px = max(self.user[i] / self.scaled[i] * self.padded[i] / latent_grid[1 - i] for i in (0, 1))
-            warnings.warn(f"mask: nothing of its {sample.mask.sum()} editable pixels is left on the model's grid of "
-                          f"{px:.3g} px, so that the drag is held back everywhere", stacklevel=3)  # fmt: skip
+            where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid of {px:.3g} px"
+            warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=3)
         return Task(grid, p_0, q, frozen)
 
     def grid(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
@@ -81,9 +78,8 @@ class Frame:
     def to_grid(self, points: np.ndarray, grid: tuple[int, int]) -> Tensor:
         """Points (..., 2), (x, y) in pixels of the user's image -> (..., 2) float32, (y, x) rounded to the grid."""
         scale = [self.scaled[i] / self.user[i] * grid[1 - i] / self.padded[i] for i in (0, 1)]
-        limit = [grid[1] - 1, grid[0] - 1]
         # Half to even, as the released code's round().
-        snapped = np.clip(np.rint(np.asarray(points, dtype=np.float64) * scale), 0, limit)
+        snapped = np.clip(np.rint(np.asarray(points, dtype=np.float64) * scale), 0, [grid[1] - 1, grid[0] - 1])
         return torch.from_numpy(snapped[..., ::-1].astype(np.float32).copy())
 
     def from_grid(self, points: Tensor, grid: tuple[int, int]) -> np.ndarray:
@@ -102,6 +98,5 @@ class Frame:
             return torch.zeros(1, 1, *latent_grid)
         m = torch.from_numpy(np.asarray(mask) != 0)[None, None].float()
         w, h = self.scaled
-        m = F.interpolate(m, (h, w), mode="nearest")
-        m = F.pad(m, (0, self.padded[0] - w, 0, self.padded[1] - h), mode="replicate")
-        return 1 - F.interpolate(F.interpolate(m, grid, mode="nearest"), latent_grid, mode="nearest")
+        m = F.pad(F.interpolate(m, (h, w)), (0, self.padded[0] - w, 0, self.padded[1] - h), mode="replicate")
+        return 1 - F.interpolate(F.interpolate(m, grid), latent_grid)

@@ -1,140 +1,289 @@
 """Single-image LoRA (Algorithm 1, line 1): low-rank updates of the U-Net's attentions, fitted with peft.
 
-A fitted LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r). To
-use it, `applied` writes W + B A into the weights for as long as a context lasts and then puts the very same W back:
-no adapter runs during the hundreds of calls of a drag.
+A LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r). To use it,
+`applied` writes W + B A into the weights for as long as a context lasts and then puts the very same W back: no adapter
+runs during the hundreds of calls of a drag.
 """
 
-from __future__ import annotations
-
+import hashlib
+import json
+import re
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from weakref import WeakKeyDictionary
 
 import peft
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from diffusers.utils import convert_unet_state_dict_to_peft
 from peft.utils import get_peft_model_state_dict
-from torch import Tensor
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from gooddrag.alone import alone
+from gooddrag.checkpoints import UNREADABLE, first_line
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise, check_finite
+from gooddrag.files import atomic_file, cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.phases import phase
 from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
+FILE_NAMES = [f"{name}.{kind}" for name in ("pytorch_lora_weights", "adapter_model") for kind in ("safetensors", "bin")]
+OTHER_KINDS = re.compile(r"hada_|lokr_|lora_mid|oft_|dora_scale|magnitude_vector")
+
+_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_locks_guard = threading.Lock()
 
 
-def settled(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
-    """The configuration (default: `LoraConfig()`) with every value decided."""
+def unet_lock(unet: nn.Module) -> threading.RLock:
+    """The lock of whoever works with a U-Net, since LoRAs are written into its weights; a thread may hold it twice."""
+    with _locks_guard:
+        return _locks.setdefault(unet, threading.RLock())
+
+
+def with_learning_rate(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
+    """The settings (None: the default ones) with the model's learning rate where they have none."""
     config = config or LoraConfig()
     return config if config.lr is not None else replace(config, lr=model.lora_lr)
 
 
 def check_lora(lora: Lora) -> None:
-    """Refuse a dict that is no LoRA, and would change nothing."""
+    """Refuse a dict that is no LoRA, and would change nothing.
+
+    Raises:
+        ValueError: a key or a value of another kind.
+    """
     for name, value in lora.items():
         if not str(name).endswith((".lora_A.weight", ".lora_B.weight")) or not isinstance(value, Tensor):
-            raise ValueError(f"lora: {name!r}: {type(value).__name__}; expected <module>.lora_A.weight and "
-                             "<module>.lora_B.weight, as gooddrag.lora.fit returns them")  # fmt: skip
+            raise ValueError(
+                f"lora: {name!r}: {type(value).__name__}; expected <module>.lora_A.weight and <module>.lora_B.weight, "
+                "as gooddrag.lora.fit returns them"
+            )
 
 
-@phase("LoRA")
-def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0,
-        progress: Progress = False) -> Lora:  # fmt: skip
+def fit(
+    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
+) -> Lora:
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
-    The learning rate is the model's own where `config.lr` is None. The whole image is seen at every step (the released
-    code crops tall images to a square).
+    The whole image is seen at every step (the released code crops tall images to a square).
 
     Args:
         z_0: (1, C, h, w) clean latent.
+        config: None: the default settings; the learning rate is the model's own where `config.lr` is None.
         seed: of the initial A, the noise and the time steps.
+        progress: True: a bar; a function: called with ("LoRA", steps done, steps in all).
 
     Returns:
         float32 tensors on the CPU; empty for zero steps.
+
+    Raises:
+        FloatingPointError: the loss or a weight is not finite.
     """
-    config = settled(config, model)
+    config = with_learning_rate(config, model)
     if config.steps == 0:
         return {}
-    with alone(model.unet):
-        return _fitted(model, z_0, config, seed, progress)
+    unet, rank = model.unet, config.rank
+    adapter = peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
+    with unet_lock(unet):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(
+                seed
+            )  # peft draws A from the CPU's generator; a GPU's goes on as it was
+            unet.add_adapter(adapter, adapter_name=ADAPTER)
+        try:
+            _train(model, z_0, config, torch.Generator().manual_seed(seed), progress)
+            state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
+            state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
+        finally:
+            unet.delete_adapters(ADAPTER)
+            unet.unload_lora()
+            unet.requires_grad_(False)
+    check_finite("LoRA", f"step {config.steps}, its end", **state)
+    return state
 
 
-def _fitted(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int, progress: Progress) -> Lora:
-    unet, generator = model.unet, torch.Generator().manual_seed(seed)
-    half = model.dtype in (torch.float16, torch.bfloat16)
-    adapter = peft.LoraConfig(r=config.rank, lora_alpha=config.rank, init_lora_weights="gaussian",
-                              target_modules=TARGETS)  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # peft draws A from the CPU's generator; a GPU's goes on as it was
-        unet.add_adapter(adapter, adapter_name=ADAPTER)
-    try:
-        weights = [p for p in unet.parameters() if p.requires_grad]
-        for p in weights:
-            p.data = p.data.float()  # fp16 gradients cannot be unscaled
-        optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
-        scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
-        for i in tracked(range(config.steps), "LoRA", config.steps, progress):
-            shape = (config.batch_size, *z_0.shape[1:])
-            noise = torch.randn(shape, generator=generator).to(z_0)
-            t = torch.randint(0, len(model.alphas_cumprod), (config.batch_size,), generator=generator).to(z_0.device)
-            z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
-            with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
-                loss = (model.eps(z_t, t) - noise).square().mean()
-            check_finite("LoRA", f"step {i + 1} of {config.steps}", loss=loss.detach())
-            optimiser.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimiser)
-            scaler.update()
-        state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
-        state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
-        check_finite("LoRA", f"step {config.steps}, its end", **state)
-        return state
-    finally:
-        unet.delete_adapters(ADAPTER)
-        unet.unload_lora()
-        unet.requires_grad_(False)
+def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.Generator, progress: Progress) -> None:
+    """AdamW on the adapter's weights, which are those that ask for gradients."""
+    half, size = model.dtype in (torch.float16, torch.bfloat16), config.batch_size
+    weights = [p for p in model.unet.parameters() if p.requires_grad]
+    for p in weights:
+        p.data = p.data.float()  # fp16 gradients cannot be unscaled
+    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
+    scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
+    for i in tracked(range(config.steps), "LoRA", config.steps, progress):
+        noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
+        t = torch.randint(0, len(model.alphas_cumprod), (size,), generator=draw).to(z_0.device)
+        z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
+        with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
+            loss = (model.eps(z_t, t) - noise).square().mean()
+        check_finite("LoRA", f"step {i + 1} of {config.steps}", loss=loss.detach())
+        optimiser.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
 
 
 @contextmanager
 def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -> Iterator[None]:
-    """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was. Another
-    thread that wants the U-Net waits meanwhile.
+    """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was.
+
+    Other threads that want the U-Net wait meanwhile.
+
+    Raises:
+        ValueError: the LoRA does not fit the U-Net.
     """
-    with alone(unet):
-        with _written(unet, lora, scale):
-            yield
-
-
-@contextmanager
-def _written(unet: UNet2DConditionModel, lora: Lora | None, scale: float) -> Iterator[None]:
     saved: list[tuple[Tensor, Tensor]] = []
+    with unet_lock(unet):
+        try:
+            for name in sorted(k.removesuffix(".lora_A.weight") for k in lora or {} if k.endswith(".lora_A.weight")):
+                try:
+                    weight = unet.get_submodule(name).weight
+                    a, b = (lora[f"{name}.lora_{x}.weight"].to(weight.device).flatten(1) for x in "AB")
+                    accurate = torch.promote_types(weight.dtype, torch.float32)
+                    change = scale * (b.to(accurate) @ a.to(accurate))
+                    if change.shape != weight.flatten(1).shape:  # which + might broadcast
+                        raise RuntimeError(f"B A is {tuple(change.shape)}; expected {tuple(weight.flatten(1).shape)}")
+                except (AttributeError, KeyError, RuntimeError) as error:
+                    raise ValueError(f"lora: {name} does not fit this model: {error}") from error
+                saved.append((weight, weight.data))
+                weight.data = (weight.data.to(accurate) + change.view_as(weight)).to(weight.dtype)
+            yield
+        finally:
+            for weight, data in saved:
+                weight.data = data
+
+
+def load_lora(path: str | Path) -> Lora:
+    """Read a LoRA for a U-Net from a .safetensors or .bin file, or from a folder that holds one.
+
+    It may be written by diffusers (today, or as long ago as the released code), by kohya's trainers, or by peft
+    (`adapter_model.*` beside `adapter_config.json`). A text encoder's half is left out, with a warning.
+
+    Returns:
+        `<module>.lora_A.weight` (r, in) or (r, in, k, k), and `<module>.lora_B.weight` (out, r) or (out, r, 1, 1),
+        float32 or wider; the strength (alpha / r) is in B.
+
+    Raises:
+        ValueError: no such file, damaged, or of another kind (DoRA, LyCORIS's LoHa, LoKr, ...).
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        found = [path / name for name in FILE_NAMES if (path / name).is_file()]
+        if not found:
+            raise ValueError(f"lora: {path} holds none of {', '.join(FILE_NAMES)}")
+        path = found[0]
     try:
-        for name in _adapted(lora or {}):
-            try:
-                weight = unet.get_submodule(name).weight
-                a, b = lora[f"{name}.lora_A.weight"].to(weight.device), lora[f"{name}.lora_B.weight"].to(weight.device)
-                accurate = torch.promote_types(weight.dtype, torch.float32)
-                change = scale * (b.to(accurate) @ a.to(accurate))
-                if change.shape != weight.shape:  # which + might broadcast
-                    raise RuntimeError(f"B A is {tuple(change.shape)}; expected {tuple(weight.shape)}")
-                merged = weight.data.to(accurate) + change
-            except (AttributeError, KeyError, RuntimeError) as error:
-                raise ValueError(f"lora: {name} does not fit this model: {error}") from error
-            saved.append((weight, weight.data))
-            weight.data = merged.to(weight.dtype)
-        yield
-    finally:
-        for weight, data in saved:
-            weight.data = data
+        raw, settings = _read(path)
+        lora = _converted(raw, settings)
+    except UNREADABLE as error:
+        raise ValueError(f"lora: cannot read {path}: {first_line(error)}") from error
+    if any(key.startswith(("text_encoder", "lora_te")) for key in raw):
+        warnings.warn(f"lora: {path.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
+    return lora
 
 
-def _adapted(lora: Lora) -> list[str]:
-    """The layers that a LoRA changes."""
-    return sorted(k.removesuffix(".lora_A.weight") for k in lora if k.endswith(".lora_A.weight"))
+def _read(path: Path) -> tuple[Lora, dict]:
+    """The tensors as they are in a file, and peft's settings of the U-Net's adapter from its metadata or beside it."""
+    settings = {}
+    if path.suffix == ".safetensors":
+        raw = load_file(path)
+        with safe_open(path, "pt") as file:
+            written = json.loads((file.metadata() or {}).get("lora_adapter_metadata", "{}"))  # by diffusers
+        settings = {key.removeprefix("unet."): value for key, value in written.items() if key.startswith("unet.")}
+    else:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    raw = {str(key): value for key, value in dict(raw).items() if isinstance(value, Tensor)}
+    if any(key.startswith("base_model.") for key in raw):
+        settings = json.loads((path.parent / "adapter_config.json").read_text(encoding="utf-8"))
+    return raw, settings
+
+
+def _converted(raw: Lora, settings: dict) -> Lora:
+    """Today's keys, with the strength in B."""
+    if other := next(filter(OTHER_KINDS.search, raw), None):
+        raise ValueError(f"{other!r} is DoRA's or LyCORIS's; expected the matrices of a plain LoRA")
+    layers = SimpleNamespace(layers_per_block=2)  # of every Stable Diffusion's blocks
+    raw, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(dict(raw), unet_config=layers)
+    raw = {key.removeprefix("base_model.model."): value for key, value in {**raw, **(alphas or {})}.items()}
+    lora, alphas = {}, {}
+    for key, value in convert_unet_state_dict_to_peft(raw).items():
+        name = key.removeprefix("unet.")
+        if name.endswith(".alpha"):
+            alphas[re.sub(r"(\.lora|\.lora_A\.weight)?\.alpha$", "", name)] = float(value)
+        elif name.endswith((".lora_A.weight", ".lora_B.weight")) and not name.startswith("text_encoder"):
+            if value.ndim not in (2, 4) or not value.numel():
+                raise ValueError(f"{key!r} has shape {tuple(value.shape)}; expected a matrix or a convolution's kernel")
+            lora[name] = value.to(torch.promote_types(value.dtype, torch.float32))
+        elif not name.startswith("text_encoder"):
+            raise ValueError(f"unknown key {key!r}; expected the two matrices of a U-Net's layers")
+    if not lora:
+        raise ValueError("it holds no LoRA of a U-Net")
+    patterns = settings.get("alpha_pattern") or {}
+    for module in {key.rsplit(".lora_", 1)[0] for key in lora}:
+        a, b = (lora.get(f"{module}.lora_{x}.weight") for x in "AB")
+        if a is None or b is None:
+            raise ValueError(f"{module} has only one of its two matrices")
+        usual = patterns.get(get_pattern_key(patterns, module), settings.get("lora_alpha"))
+        if (alpha := alphas.get(module, usual)) is not None:
+            rank = len(a) ** (0.5 if settings.get("use_rslora") else 1)
+            lora[f"{module}.lora_B.weight"] = b = b * (alpha / rank)
+        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+            raise ValueError(f"{module}: not all numbers are finite")
+    return lora
+
+
+def save_lora(lora: Lora, path: str | Path) -> Path:
+    """Write a LoRA as diffusers does, for other programs (`pipeline.load_lora_weights(folder)`) and `load_lora`.
+
+    Args:
+        path: a .safetensors file, or a folder, in which it is called pytorch_lora_weights.safetensors.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: the path cannot be written.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        path = path / FILE_NAMES[0]
+    with atomic_file(path, argument="path") as temporary:
+        save_file({f"unet.{k}": v.contiguous() for k, v in lora.items()}, temporary, metadata={"format": "pt"})
+    return path
+
+
+def fit_cached(
+    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
+) -> Lora:
+    """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed.
+
+    A damaged cache file is fitted anew and a cache folder that cannot be written is not used, both with a warning.
+    """
+    config = with_learning_rate(config, model)
+    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
+    key.update(z_0.detach().cpu().numpy().tobytes())
+    path = cache_folder("lora") / f"{key.hexdigest()[:24]}.safetensors"
+    if path.is_file():
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
+    lora = fit(model, z_0, config, seed, progress)
+    try:
+        with atomic_file(path) as temporary:
+            save_file(lora, temporary)
+    except (SafetensorError, OSError, ValueError) as error:  # safetensors' own error where the disk is full
+        warnings.warn(f"LoRA not cached in {path.parent}: {error}", stacklevel=2)
+    return lora

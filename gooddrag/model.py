@@ -1,36 +1,46 @@
 """One contract around any latent diffusion model of Stable Diffusion's shape: encode, decode, eps, features, levels."""
 
-from __future__ import annotations
-
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from gooddrag.config import Preset
+from gooddrag.checkpoints import SD_DDIM, check_unet, first_line, read_config, read_file, read_repository, snapshot
+from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule, check_finite
 
+__all__ = ["SD15", "SD_DDIM", "STORYBOOK", "DiffusionModel", "choose_model", "load_model"]
+
+STORYBOOK = Path(__file__).parents[1] / "storybook" / "weights"
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
 LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
 
 
 class DiffusionModel:
     """A frozen latent diffusion model: the only thing that the algorithms know about a backbone.
 
-    Attributes:
-        name: what was asked for ("storybook", "sd15", a folder or a Hub id).
-        unet, vae: diffusers modules, in eval mode, without gradients.
-        why: one line on how it was chosen.
-        prompt: (1, N, D) embedding of the empty prompt; one zero token for a model without a text encoder.
-        alphas_cumprod: (T_train,) float32.
-        vae_scale: image pixels per latent cell, 8 for Stable Diffusion, 4 for storybook.
-        native_size: short side, in pixels, above which images are scaled down to it.
-        lora_lr: learning rate that suits a single-image LoRA on this U-Net: narrow ones need more than the released
+    Args:
+        name: what was asked for ("storybook", "sd15", a folder, a file or a Hub id).
+        unet, vae: diffusers modules; they are put into eval mode, without gradients.
+        scheduler: gives the noise schedule and the prediction type, "epsilon" or "v_prediction".
+        prompt: (1, N, D) embedding of the empty prompt; None: one zero token, for a model without a text encoder.
+        lora_lr: learning rate that suits a single-image LoRA on this U-Net. Narrow ones need more than the released
             5e-4, as the same step is a smaller share of their larger weights.
-        preset: the settings that an edit by this model runs with when none are given: the released ones, unless the
-            model's folder asks for others.
+        preset: the settings (`DragConfig.preset(preset)`) of an edit that is given none.
+
+    Attributes:
+        why: one line on how the model was chosen.
+        alphas_cumprod: (T_train,) float32.
+        vae_scale: image pixels per latent cell, 8 for Stable Diffusion.
+        native_size: short side, in pixels, above which images are scaled down to it.
+
+    Raises:
+        ValueError: the parts do not fit each other, or the U-Net needs more than a prompt.
     """
 
     def __init__(
@@ -41,13 +51,12 @@ class DiffusionModel:
         scheduler: DDIMScheduler,
         prompt: Tensor | None = None,
         lora_lr: float = LORA_LR,
-        preset: Preset = Preset.released,
+        preset: str = "released",
     ):
-        if scheduler.config.prediction_type != "epsilon":
-            raise ValueError(f"model: {name} predicts {scheduler.config.prediction_type!r}; expected 'epsilon'")
-        if vae.config.latent_channels != unet.config.in_channels:
-            raise ValueError(f"model: {name}'s U-Net takes {unet.config.in_channels} channels; expected its VAE's "
-                             f"{vae.config.latent_channels} (inpainting models do not fit)")  # fmt: skip
+        check_unet(name, unet.config, vae.config.latent_channels, None if prompt is None else prompt.shape[-1])
+        self.prediction_type = scheduler.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction"):
+            raise ValueError(f"model: {name} predicts {self.prediction_type!r}; expected 'epsilon' or 'v_prediction'")
         self.name = name
         self.why = f"{name}: asked for"
         self.unet = unet.requires_grad_(False).eval()
@@ -59,9 +68,9 @@ class DiffusionModel:
         tiny = isinstance(vae, AutoencoderTiny)
         levels = len(vae.config.decoder_block_out_channels if tiny else vae.config.block_out_channels)
         self.vae_scale = 2 ** (levels - 1)
-        # A folder says the size that it was trained at; no KL autoencoder of Stable Diffusion's needs less than 512.
-        trained = int(unet.config.sample_size or 64) * self.vae_scale
-        self.native_size = trained if tiny else max(512, trained)
+        size = unet.config.sample_size or 64  # of the latents that it was trained on: one number, or height and width
+        trained = min(size if isinstance(size, list | tuple) else [size]) * self.vae_scale
+        self.native_size = trained if tiny else max(512, trained)  # no autoencoder of Stable Diffusion's needs less
         if prompt is None:
             prompt = torch.zeros(1, 1, unet.config.cross_attention_dim)
         self.prompt = prompt.to(unet.device, unet.dtype)
@@ -81,16 +90,16 @@ class DiffusionModel:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the architecture, a sample of every weight, and `lora_lr` if it is not the released one; the same
-        wherever the files are kept."""
+        """A hash of what a LoRA's fit depends on: the U-Net's config, a sample of every weight, what it predicts, and
+        `lora_lr` if it is not the released one. It is the same wherever the files are kept."""
         config = {k: v for k, v in self.unet.config.items() if k[0] != "_"}  # _name_or_path, _diffusers_version
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, weight in self.unet.state_dict().items():
             flat = weight.detach().flatten()
             picked = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()
             digest.update(name.encode() + picked.tobytes())
-        if self.lora_lr != LORA_LR:
-            digest.update(repr(self.lora_lr).encode())
+        for value, usual in ((self.lora_lr, LORA_LR), (self.prediction_type, "epsilon")):
+            digest.update(repr(value).encode() if value != usual else b"")
         return digest.hexdigest()[:16]
 
     @torch.no_grad()
@@ -112,17 +121,8 @@ class DiffusionModel:
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
-        """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype. A VAE that waits on another
-        device (see `gooddrag.memory`) comes to the latents for the call.
-        """
-        home = self.vae.device
-        if home != z.device:
-            self.vae.to(z.device)
-        try:
-            return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
-        finally:
-            if home != z.device:
-                self.vae.to(home)
+        """Latents (B, C, h, w) -> (B, 3, H, W), about [-1, 1], in the latents' dtype."""
+        return self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample.to(z.dtype)
 
     def decode_image(self, z: Tensor) -> Tensor:
         """`decode`, as an image: (B, 3, H, W) in [0, 1]."""
@@ -136,10 +136,22 @@ class DiffusionModel:
         """
         return Schedule(self.alphas_cumprod, num_steps, self.steps_offset)
 
-    def eps(self, z_t: Tensor, timestep: int) -> Tensor:
-        """eps_theta(z_t, t): noise prediction, shape and dtype of z_t. Gradients flow to z_t if it asks for them."""
+    def eps(self, z_t: Tensor, timestep: int | Tensor) -> Tensor:
+        """eps_theta(z_t, t): noise prediction, shape and dtype of z_t. Gradients flow to z_t if it asks for them.
+
+        A U-Net that predicts v = sqrt(abar_t) eps - sqrt(1 - abar_t) z_0 (Salimans and Ho, 2022) gives
+        eps = sqrt(abar_t) v + sqrt(1 - abar_t) z_t.
+
+        Args:
+            z_t: (B, C, h, w).
+            timestep: one for the whole batch, or (B,).
+        """
         prompt = self.prompt.expand(z_t.shape[0], -1, -1)
-        return self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
+        predicted = self.unet(z_t.to(self.dtype), timestep, encoder_hidden_states=prompt).sample.to(z_t.dtype)
+        if self.prediction_type == "epsilon":
+            return predicted
+        alpha = self.alphas_cumprod[timestep].to(z_t.dtype).reshape(-1, 1, 1, 1)
+        return alpha.sqrt() * predicted + (1 - alpha).sqrt() * z_t
 
     def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
         """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w').
@@ -157,3 +169,97 @@ class DiffusionModel:
         finally:
             hook.remove()
         return eps, seen[0].to(z_t.dtype)
+
+
+def load_model(
+    name: str | Path = "auto",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    vae: str | Path | None = None,
+) -> DiffusionModel:
+    """Load a model.
+
+    Args:
+        name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
+            layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, a folder of the Hub's cache
+            (models--owner--name), or "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else
+            storybook. A folder's training.json may hold what its LoRAs and edits run with by default:
+            {"lora_lr": 0.0025, "preset": "fast"}.
+        device: "cpu", "cuda", ...; None: the GPU if there is one.
+        dtype: of the U-Net and the autoencoder; None: float16 on a GPU, float32 on a CPU and for storybook.
+        vae: folder or Hub id of another autoencoder, for instance "stabilityai/sd-vae-ft-mse", which the released code
+            uses.
+
+    Raises:
+        ValueError: unknown name, a part missing, damaged or not supported.
+    """
+    device = None if device is None else _device(device)
+    name, why, wish = str(name), None, ""
+    if name == "auto":
+        name, why = choose_model(device)
+        wish = ", which $GOODDRAG_MODEL asks for," if "$GOODDRAG_MODEL" in why else ""
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if dtype is None:
+        dtype = torch.float16 if device.type == "cuda" and name != "storybook" else torch.float32
+    elif not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
+    source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(name, os.path.expanduser(name))
+    if not _may_be_source(source):
+        raise ValueError(
+            f"model: {name!r}{wish} is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id "
+            "like 'owner/name'"
+        )
+    vae = None if vae is None else os.path.expanduser(vae)
+    if vae is not None and not _may_be_source(vae):
+        raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
+    source = snapshot(source)
+    read = read_file if os.path.isfile(source) else read_repository
+    unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
+    settings = _training_settings(source) if Path(source, "training.json").is_file() else {}
+    model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)
+    model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
+    return model
+
+
+def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
+    """What "auto" stands for here: a name for `load_model`, and one line on why."""
+    if (name := os.environ.get("GOODDRAG_MODEL", "auto")) != "auto" and name:
+        return name, f"{name}: $GOODDRAG_MODEL asks for it"
+    if device is not None and torch.device(device).type != "cuda":
+        return "storybook", f"storybook: device {device} was asked for"
+    if not torch.cuda.is_available():
+        return "storybook", "storybook: no CUDA GPU here"
+    gpu = torch.device(device or "cuda")
+    free = torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+    if free < SD15_MIN_BYTES:
+        return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 5"
+    return "sd15", f"sd15: {torch.cuda.get_device_name(gpu)} with {free / 2**30:.1f} GiB free"
+
+
+def _device(device: str | torch.device) -> torch.device:
+    """A device that is here."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise ValueError(
+            f"device: {str(device)!r} ({first_line(error)}); expected 'cpu', or 'cuda' where there is one"
+        ) from error
+    return found
+
+
+def _may_be_source(source: str) -> bool:
+    """Whether it is a folder or a file here, or has the form of a Hub id."""
+    is_hub_id = source.count("/") == 1 and not source.startswith((".", "/", "~"))
+    return bool(source) and (os.path.exists(source) or is_hub_id)
+
+
+def _training_settings(folder: str) -> dict[str, float | str]:
+    """The LoRA's learning rate and the preset that a model's folder asks for."""
+    asked = read_config(folder, "", "training.json")
+    rate, preset = asked.get("lora_lr") or LORA_LR, asked.get("preset") or "released"
+    try:
+        LoraConfig(lr=rate), DragConfig.preset(preset)
+    except ValueError as error:
+        raise ValueError(f"model: {folder}/training.json: {error}") from error
+    return {"lora_lr": float(rate), "preset": preset}

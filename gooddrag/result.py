@@ -10,21 +10,23 @@ from typing import Self
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+import torch.nn.functional as F
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
 from gooddrag import __version__
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
-from gooddrag.files import atomic_dir as atomic_folder
+from gooddrag.files import SRGB, atomic_folder
 from gooddrag.frame import Frame
+from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 KEEP = ("maps", "latents")
 FORMAT_VERSION = 1  # of metrics.json
-SEEN = 0.04  # the least change of a value in [0, 1] that counts as one, where no mask says what may change
+SEEN = 16 / 255  # the least change of a cell's mean that counts as one, where no mask says what may change
 
 
 @dataclass
@@ -88,17 +90,6 @@ class Recorder:
 
 def _editable(sample: Sample) -> np.ndarray:
     return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
-
-
-def draw_points(image: Image.Image, points: np.ndarray) -> Image.Image:
-    """A copy with red handles, blue targets and white arrows; points (l, 2, 2), (x, y) in pixels."""
-    image, r = image.copy(), max(2, round(max(image.size) / 64))
-    draw = ImageDraw.Draw(image)
-    for handle, target in points.tolist():
-        draw.line([*handle, *target], fill="white", width=max(1, r // 2))
-        for (x, y), colour in ((target, "#2563eb"), (handle, "#dc2626")):
-            draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white")
-    return image
 
 
 def truth_error(sample: Sample, image: Image.Image) -> float | None:
@@ -201,7 +192,9 @@ class DragResult:
         cell = self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
         inside = self.sample.mask
         if inside is None:
-            change = (self.tensor - self.model.decode_image(z_0)).abs().amax(1, keepdim=True).repeat(1, 3, 1, 1)
+            change = (self.tensor - self.model.decode_image(z_0)).abs().mean(1, keepdim=True)
+            change = F.avg_pool2d(change, self.model.vae_scale).repeat_interleave(3, dim=1)
+            change = F.interpolate(change, self.tensor.shape[-2:], mode="nearest")
             changed = np.asarray(self.frame.to_image(change))[..., 0] > 255 * SEEN
             inside = ndimage.distance_transform_edt(~changed) <= 2 * cell if changed.any() else changed
         if inside.all():
@@ -248,13 +241,13 @@ class DragResult:
         images = [(self.sample.image, self.sample.handles), *images, (self.image, self.handles)]
         pairs = [(image, np.stack([handles, self.sample.targets], axis=1)) for image, handles in images]
         factor = np.array(shape) / self.sample.image.size
-        return [draw_points(image.resize(shape, Image.Resampling.BICUBIC), points * factor) for image, points in pairs]
+        return [marked(image.resize(shape, Image.Resampling.BICUBIC), points * factor) for image, points in pairs]
 
     def overview(self, size: int = 384) -> Image.Image:
         """Before with the user's edit, after and, where it is known, the truth, side by side; `size`: long side, px."""
         shape = tuple(round(n * size / max(self.sample.image.size)) for n in self.sample.image.size)
         parts = [
-            draw_points(self.sample.image, self.sample.points),
+            marked(self.sample.image, self.sample.points, self.sample.mask),
             self.image,
             *([self.sample.truth] if self.sample.truth else []),
         ]
@@ -274,8 +267,8 @@ class DragResult:
         """
         with atomic_folder(folder, argument="folder") as temporary:
             self.sample.save(temporary)
-            self.image.save(temporary / "result.png")
-            self.overview().save(temporary / "overview.png")
+            self.image.save(temporary / "result.png", icc_profile=SRGB)
+            self.overview().save(temporary / "overview.png", icc_profile=SRGB)
             frames = self.frames(every, size=max(self.sample.image.size))
             durations = [800] + [80] * (len(frames) - 2) + [1600]
             frames[0].save(

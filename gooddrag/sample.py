@@ -1,35 +1,42 @@
 """One edit: image, points, mask and, where known, the true result; its checks, and its files in Drag100's layout."""
 
-from __future__ import annotations
-
 import json
 import os
 import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from gooddrag.files import atomic_dir
-from gooddrag.images import ImageSource, load_image, picture_file, read_image, size_text
+from gooddrag.files import SRGB, as_numbers, atomic_folder, exif_orientation, expand, load_image, load_mask, size_text
+from gooddrag.marks import marked
 
 FORMAT_VERSION = 1
 FILES = ("original.png", "mask.png", "truth.png", "points.json", "sample.json")
-SHOWN = 80  # characters of a bad value in a message
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic")
+SHOWN_SIDE = 512  # px, long side of a sample in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image and how to drag it.
+    """An image and how to drag it. In a notebook it shows itself: handles red, targets blue, what is frozen veiled.
 
     Attributes:
         image: PIL RGB; given as anything that `load_image` takes.
         points: float64 (l, 2, 2): l pairs of [handle (x, y), target (x, y)] in pixels of `image`; see `check_points`.
-        mask: bool (H, W), True = editable; None = everything is editable; see `check_mask`.
+        mask: bool (H, W), True = editable; None = everything is editable; given as anything that `load_mask` takes.
         truth: PIL RGB of the size of `image`, the true edited image; None = not known.
         name, category, task: free text.
+
+    Raises:
+        ValueError: names the argument, its value and what was expected.
+
+    Warns:
+        UserWarning: `mask_note`, and those of `load_image` and `load_mask`.
     """
 
     image: Image.Image
@@ -40,20 +47,19 @@ class Sample:
     category: str = ""
     task: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         image = load_image(self.image)
         truth = None if self.truth is None else load_image(self.truth, argument="truth")
         if truth is not None and truth.size != image.size:
             raise ValueError(f"truth: {size_text(truth.size)} px; expected the image's {size_text(image.size)} px")
-        if odd := [name for name in ("name", "category", "task") if not isinstance(getattr(self, name), str)]:
-            raise ValueError(f"{odd[0]}: {str(getattr(self, odd[0]))[:80]}; expected text")
-        checked = {
-            "image": image,
-            "points": check_points(self.points, image.size),
-            "mask": check_mask(self.mask, image.size),
-            "truth": truth,
-        }
-        for name, value in checked.items():
+        for name in ("name", "category", "task"):
+            if not isinstance(text := getattr(self, name), str):
+                raise ValueError(f"{name}: {str(text)[:80]}; expected text")
+        points = check_points(self.points, image.size)
+        mask = load_mask(self.mask, image.size, exif_orientation(self.image))
+        if note := mask_note(points, mask):
+            warnings.warn(note, stacklevel=3)
+        for name, value in {"image": image, "points": points, "mask": mask, "truth": truth}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -71,114 +77,100 @@ class Sample:
         truth = "with truth" if self.truth else "no truth"
         return f"Sample({self.name!r}, {size_text(self.image.size)} px, {len(self.points)} pair(s), {mask}, {truth})"
 
+    def _repr_png_(self) -> bytes:
+        scale = SHOWN_SIDE / max(self.image.size)
+        size = tuple(max(1, round(side * scale)) for side in self.image.size)
+        mask = None if self.mask is None else np.asarray(Image.fromarray(self.mask).resize(size))
+        content = BytesIO()
+        marked(self.image.resize(size, Image.Resampling.LANCZOS), self.points * scale, mask).save(content, "PNG")
+        return content.getvalue()
+
     @classmethod
-    def open(cls, folder: str | os.PathLike) -> Sample:
+    def open(cls, folder: str | os.PathLike) -> Self:
         """Read a folder of Drag100's layout: original.*, points.json, and optionally mask.*, truth.*, sample.json.
 
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
-        A ValueError says what is missing or wrong.
+
+        Raises:
+            ValueError: says what is missing or wrong.
         """
         try:
-            folder = Path(folder)
+            folder = expand(folder)
             files = {path.name.lower(): path for path in sorted(folder.iterdir())}
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
-        images = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
-        parts = {"original": images["original"], "points.json": files.get("points.json")}
-        about = {"name": folder.resolve().name}
+        parts = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
+        about, wanted = {"name": folder.resolve().name}, ["original"]
         if "sample.json" in files:
             about = _read_about(files["sample.json"])
-            for part in ("mask", "truth"):
-                if about.pop(f"has_{part}"):
-                    parts[part] = images[part]
+            for stem in ("mask", "truth"):
+                if about.pop(f"has_{stem}"):
+                    wanted.append(stem)
                 else:
-                    images[part] = None  # a file that is there was left by an earlier sample in the same folder
-        if missing := [part for part, path in parts.items() if path is None]:
-            raise ValueError(f"folder: {str(folder)!r} has no {' and no '.join(missing)}; expected {', '.join(parts)}")
-        return cls(images["original"], parse_points(parts["points.json"]), images["mask"], images["truth"], **about)
+                    parts[stem] = None  # a file that is there was left by an earlier sample in the same folder
+        missing = [stem for stem in wanted if parts[stem] is None] + ["points.json"] * ("points.json" not in files)
+        if missing:
+            raise ValueError(
+                f"folder: {str(folder)!r} has no {' and no '.join(missing)}; "
+                f"expected {', '.join([*wanted, 'points.json'])}"
+            )
+        return cls(parts["original"], parse_points(files["points.json"]), parts["mask"], parts["truth"], **about)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the folder that `Sample.open` reads; images as PNG, so that nothing is lost."""
         points = [[int(v) if v == int(v) else v for v in point] for point in self.points.reshape(-1, 2).tolist()]
-        about = {
-            "format_version": FORMAT_VERSION,
-            "name": self.name,
-            "category": self.category,
-            "task": self.task,
-            "has_mask": self.mask is not None,
-            "has_truth": self.truth is not None,
-        }
-        with atomic_dir(folder, argument="folder") as temporary:
-            self.image.save(temporary / "original.png")
+        about = {"format_version": FORMAT_VERSION, "name": self.name, "category": self.category, "task": self.task}
+        about |= {"has_mask": self.mask is not None, "has_truth": self.truth is not None}
+        with atomic_folder(folder, argument="folder") as temporary:
+            self.image.save(temporary / "original.png", icc_profile=SRGB)
             if self.mask is not None:
                 Image.fromarray(self.mask.astype(np.uint8) * 255).save(temporary / "mask.png")
             if self.truth is not None:
-                self.truth.save(temporary / "truth.png")
+                self.truth.save(temporary / "truth.png", icc_profile=SRGB)
             (temporary / "points.json").write_text(json.dumps({"points": points}) + "\n", encoding="utf-8")
             (temporary / "sample.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        return Path(folder)
+        return expand(folder)
 
 
 def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Point pairs as float64 (l, 2, 2), or a ValueError that names the first thing wrong with them.
+
+    A pair whose target is its handle is a pin: it is tracked and not pulled. At least one pair must not be one.
 
     Args:
         points: (l, 2, 2) pairs of [handle (x, y), target (x, y)], or Drag100's flat (2l, 2) list that alternates
             handle and target; in pixels. Pixel centres are whole numbers: 0 <= x <= W - 1 and 0 <= y <= H - 1.
         size: (W, H) of the image.
     """
-    points = _pairs(points)
-    limit = np.array(size) - 1
-    seen = {}
-    for number, pair in enumerate(points, start=1):
-        for kind, point in zip(("handle", "target"), pair, strict=True):
-            if (point < 0).any() or (point > limit).any():
-                raise ValueError(
-                    f"points: {kind} {number} at {_at(point)} is outside the image of {size_text(size)} px; "
-                    f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
-                )
-        handle, target = pair
-        if (handle == target).all():
-            raise ValueError(f"points: handle {number} equals its target {_at(handle)}; expected a target elsewhere")
-        first = seen.setdefault(tuple(handle.tolist()), number)
-        if first != number:
+    points, limit = _pairs(points), np.array(size) - 1
+    for name, point in _named(points):
+        if (point < 0).any() or (point > limit).any():
             raise ValueError(
-                f"points: handles {first} and {number} are both at {_at(handle)}; expected distinct handles"
+                f"points: {name} is outside the image of {size_text(size)} px; "
+                f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
             )
+    handles = points[:, 0].tolist()
+    for number, handle in enumerate(handles, start=1):
+        if (first := handles.index(handle) + 1) != number:
+            raise ValueError(f"points: handles {first} and {number} are both at {_at(handle)}; expected distinct ones")
+    if (points[:, 0] == points[:, 1]).all():
+        raise ValueError(f"points: handle 1 equals its target {_at(handles[0])}; expected a target elsewhere")
     return points
 
 
-def check_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np.ndarray | None:
-    """The editable region as bool (H, W), or None for everything; or a ValueError that says what is wrong with it.
-
-    Args:
-        mask: (H, W) numbers or bools, (H, W, C) channels, an image or its file; a pixel with any channel above 0 is
-            editable, alpha (of 2 or 4 channels, the last) does not count. None = everything is editable.
-        size: (W, H) of the image.
-
-    Warns:
-        UserWarning: the mask is empty, so nothing may change.
-    """
+def mask_note(points: np.ndarray, mask: np.ndarray | None) -> str:
+    """Say in one line what is odd about a checked mask (H, W) for these pairs (l, 2, 2); "" where nothing is."""
     if mask is None:
-        return None
-    if isinstance(mask, ImageSource):
-        mask = read_image(mask, "mask")
-    array = _numbers(mask, "mask", "an image or an array (H, W)", kinds="biuf")
-    if not np.isfinite(array).all():
-        raise ValueError("mask: NaN or infinity in it; expected finite numbers, above 0 where the image may change")
-    if array.ndim == 3 and array.shape[2] <= 4:
-        colours = array.shape[2] - (array.shape[2] in (2, 4))
-        array = (array[..., :colours] > 0).any(axis=2)
-    if array.shape != (size[1], size[0]):
-        given = size_text(array.shape[::-1]) if array.ndim == 2 else f"shape {array.shape}"
-        turned = ", which its EXIF orientation may have turned" if array.shape == size else ""
-        raise ValueError(
-            f"mask: {given}; expected the size of the image{turned}, {size_text(size)} px (width x height)"
-        )
-    editable = array > 0
-    if not editable.any():
-        warnings.warn("mask: empty (no pixel above 0), which means that nothing may change", stacklevel=2)
-    return editable
+        return ""
+    if mask.all():
+        return "mask: everything may change, as without a mask"
+    if not mask.any():
+        return "mask: empty (nothing above half of white), so nothing may change"
+    outside = [name for name, (x, y) in _named(points) if not mask[round(y), round(x)]]
+    if not outside:
+        return ""
+    inverted = "; is it inverted? White is what may change" if len(outside) == 2 * len(points) else ""
+    return f"mask: {', '.join(outside[:4])}: outside of what may change{inverted}"
 
 
 def parse_points(source: str | os.PathLike) -> np.ndarray:
@@ -195,17 +187,31 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
         return _pairs([_parse_pair(pair) for pair in source.split(";") if pair.strip()])
     expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
     try:
-        content = json.loads(Path(source).read_text(encoding="utf-8-sig"))
+        content = json.loads(expand(source).read_text(encoding="utf-8-sig"))
     except (OSError, TypeError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"points: {str(source)[:SHOWN]!r} cannot be read ({reason}); {expected}") from error
+        raise ValueError(f"points: {str(source)[:80]!r} cannot be read ({reason}); {expected}") from error
     if not isinstance(content, dict) or "points" not in content:
-        raise ValueError(f'points: {str(source)[:SHOWN]!r} has no "points"; {expected}')
+        raise ValueError(f'points: {str(source)[:80]!r} has no "points"; {expected}')
     return _pairs(content["points"])
 
 
+def picture_file(files: dict[str, Path], stem: str) -> Path | None:
+    """Find original.png, mask.jpg, ... among a folder's files, which are given by their names in lower case."""
+    return next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+
+
+def _named(points: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """("handle 1 at (3, 4)", the point), ... for every point."""
+    return [
+        (f"{kind} {number} at {_at(point)}", point)
+        for number, pair in enumerate(points, start=1)
+        for kind, point in zip(("handle", "target"), pair, strict=True)
+    ]
+
+
 def _pairs(points: ArrayLike) -> np.ndarray:
-    array = _numbers(points, "points", "pairs [[x, y], [x, y]] of handle and target", kinds="iuf").astype(np.float64)
+    array = as_numbers(points, "points", "pairs [[x, y], [x, y]] of handle and target", kinds="iuf").astype(np.float64)
     if array.size == 0:
         raise ValueError("points: none given; expected at least one pair of handle and target")
     if array.ndim == 2 and array.shape[1] == 2:
@@ -215,17 +221,7 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     if array.ndim != 3 or array.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {array.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
     if not np.isfinite(array).all():
-        raise ValueError(f"points: {str(array.tolist())[:SHOWN]}; expected finite numbers")
-    return array
-
-
-def _numbers(values: object, argument: str, expected: str, kinds: str) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{argument}: {str(values)[:80]} ({error}); expected {expected}") from error
-    if array.dtype.kind not in kinds:
-        raise ValueError(f"{argument}: {str(values)[:80]} holds no plain numbers; expected {expected}")
+        raise ValueError(f"points: {str(array.tolist())[:80]}; expected finite numbers")
     return array
 
 
@@ -250,5 +246,8 @@ def _read_about(path: Path) -> dict:
         raise ValueError(f"folder: {str(path)!r} cannot be read ({error}); expected what Sample.save writes") from error
 
 
-def _at(point: np.ndarray) -> str:
+def _at(point: ArrayLike) -> str:
     return f"({point[0]:g}, {point[1]:g})"
+
+
+check_mask = load_mask  # the old name, for code that is still to move

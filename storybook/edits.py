@@ -1,7 +1,5 @@
 """Edits with a known truth: a page, what a person would drag on it, and the page after."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np
@@ -11,17 +9,22 @@ from scipy import ndimage
 from torch import Tensor
 
 from gooddrag.sample import Sample
-from storybook.world import animals, landscapes, objects, paintings, plants, portraits
-from storybook.world.book import FAMILIES
-from storybook.world.scenes import Edit, Scene
+from storybook.world import paintings
+from storybook.world.animals import animal
+from storybook.world.families import FAMILIES
+from storybook.world.landscapes import landscape
+from storybook.world.objects import thing
+from storybook.world.people import person
+from storybook.world.plants import plant
+from storybook.world.scene import Edit, Scene
 
 EDITS: dict[str, dict[str, Edit]] = {
-    "animal": animals.EDITS,
+    "animal": animal.EDITS,
     "painting": paintings.EDITS,
-    "landscape": landscapes.EDITS,
-    "plant": plants.EDITS,
-    "portrait": portraits.EDITS,
-    "object": objects.EDITS,
+    "landscape": landscape.EDITS,
+    "plant": plant.EDITS,
+    "portrait": person.EDITS,
+    "object": thing.EDITS,
 }
 TASKS = {"relocation": 30, "rotation": 20, "rescaling": 20, "removal": 15, "creation": 15}  # and their shares
 COMPOSITION = {"animal": 58, "painting": 5, "landscape": 16, "plant": 5, "portrait": 6, "object": 10}  # Drag100's
@@ -94,14 +97,18 @@ def edit(seed: int, size: int = 128, category: str | None = None, task: str | No
         category: a key of EDITS, or None for Drag100's composition.
         task: one of TASKS, or None for any.
     """
+    category, name, before, after = plan(seed, category, task)
+    return as_sample(EDITS[category][name], before, after, size, f"{category} {seed}: {name}", category)
+
+
+def as_sample(kind: Edit, before: Scene, after: Scene, size: int, name: str, category: str) -> Sample:
+    """The sample of an edit from its pages before and after, `size` px a side."""
     if size < 64:
         raise ValueError(f"size: {size}; at least 64 px are expected (the shortest drags are 4 % of the side)")
-    category, name, before, after = plan(seed, category, task)
-    names = dragged(EDITS[category][name], before, after)
     a, b = before.render(size), after.render(size)
-    points = np.clip(np.round(_ends(before, after, names) * size - 0.5), 0, size - 1)
-    return Sample(picture(a), points, draw_mask(a, b, points), picture(b), name=f"{category} {seed}: {name}",
-                  category=category, task=EDITS[category][name].task)  # fmt: skip
+    ends = _ends(before, after, dragged(kind, before, after))
+    points = np.clip(np.round(ends * size - 0.5), 0, size - 1)
+    return Sample(picture(a), points, draw_mask(a, b, points), picture(b), name, category, kind.task)
 
 
 def picture(image: Tensor) -> Image.Image:

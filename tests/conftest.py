@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import TINY_SD, save_tiny
 
-from gooddrag.loading import load_model
+from gooddrag.model import load_model
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ class Lab:
         client = BlockingKernelClient(connection_file=str(files[-1]))
         client.load_connection_file()
         client.start_channels()
-        client.wait_for_ready(timeout=120)
+        client.wait_for_ready(timeout=600)
         return client
 
     def shut_down_kernels(self) -> None:

@@ -12,9 +12,8 @@ from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, step
 from gooddrag.editor import DragEditor
-from gooddrag.loading import load_model
-from gooddrag.lora import applied
-from gooddrag.lora_files import load_lora, save_lora
+from gooddrag.lora import applied, load_lora, save_lora
+from gooddrag.model import load_model
 from gooddrag.motion import drag_loss, features_at, mask_loss, resized
 from gooddrag.sample import Sample
 from gooddrag.source import reference_step

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tiny import random
 
 from gooddrag.ddim import Schedule, add_noise, denoise, invert, predict_z0, step
-from gooddrag.loading import SD_DDIM
+from gooddrag.model import SD_DDIM
 
 SCHEDULER = DDIMScheduler(**SD_DDIM)
 SD = Schedule(SCHEDULER.alphas_cumprod)

@@ -10,13 +10,11 @@ from PIL import Image
 from tiny import NATIVE, picture, random
 
 import gooddrag
-from gooddrag.batch import drag_batch
 from gooddrag.config import DragConfig, LoraConfig, Preset
 from gooddrag.editor import DragEditor, drag
-from gooddrag.loading import load_model
-from gooddrag.lora import fit
-from gooddrag.lora_files import save_lora
-from gooddrag.passes import Backward, Forward, together
+from gooddrag.lora import fit, save_lora
+from gooddrag.model import load_model
+from gooddrag.motion import gradient
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
@@ -99,19 +97,47 @@ def test_the_edit_changes_something(editor):
     assert np.abs(pixels(edited.image) - pixels(unedited.image)).max() > 3
 
 
-def test_keep_outside_is_exact(editor):
+def test_keep_outside_is_exact_and_its_seam_is_feathered_inwards(editor):
     mask = mask_of((64, 64), (10, 20, 45, 50))
     config = dataclasses.replace(QUICK, J=2, lr=0.2)
     kept = editor.drag(POINTS, mask, config, keep_outside=True)
     loose = editor.drag(POINTS, mask, config)
-    original = pixels(editor.image)
-    assert np.array_equal(pixels(kept.image)[~mask], original[~mask])
-    assert np.array_equal(pixels(kept.image)[mask], pixels(loose.image)[mask])
-    assert not np.array_equal(pixels(loose.image)[~mask], original[~mask])
+    original, edited, got = (pixels(image) for image in (editor.image, loose.image, kept.image))
+    assert np.array_equal(got[~mask], original[~mask])
+    inner = mask_of((64, 64), (14, 24, 41, 46))  # one latent cell of 4 px further in
+    assert np.array_equal(got[inner], edited[inner])
+    seam = mask & ~inner
+    low, high = np.minimum(original, edited)[seam], np.maximum(original, edited)[seam]
+    assert (low <= got[seam]).all() and (got[seam] <= high).all() and not np.array_equal(got[seam], edited[seam])
+    assert not np.array_equal(edited[~mask], original[~mask])
     assert torch.equal(kept.tensor, loose.tensor)
     assert kept.metrics["damage_outside_mask"] == 0 < loose.metrics["damage_outside_mask"]
-    everywhere = editor.drag(POINTS, None, config, keep_outside=True)  # nothing is outside
-    assert np.array_equal(pixels(everywhere.image), pixels(editor.drag(POINTS, None, config).image))
+
+
+def test_keep_outside_without_a_mask_keeps_what_is_far_from_any_change(tiny):
+    editor = DragEditor(tiny).set_image(picture())
+    result = editor.drag(POINTS, None, QUICK)
+    unedited = tiny.decode_image(editor.z_0)
+    tensor = unedited.clone()
+    tensor[..., 28:36, 28:36] = 1 - tensor[..., 28:36, 28:36].round()
+    changed = dataclasses.replace(result, tensor=tensor, image=result.frame.to_image(tensor))
+    kept = pixels(changed.keeping_outside(editor.z_0).image)
+    near = mask_of((64, 64), (20, 20, 44, 44))  # two cells of 4 px around the change
+    assert np.array_equal(kept[~near], pixels(editor.image)[~near])
+    assert np.array_equal(kept[28:36, 28:36], pixels(changed.image)[28:36, 28:36])
+
+
+def test_under_the_hard_mask_the_outside_ends_as_the_unedited_latent(editor):
+    mask = mask_of((64, 64), (16, 16, 48, 48))
+    config = dataclasses.replace(QUICK, J=2, lr=0.2)
+    soft, hard = (editor.drag(POINTS, mask, dataclasses.replace(config, mask_mode=m)) for m in ("penalty", "replace"))
+    unedited = editor.source(config)
+    unedited.reference(1)
+    outside = torch.ones(16, 16, dtype=torch.bool)
+    outside[4:12, 4:12] = False
+    assert torch.equal(hard.latent[..., outside], unedited.latents[0][..., outside])
+    assert not torch.equal(soft.latent[..., outside], unedited.latents[0][..., outside])
+    assert not torch.equal(hard.latent[..., ~outside], unedited.latents[0][..., ~outside])
 
 
 def test_empty_mask_changes_nothing_and_says_so_once(editor):
@@ -143,7 +169,6 @@ def test_failed_set_image_keeps_the_former(editor, tmp_path):
         ([[1, 2], [3, 4], [5, 6]], "^points: 3 points; expected an even number"),
         ([[[64, 2], [3, 4]]], r"^points: handle 1 at \(64, 2\) is outside the image of 64 x 64 px"),
         ([[[1, 2], [3, -1]]], r"^points: target 1 at \(3, -1\) is outside"),
-        ([[[5, 5], [5, 5]]], "^points: handle 1 equals its target"),
         ([[[np.nan, 5], [5, 6]]], "^points: .*expected finite numbers"),
     ],
 )
@@ -305,15 +330,11 @@ def test_small_gradients_survive_float16(tiny_folder):
     """A loss so small that float16 rounds its gradient to zero gives float32's direction: it is scaled on its way."""
     z, found = random(1, 4, 16, 16, dtype=torch.float32), {}
 
-    def supervise():
-        latent = z.clone().requires_grad_()
-        _, F = yield Forward(latent)
-        found["gradient"] = yield Backward(1e-6 * F.abs().mean(), latent)
-
     for dtype in (torch.float32, torch.float16):
         model = load_model(tiny_folder, device="cpu", dtype=dtype)
-        together({0: supervise()}, model, 301, -2)
-        found[dtype] = found.pop("gradient").flatten()
+        latent = z.clone().requires_grad_()
+        loss = 1e-6 * model.eps_and_features(latent, 301, -2)[1].abs().mean()
+        found[dtype] = gradient(loss, latent, dtype).flatten()
     assert 0 < found[torch.float32].abs().max() < 6e-8  # below float16's smallest number
     assert torch.cosine_similarity(found[torch.float16], found[torch.float32], dim=0) > 0.99
     assert found[torch.float16].norm() == pytest.approx(float(found[torch.float32].norm()), rel=0.05)
@@ -360,7 +381,7 @@ def test_callback_sees_every_event_and_can_stop(editor):
 
 def test_progress_bars_go_to_stderr(tiny, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
-    drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA, progress=True)
+    DragEditor(tiny, LORA, progress=True).set_image(picture()).drag(POINTS, None, QUICK)
     out, err = capsys.readouterr()
     assert out == "" and all(word in err for word in ("LoRA", "inversion", "drag"))
     drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA)
@@ -399,5 +420,60 @@ def test_default_settings_are_those_of_the_model(tiny, monkeypatch, preset):
     editor, config = DragEditor(tiny).set_image(picture()), DragConfig.preset(preset)
     assert editor.drag(POINTS, callback=lambda state: True).config == config
     assert editor.invert() is editor.invert(config)
-    (result,) = drag_batch(tiny, [Sample(picture(), POINTS)], lora=None, callback=lambda number, state: True)
-    assert result.config == config
+
+
+# memory
+
+
+def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_path):
+    def edit(low_memory):
+        monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / str(low_memory)))
+        return DragEditor(tiny, LORA, low_memory=low_memory).set_image(picture()).drag(POINTS, None, QUICK)
+
+    full, seen = edit(False), []
+    hook = tiny.unet.register_forward_pre_hook(lambda unet, _: seen.append(unet.is_gradient_checkpointing))
+    low = edit(True)
+    hook.remove()
+    assert all(seen) and not tiny.unet.is_gradient_checkpointing
+    assert torch.equal(full.latent, low.latent) and full.image.tobytes() == low.image.tobytes()
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+)
+def test_out_of_memory_says_what_to_reduce(tiny, error):
+    def runs_out(*_):
+        raise error
+
+    editor = DragEditor(tiny, low_memory=True).set_image(picture())
+    hook = tiny.unet.register_forward_pre_hook(runs_out)
+    with pytest.raises(MemoryError, match=r"^memory: not enough on cpu; use low_memory=True, a smaller image"):
+        editor.drag(POINTS, None, QUICK)
+    hook.remove()
+    assert not tiny.unet.is_gradient_checkpointing
+
+
+def test_other_errors_pass(editor):
+    def wrong(*_):
+        raise RuntimeError("something else")
+
+    hook = editor.model.unet.register_forward_pre_hook(wrong)
+    with pytest.raises(RuntimeError, match="^something else$"):
+        editor.drag(POINTS, None, QUICK)
+    hook.remove()
+
+
+def test_a_compiled_unet_gives_the_same_edit(tiny_folder):
+    """Dynamo sees the LoRA come and go, the hook on the features, and attention that looks at the source."""
+    plain, compiled = (load_model(str(tiny_folder)) for _ in range(2))
+    compiled.unet.compile(backend="eager")
+    results = [DragEditor(model, LORA).set_image(picture()).drag(POINTS, config=QUICK) for model in (plain, compiled)]
+    torch._dynamo.reset()
+    assert torch.equal(results[0].latent, results[1].latent)
+
+
+def test_the_profiler_sees_the_phases(tiny):
+    with torch.profiler.profile() as profile:
+        DragEditor(tiny).set_image(picture()).drag(POINTS, None, QUICK)
+    named = {event.key for event in profile.key_averages()}
+    assert {"encode", "inversion", "reference", "drag", "denoise", "decode"} <= named

@@ -1,21 +1,22 @@
 import pickle
 import threading
-import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+import peft
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tiny import random
+from tiny import DATA, random
 
 from gooddrag.config import LoraConfig
-from gooddrag.files import cache_folder
-from gooddrag.lora import TARGETS, applied, fit
-from gooddrag.lora_files import fit_cached, load_lora, save_lora
+from gooddrag.lora import TARGETS, applied, check_lora, fit, fit_cached, load_lora, save_lora, unet_lock
 from gooddrag.masactrl import transformer_blocks
+from gooddrag.model import load_model
 
 QUICK = LoraConfig(rank=2, steps=3, batch_size=2)
 Z_0 = random(1, 4, 8, 8, dtype=torch.float32)
@@ -40,57 +41,64 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def eps(model, z=Z_0):
-    with torch.no_grad():
-        return model.eps(z, 301)
+@torch.no_grad()
+def eps(model, lora=None):
+    with applied(model.unet, lora):
+        return model.eps(Z_0, 301)
 
 
 # fitting
 
 
 def test_fit_gives_both_matrices_of_every_attention_projection(tiny, lora):
-    modules = {k.rsplit(".lora_", 1)[0] for k in lora}
-    known = dict(tiny.unet.named_modules())
-    want = [
-        name for name in known
-        if name.endswith(tuple(TARGETS)) and ".attn" in name
-    ]  # fmt: skip
-    assert modules == set(want)
-    assert len(want) == len(transformer_blocks(tiny.unet)) * 2 * 4
+    modules, known = {k.rsplit(".lora_", 1)[0] for k in lora}, dict(tiny.unet.named_modules())
+    assert modules == {name for name in known if name.endswith(tuple(TARGETS)) and ".attn" in name}
+    assert len(modules) == len(transformer_blocks(tiny.unet)) * 2 * 4
     for name in modules:
         a, b = lora[f"{name}.lora_A.weight"], lora[f"{name}.lora_B.weight"]
         assert a.shape == (2, known[name].in_features) and b.shape == (known[name].out_features, 2)
         assert a.dtype == b.dtype == torch.float32 and not a.requires_grad
-    assert any(lora[f"{name}.lora_B.weight"].abs().sum() > 0 for name in modules)
+
+
+def test_applied_is_the_forward_pass_that_was_fitted(tiny):
+    """peft's own forward pass with the adapter, after the last step of the fit, is what `applied` gives."""
+    seen = {}
+
+    def progress(stage, done, total):
+        assert stage == "LoRA"
+        if total == 0 or done == total:
+            with torch.no_grad():
+                seen[done] = tiny.eps(Z_0, 301)
+
+    fitted = fit(tiny, Z_0, LoraConfig(rank=3, steps=4, lr=0.05, batch_size=1), progress=progress)
+    assert (eps(tiny, fitted) - eps(tiny)).abs().max() > 1e-2
+    torch.testing.assert_close(eps(tiny, fitted), seen[4], rtol=0, atol=1e-5)
 
 
 def test_fit_leaves_the_unet_as_it_was(tiny_folder):
-    from gooddrag.loading import load_model
-
     model = load_model(tiny_folder, device="cpu")
-    before, modules = weights(model.unet), [n for n, _ in model.unet.named_modules()]
-    processors = {n: type(p) for n, p in model.unet.attn_processors.items()}
+
+    def state():
+        processors = {n: type(p) for n, p in model.unet.attn_processors.items()}
+        return [n for n, _ in model.unet.named_modules()], processors
+
+    before, structure = weights(model.unet), state()
     fit(model, Z_0, QUICK)
-    assert same(weights(model.unet), before)
-    assert [n for n, _ in model.unet.named_modules()] == modules
-    assert {n: type(p) for n, p in model.unet.attn_processors.items()} == processors
+    with pytest.raises(RuntimeError):
+        fit(model, random(1, 3, 8, 8, dtype=torch.float32), QUICK)  # 3 channels, the U-Net takes 4
+    assert same(weights(model.unet), before) and state() == structure
     assert not any(p.requires_grad or p.grad is not None for p in model.unet.parameters())
 
 
-def test_unet_is_clean_after_a_failed_fit(tiny):
-    modules = [n for n, _ in tiny.unet.named_modules()]
-    with pytest.raises(RuntimeError):
-        fit(tiny, random(1, 3, 8, 8, dtype=torch.float32), QUICK)  # 3 channels, the U-Net takes 4
-    assert [n for n, _ in tiny.unet.named_modules()] == modules
-    assert not any(p.requires_grad for p in tiny.unet.parameters())
-
-
-def test_fit_is_deterministic(tiny, lora):
-    state = torch.random.get_rng_state()
+def test_fit_is_deterministic_and_touches_no_global_generator(tiny, lora, monkeypatch):
+    before, seeded = torch.random.get_rng_state(), []
     torch.manual_seed(12345)  # whatever the global generator does
+    state = torch.random.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed calls, GPU or not
     assert same(fit(tiny, Z_0, QUICK), lora)
+    assert torch.equal(torch.random.get_rng_state(), state) and not seeded
     assert not same(fit(tiny, Z_0, QUICK, seed=1), lora)
-    torch.random.set_rng_state(state)
+    torch.random.set_rng_state(before)
 
 
 def test_the_rate_is_the_models_own_unless_the_config_has_one(tiny, lora, cache, monkeypatch):
@@ -103,33 +111,20 @@ def test_the_rate_is_the_models_own_unless_the_config_has_one(tiny, lora, cache,
     assert len(list(cache.glob("*.safetensors"))) == 1  # one file for one rate, however it was asked for
 
 
-def test_fit_does_not_touch_the_global_generator(tiny):
-    before = torch.random.get_rng_state()
-    fit(tiny, Z_0, QUICK)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_fit_does_not_seed_a_gpu(tiny, monkeypatch):
-    seeded = []
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # what torch.manual_seed calls, GPU or not
-    fit(tiny, Z_0, QUICK)
-    assert not seeded
-    torch.manual_seed(torch.initial_seed())
-    assert seeded
-
-
 def test_a_starts_gaussian_and_b_at_zero(tiny):
     state = fit(tiny, Z_0, LoraConfig(rank=8, steps=1, lr=0.0))
     a = torch.cat([v.flatten() for k, v in state.items() if "lora_A" in k])
-    b = torch.cat([v.flatten() for k, v in state.items() if "lora_B" in k])
-    assert b.abs().sum() == 0
+    assert all(v.abs().sum() == 0 for k, v in state.items() if "lora_B" in k)
     assert float(a.std()) == pytest.approx(1 / 8, rel=0.05) and abs(float(a.mean())) < 0.005  # peft: 1 / rank
+    assert fit(tiny, Z_0, LoraConfig(steps=0)) == {}
 
 
 def test_fitting_lowers_the_loss(tiny):
     """On noise and time steps that the fit has not seen."""
     noise, t = random(16, 4, 8, 8, seed=99, dtype=torch.float32), torch.arange(20, 980, 60)
-    z_t = DDPMScheduler(trained_betas=betas(tiny.alphas_cumprod)).add_noise(Z_0.expand(16, -1, -1, -1), noise, t)
+    previous = torch.cat([torch.ones(1), tiny.alphas_cumprod[:-1]])
+    scheduler = DDPMScheduler(trained_betas=(1 - tiny.alphas_cumprod / previous).numpy())
+    z_t = scheduler.add_noise(Z_0.expand(16, -1, -1, -1), noise, t)
 
     def loss():
         with torch.no_grad():
@@ -137,27 +132,20 @@ def test_fitting_lowers_the_loss(tiny):
 
     before = loss()
     with applied(tiny.unet, fit(tiny, Z_0, LoraConfig(rank=4, steps=40, lr=1e-2, batch_size=4))):
-        after = loss()
-    assert after < 0.97 * before
+        assert loss() < 0.97 * before
     assert loss() == before
 
 
-def betas(alphas_cumprod):
-    previous = torch.cat([torch.ones(1), alphas_cumprod[:-1]])
-    return (1 - alphas_cumprod / previous).numpy()
-
-
-def test_no_steps_is_no_lora(tiny):
-    assert fit(tiny, Z_0, LoraConfig(steps=0)) == {}
+def test_a_fit_that_diverges_says_where(tiny):
+    with pytest.raises(FloatingPointError, match="^LoRA: nan in loss at step 1 of 3; "):
+        fit(tiny, Z_0 * 1e30, QUICK)
+    assert not any(p.requires_grad for p in tiny.unet.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_fit_in_other_precisions(tiny_folder, dtype):
-    from gooddrag.loading import load_model
-
     model = load_model(tiny_folder, device="cpu", dtype=dtype)
-    z_0 = Z_0.to(torch.promote_types(dtype, torch.float32))
-    state = fit(model, z_0, QUICK)
+    state = fit(model, Z_0.to(torch.promote_types(dtype, torch.float32)), QUICK)
     assert all(v.dtype == torch.float32 and v.isfinite().all() for v in state.values())
     assert all(p.dtype == dtype for p in model.unet.parameters())
 
@@ -165,18 +153,9 @@ def test_fit_in_other_precisions(tiny_folder, dtype):
 # using one
 
 
-def test_lora_with_b_zero_changes_nothing(tiny, lora):
-    zero = {k: torch.zeros_like(v) if "lora_B" in k else v for k, v in lora.items()}
-    before = eps(tiny)
-    with applied(tiny.unet, zero):
-        assert torch.equal(eps(tiny), before)
-
-
 @pytest.mark.parametrize("scale", [1.0, 0.5, -2.0])
 def test_applied_is_w_plus_b_a(tiny, lora, scale):
     before = weights(tiny.unet)
-    changed = {k for k, v in lora.items() if "lora_B" in k and v.abs().sum() > 0}
-    assert changed == {k for k in lora if "lora_B" in k and ".attn1." in k}
     with applied(tiny.unet, lora, scale):
         now = weights(tiny.unet)
     for name, weight in before.items():
@@ -185,125 +164,124 @@ def test_applied_is_w_plus_b_a(tiny, lora, scale):
             change = scale * lora[f"{module}.lora_B.weight"] @ lora[f"{module}.lora_A.weight"]
             torch.testing.assert_close(now[name], weight + change)
             # the prompt of a zero token leaves the cross-attentions without a gradient
-            assert torch.equal(now[name], weight) == (lora[f"{module}.lora_B.weight"].abs().sum() == 0)
+            assert torch.equal(now[name], weight) == (".attn2." in module)
         else:
             assert torch.equal(now[name], weight)
 
 
-@pytest.mark.parametrize("nothing", [None, {}])
-def test_no_lora_changes_nothing(tiny, nothing):
-    before = weights(tiny.unet)
-    with applied(tiny.unet, nothing):
-        assert same(weights(tiny.unet), before)
-
-
 def test_applied_restores_bit_for_bit(tiny, lora):
     before, plain = weights(tiny.unet), eps(tiny)
-    with applied(tiny.unet, lora):
-        assert not torch.equal(eps(tiny), plain)
-    assert same(weights(tiny.unet), before)
+    assert not torch.equal(eps(tiny, lora), plain)
+    assert torch.equal(eps(tiny, {}), plain) and same(weights(tiny.unet), before)
     with pytest.raises(RuntimeError, match="stop"), applied(tiny.unet, lora, 1e6):
         raise RuntimeError("stop")
-    assert same(weights(tiny.unet), before)
-    assert torch.equal(eps(tiny), plain)
+    assert same(weights(tiny.unet), before) and torch.equal(eps(tiny), plain)
 
 
-def first(lora):
+def last(lora):
     """The last module in the order of application, so that others have been changed already."""
     return max(k.removesuffix(".lora_A.weight") for k in lora if k.endswith("lora_A.weight"))
 
 
-def stranger(lora):
-    return {**lora, "zz.to_q.lora_A.weight": torch.ones(2, 8), "zz.to_q.lora_B.weight": torch.ones(8, 2)}
-
-
 def without_b(lora):
-    return {k: v for k, v in lora.items() if k != f"{first(lora)}.lora_B.weight"}
+    return {k: v for k, v in lora.items() if k != f"{last(lora)}.lora_B.weight"}
 
 
-def with_a(*shape):
-    return lambda lora: {**lora, f"{first(lora)}.lora_A.weight": torch.ones(shape)}
-
-
-def with_b(*shape):
-    return lambda lora: {**lora, f"{first(lora)}.lora_B.weight": torch.ones(shape)}
-
-
-@pytest.mark.parametrize("spoil", [stranger, without_b, with_a(2, 3), with_a(3, 16), with_b(1, 2), with_b(5, 2)])
-def test_lora_that_does_not_fit(tiny, lora, spoil):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"zz.no.such.lora_A.weight": torch.ones(2, 2), "zz.no.such.lora_B.weight": torch.ones(2, 2)},
+        *({"{}.lora_A.weight": torch.ones(shape)} for shape in ((2, 3), (3, 16), (2, 16, 3, 3))),
+        *({"{}.lora_B.weight": torch.ones(shape)} for shape in ((1, 2), (5, 2))),
+        without_b,
+    ],
+)
+def test_lora_that_does_not_fit(tiny, lora, changes):
+    spoilt = changes(lora) if callable(changes) else lora | {k.format(last(lora)): v for k, v in changes.items()}
     before = weights(tiny.unet)
-    with pytest.raises(ValueError, match=r"^lora: .* does not fit this model: "), applied(tiny.unet, spoil(lora)):
+    with pytest.raises(ValueError, match=r"^lora: .* does not fit this model: "), applied(tiny.unet, spoilt):
         raise AssertionError("entered")
     assert same(weights(tiny.unet), before)
+
+
+@pytest.mark.parametrize("wrong", [{"x": torch.ones(1)}, {"x.lora_A.weight": 3}])
+def test_a_dict_that_is_no_lora(lora, wrong):
+    check_lora(lora)
+    with pytest.raises(ValueError, match=r"^lora: 'x.*expected <module>.lora_A.weight"):
+        check_lora(wrong)
+
+
+def test_a_second_thread_waits_for_the_weights(tiny, lora):
+    """Otherwise the one that ends last would put the other's LoRA back as the weights."""
+    before, order = weights(tiny.unet), []
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with applied(tiny.unet, lora):
+            inside.set()
+            leave.wait(60)
+            order.append("first")
+
+    def second():
+        with applied(tiny.unet, lora, scale=2.0), unet_lock(tiny.unet):  # its own thread may go further in
+            order.append("second")
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (first, second)]
+    threads[0].start()
+    inside.wait(60)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert threads[1].is_alive() and not order
+    leave.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == ["first", "second"] and same(before, weights(tiny.unet))
 
 
 # the cache
 
 
-def test_cache_is_read_the_second_time(tiny, cache, monkeypatch):
+def test_the_cache_is_read_the_second_time(tiny, cache):
     state = fit_cached(tiny, Z_0, QUICK)
     (file,) = cache.iterdir()
-    assert cache_folder("lora") == cache and file.suffix == ".safetensors" and same(load_file(file), state)
+    assert same(load_file(file), state)
     save_file({k: v + 1 for k, v in state.items()}, file)  # to see where the second one comes from
     assert same(fit_cached(tiny, Z_0, QUICK), {k: v + 1 for k, v in state.items()})
 
 
-def test_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache):
-    none = dict(steps=0)
-    fit_cached(tiny, Z_0, LoraConfig(**none))
-    fit_cached(tiny, Z_0 + 1e-6, LoraConfig(**none))
-    fit_cached(tiny, Z_0, LoraConfig(rank=3, **none))
-    fit_cached(tiny, Z_0, LoraConfig(**none), seed=1)
-    fit_cached(tiny64, Z_0, LoraConfig(**none))
-    fit_cached(tiny_sd, Z_0, LoraConfig(**none))
+def test_the_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache):
+    none = LoraConfig(steps=0)
+    for made in ((tiny, Z_0), (tiny, Z_0 + 1e-6), (tiny64, Z_0), (tiny_sd, Z_0), (tiny, Z_0.clone())):
+        fit_cached(*made, none)
+    fit_cached(tiny, Z_0, replace(none, rank=3))
+    fit_cached(tiny, Z_0, none, seed=1)
     assert len(list(cache.iterdir())) == 6
-    fit_cached(tiny, Z_0.clone(), LoraConfig(**none))
-    assert len(list(cache.iterdir())) == 6
-
-
-def test_default_settings_are_cached_too(tiny, cache, monkeypatch):
-    monkeypatch.setattr("gooddrag.lora.LoraConfig", lambda: QUICK)
-    assert same(fit_cached(tiny, Z_0), fit_cached(tiny, Z_0, QUICK))
-    assert same(fit(tiny, Z_0), fit_cached(tiny, Z_0, QUICK))
-    assert len(list(cache.iterdir())) == 1
 
 
 @pytest.mark.parametrize("keep", [0, 5, 300, -1])
-def test_truncated_cache_file_is_fitted_anew(tiny, lora, cache, keep):
+def test_a_truncated_cache_file_is_fitted_anew(tiny, lora, cache, keep):
     fit_cached(tiny, Z_0, QUICK)
     (file,) = cache.iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:keep])
     with pytest.warns(UserWarning, match=r"LoRA cache .* is unreadable .*; fitting anew"):
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
-    assert file.read_bytes() == whole
-    assert [p.name for p in cache.iterdir()] == [file.name]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert same(fit_cached(tiny, Z_0, QUICK), lora)
+    assert file.read_bytes() == whole and list(cache.iterdir()) == [file]
 
 
-def test_a_full_disk_is_only_a_warning(tiny, lora, cache, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_only_a_warning(tiny, lora, cache, monkeypatch):
     def full(*_):
         raise SafetensorError("No space left on device")
 
-    monkeypatch.setattr("gooddrag.lora_files.save_file", full)
-    with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
+        patch.setattr("gooddrag.lora.save_file", full)
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
     assert not list(cache.iterdir())
-
-
-def test_unwritable_cache_is_only_a_warning(tiny, lora, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "file"))
+    cache.rmdir()
+    cache.write_text("in the way")
     with pytest.warns(UserWarning, match="LoRA not cached in"):
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
-    assert (tmp_path / "file").read_text() == "in the way"
-
-
-def test_cache_folder_without_the_variable(monkeypatch):
-    monkeypatch.delenv("GOODDRAG_CACHE", raising=False)
-    assert cache_folder("lora").name == "lora" and "gooddrag" in str(cache_folder("lora"))
+    assert cache.read_text() == "in the way"
 
 
 # files
@@ -319,73 +297,142 @@ def released_format(lora):
     return out
 
 
-def older_format(lora):
-    return {f"unet.{k}".replace("lora_A", "lora.down").replace("lora_B", "lora.up"): v for k, v in lora.items()}
+def kohya_format(lora):
+    """`lora_unet_<module, with underscores>.lora_down.weight`."""
+    names = {"lora_A": "lora_down", "lora_B": "lora_up"}
+    parts = {key: key.removesuffix(".weight").rsplit(".", 1) for key in lora}
+    return {f"lora_unet_{m.replace('.', '_')}.{names[x]}.weight": lora[k] for k, (m, x) in parts.items()}
 
 
 FORMATS = {
     "bare": dict,
     "today": lambda lora: {f"unet.{k}": v for k, v in lora.items()},
-    "older": older_format,
+    "older": lambda lora: {
+        f"unet.{k}".replace("lora_A", "lora.down").replace("lora_B", "lora.up"): lora[k] for k in lora
+    },
     "released": released_format,
     "released, prefixed": lambda lora: {f"unet.{k}": v for k, v in released_format(lora).items()},
+    "kohya": kohya_format,
 }
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
 def test_every_format(lora, tmp_path, form, suffix):
-    file = tmp_path / f"pytorch_lora_weights.{suffix}"
-    state = FORMATS[form](lora)
+    file, state = tmp_path / f"pytorch_lora_weights.{suffix}", FORMATS[form](lora)
     assert len(state) == len(lora)
     torch.save(state, file) if suffix == "bin" else save_file(state, file)
-    assert same(load_lora(file), lora)
-    assert same(load_lora(str(tmp_path)), lora)
+    assert same(load_lora(file), lora) and same(load_lora(str(tmp_path)), lora)
 
 
-def test_folder_prefers_safetensors(lora, tmp_path):
-    save_file(lora, tmp_path / "pytorch_lora_weights.safetensors")
-    (tmp_path / "pytorch_lora_weights.bin").write_bytes(b"broken")
-    assert same(load_lora(tmp_path), lora)
-
-
-def test_half_precision_is_widened_and_double_kept(lora, tmp_path):
+def test_widths_and_notes(lora, tmp_path):
     save_file({k: v.half() for k, v in lora.items()}, tmp_path / "half.safetensors")
     assert same(load_lora(tmp_path / "half.safetensors"), {k: v.half().float() for k, v in lora.items()})
-    save_file({k: v.double() for k, v in lora.items()}, tmp_path / "double.safetensors")
-    assert all(v.dtype == torch.float64 for v in load_lora(tmp_path / "double.safetensors").values())
+    torch.save({**{k: v.double() for k, v in lora.items()}, "note": "hello", 3: 4}, tmp_path / "a.bin")
+    assert all(v.dtype == torch.float64 for v in load_lora(tmp_path / "a.bin").values())
 
 
 @pytest.mark.parametrize("name", ["{}.alpha", "unet.{}.alpha", "unet.{}.lora.alpha"])
 def test_alpha_is_folded_in(lora, tmp_path, name):
-    module = first(lora)
+    module = last(lora)
     save_file({**lora, name.format(module): torch.tensor(6.0)}, tmp_path / "a.safetensors")
-    got = load_lora(tmp_path / "a.safetensors")
-    want = {**lora, f"{module}.lora_B.weight": lora[f"{module}.lora_B.weight"] * (6 / 2)}  # alpha / rank
-    assert same(got, want)
+    b = f"{module}.lora_B.weight"
+    assert same(load_lora(tmp_path / "a.safetensors"), {**lora, b: lora[b] * (6 / 2)})  # alpha / rank
 
 
-def test_text_encoder_and_notes_are_left_out(lora, tmp_path):
-    extra = {"text_encoder.x.lora_A.weight": torch.ones(2, 2), "note": "hello", 3: 4}
-    torch.save({**lora, **extra}, tmp_path / "a.bin")
-    assert same(load_lora(tmp_path / "a.bin"), lora)
+def as_diffusers_applies(model, file):
+    """eps under diffusers' own adapter of a file."""
+    state, alphas, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(file, return_lora_metadata=True)
+    other = deepcopy(model)
+    other.unet.load_lora_adapter(state, network_alphas=alphas, metadata=metadata, prefix="unet")
+    return eps(other)
 
 
-def test_save_and_load(lora, tmp_path):
+@pytest.mark.filterwarnings("ignore:While injecting the PEFT adapters")  # the file has fewer layers than its metadata
+@pytest.mark.parametrize(("name", "strength"), [("diffusers_alpha16_r4", 16 / 4), ("kohya", None)])
+def test_the_strength_is_the_one_that_diffusers_gives(tiny_sd, name, strength):
+    file = DATA / f"lora_{name}.safetensors"
+    lora, raw = load_lora(file), load_file(file)
+    module = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    up = next(v for k, v in raw.items() if "up.weight" in k)
+    strength = strength or float(next(v for k, v in raw.items() if k.endswith("alpha"))) / 4
+    assert strength != 1 and torch.equal(lora[f"{module}.lora_B.weight"], up * strength)
+    assert (eps(tiny_sd, lora) - eps(tiny_sd)).abs().max() > 1e-4
+    torch.testing.assert_close(eps(tiny_sd, lora), as_diffusers_applies(tiny_sd, file), rtol=0, atol=1e-5)
+
+
+def test_a_kohya_file_with_convolutions_and_a_text_encoder(tiny_sd, tmp_path):
+    """proj_in and proj_out of Stable Diffusion 1.x are 1 x 1 convolutions; alpha is a key of each layer."""
+    block = "down_blocks.0.attentions.0"
+    shapes = {
+        f"{block}.proj_in": ((4, 16, 1, 1), (16, 4, 1, 1)),
+        f"{block}.transformer_blocks.0.ff.net.0.proj": ((4, 16), (128, 4)),
+        f"{block}.transformer_blocks.0.attn2.to_out.0": ((4, 16), (16, 4)),
+    }
+    raw = {}
+    for i, (module, (a, b)) in enumerate(shapes.items()):
+        raw |= {
+            f"{module}.lora_A.weight": random(*a, seed=i).float(),
+            f"{module}.lora_B.weight": random(*b, seed=9).float(),
+        }
+    state = kohya_format(raw)
+    for i, module in enumerate(shapes):
+        state[f"lora_unet_{module.replace('.', '_')}.alpha"] = torch.tensor(2.0**i)
+    for way, shape in (("down", (4, 32)), ("up", (32, 4))):
+        state[f"lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_{way}.weight"] = torch.ones(shape)
+    save_file(state, tmp_path / "mine.safetensors")
+    with pytest.warns(UserWarning, match="mine.safetensors: its text encoder's half is left out"):
+        lora = load_lora(tmp_path / "mine.safetensors")
+    want = {
+        k: v * 2.0 ** list(shapes).index(k.removesuffix(".lora_B.weight")) / 4 if "_B" in k else v
+        for k, v in raw.items()
+    }
+    assert same(lora, want)
+    before = weights(tiny_sd.unet)
+    with applied(tiny_sd.unet, lora):
+        conv = tiny_sd.unet.get_submodule(f"{block}.proj_in").weight
+        change = lora[f"{block}.proj_in.lora_B.weight"].flatten(1) @ lora[f"{block}.proj_in.lora_A.weight"].flatten(1)
+        torch.testing.assert_close(conv, before[f"{block}.proj_in.weight"] + change[:, :, None, None])
+    assert same(weights(tiny_sd.unet), before)
+
+
+@pytest.mark.parametrize("changes", [{}, {"use_rslora": True}, {"alpha_pattern": {"attn1.to_q": 1, "conv1": 6}}])
+def test_what_peft_saves_is_what_peft_computes(tiny, tmp_path, changes):
+    """Linear layers and 3 x 3 convolutions, in a folder and as a file beside adapter_config.json."""
+    settings = dict(r=4, lora_alpha=16, target_modules=["to_q", "to_out.0", "conv1"], init_lora_weights=False)
+    other = deepcopy(tiny)
+    adapted = peft.get_peft_model(other.unet, peft.LoraConfig(**settings, **changes))
+    adapted.save_pretrained(tmp_path)
+    want = eps(other)
+    assert (want - eps(tiny)).abs().max() > 1e-2
+    for path in (tmp_path, tmp_path / "adapter_model.safetensors"):
+        torch.testing.assert_close(eps(tiny, load_lora(path)), want, rtol=1e-4, atol=1e-4)
+    (tmp_path / "adapter_config.json").unlink()
+    with pytest.raises(ValueError, match="^lora: cannot read .*adapter_config.json"):
+        load_lora(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["lora_unet_x.hada_w1_a", "lora_unet_x.lokr_w1", "lora_unet_x.dora_scale", "unet.x.lora_magnitude_vector.weight"],
+)
+def test_other_kinds_are_refused(lora, tmp_path, key):
+    save_file({**kohya_format(lora), key: torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=rf"^lora: cannot read .*'{key}' is DoRA's or LyCORIS's; expected"):
+        load_lora(tmp_path / "a.safetensors")
+
+
+def test_save_and_load(lora, tmp_path, monkeypatch):
     folder = tmp_path / "new" / "folder"
     assert save_lora(lora, folder) == folder / "pytorch_lora_weights.safetensors"
     assert same(load_lora(folder), lora)
-    assert save_lora(lora, tmp_path / "my.safetensors") == tmp_path / "my.safetensors"
-    keys = load_file(tmp_path / "my.safetensors").keys()
-    assert keys == {f"unet.{k}" for k in lora}  # as diffusers' save_lora_weights writes
-
-
-def test_diffusers_reads_what_is_saved(tiny_folder, lora, tmp_path):
-    from diffusers.loaders import StableDiffusionLoraLoaderMixin
-
-    save_lora(lora, tmp_path)
-    state, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(tmp_path)
-    assert {k.removeprefix("unet.") for k in state} == set(lora)
+    (folder / "pytorch_lora_weights.bin").write_bytes(b"broken")
+    assert same(load_lora(folder), lora)  # safetensors first
+    state, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(folder)
+    assert same({k.removeprefix("unet."): v for k, v in state.items()}, lora)
+    monkeypatch.setenv("HOME", str(tmp_path / "new"))
+    assert save_lora(lora, "~/my.safetensors") == tmp_path / "new" / "my.safetensors"
+    assert same(load_lora("~/my.safetensors"), lora) and not Path("~").exists()
 
 
 class Malicious:
@@ -399,24 +446,22 @@ def test_pickles_are_not_run(tmp_path, monkeypatch):
     torch.save({"x.lora_A.weight": Malicious()}, "zip.bin")
     Path("plain.bin").write_bytes(pickle.dumps(Malicious()))
     for file in ("zip.bin", "plain.bin"):
-        with pytest.raises(ValueError, match=rf"^lora: cannot read {file}: "):
+        with pytest.raises(ValueError, match=rf"^lora: cannot read {file}: it does not hold tensors alone$"):
             load_lora(file)
     assert not Path("ran-the-pickle").exists()
 
 
 def test_files_that_cannot_be_read(lora, tmp_path):
     torch.save(lora, tmp_path / "whole.bin")
-    (tmp_path / "cut.bin").write_bytes((tmp_path / "whole.bin").read_bytes()[:500])
     save_file(lora, tmp_path / "whole.safetensors")
-    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:500])
-    (tmp_path / "empty.bin").touch()
-    (tmp_path / "empty.safetensors").touch()
+    for suffix in ("bin", "safetensors"):
+        (tmp_path / f"cut.{suffix}").write_bytes((tmp_path / f"whole.{suffix}").read_bytes()[:500])
+        (tmp_path / f"empty.{suffix}").touch()
     torch.save(torch.ones(3), tmp_path / "tensor.bin")
     torch.save(3, tmp_path / "number.bin")
     (tmp_path / "text.bin").write_text("hello")
-    names = ["cut.bin", "cut.safetensors", "empty.bin", "empty.safetensors", "tensor.bin", "number.bin", "text.bin",
-             "gone.bin", "gone.safetensors"]  # fmt: skip
-    for name in names:
+    cut = [f"{kind}.{suffix}" for kind in ("cut", "empty", "gone") for suffix in ("bin", "safetensors")]
+    for name in (*cut, "tensor.bin", "number.bin", "text.bin"):
         with pytest.raises(ValueError, match=r"^lora: cannot read .*" + name) as caught:
             load_lora(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -426,40 +471,16 @@ def test_files_without_a_lora(lora, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match=r"^lora: .* holds none of pytorch_lora_weights.safetensors, "):
         load_lora(tmp_path / "folder")
-    save_file({}, tmp_path / "none.safetensors")
-    with pytest.raises(ValueError, match="holds no LoRA of a U-Net"):
-        load_lora(tmp_path / "none.safetensors")
-    save_file({"conv_in.weight": torch.ones(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="unknown key 'conv_in.weight'; expected a U-Net's attention projections"):
-        load_lora(tmp_path / "other.safetensors")
-    save_file(without_b(lora), tmp_path / "half.safetensors")
-    with pytest.raises(ValueError, match="has only one of its two matrices"):
-        load_lora(tmp_path / "half.safetensors")
-
-
-def test_a_second_thread_waits_for_the_weights(tiny, lora):
-    """Otherwise the one that ends last would put the other's LoRA back as the weights."""
-    before = weights(tiny.unet)
-    inside, leave, order = threading.Event(), threading.Event(), []
-
-    def first():
-        with applied(tiny.unet, lora):
-            inside.set()
-            leave.wait(60)
-            order.append("first")
-
-    def second():
-        with applied(tiny.unet, lora, scale=2.0), applied(tiny.unet, lora):  # its own thread may go further in
-            order.append("second")
-
-    threads = [threading.Thread(target=work, daemon=True) for work in (first, second)]
-    threads[0].start()
-    inside.wait(60)
-    threads[1].start()
-    threads[1].join(0.2)
-    assert threads[1].is_alive() and not order
-    leave.set()
-    for thread in threads:
-        thread.join(60)
-    assert order == ["first", "second"]
-    assert same(before, weights(tiny.unet))
+    b = f"{last(lora)}.lora_B.weight"
+    for state, message in (
+        ({}, "it holds no LoRA of a U-Net"),
+        ({"conv_in.weight": torch.ones(2)}, "unknown key 'conv_in.weight'"),
+        (without_b(lora), "has only one of its two matrices"),
+        ({**lora, b: lora[b] * torch.nan}, "not all numbers are finite"),
+        ({**lora, b: torch.ones(())}, "expected a matrix or a convolution's kernel"),
+        ({**lora, f"{last(lora)}.alpha": torch.tensor(torch.inf)}, "not all numbers are finite"),
+        ({**lora, f"{last(lora)}.alpha": torch.ones(3)}, "only one element tensors can be converted"),
+    ):
+        save_file(state, tmp_path / "a.safetensors")
+        with pytest.raises(ValueError, match=f"^lora: cannot read .*{message}"):
+            load_lora(tmp_path / "a.safetensors")

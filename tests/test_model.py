@@ -1,23 +1,25 @@
 import json
+import pickle
 import shutil
-import subprocess
-import sys
 import warnings
+from pathlib import Path
 
 import huggingface_hub
 import pytest
 import torch
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from tiny import TINY_SD, random, save_tiny
-from transformers.utils import logging as text_logging
+from single_file import original_layout, save_original
+from tiny import DATA, TINY_SD, random, save_tiny
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from gooddrag import loading as module
-from gooddrag.config import Preset
-from gooddrag.loading import load_model
-from gooddrag.model import LORA_LR, DiffusionModel
+from gooddrag import checkpoints
+from gooddrag import model as module
+from gooddrag.model import LORA_LR, SD_DDIM, DiffusionModel, choose_model, load_model
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+Z = random(1, 4, 8, 12, dtype=torch.float32)
 
 
 @pytest.fixture
@@ -30,29 +32,39 @@ def copy_sd(tmp_path):
     return shutil.copytree(TINY_SD, tmp_path / "model")
 
 
+def edit(file, **changes):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
 def refused(name, match, **options):
     with pytest.raises(ValueError, match=match) as caught:
         load_model(name, device="cpu", **options)
     assert "\n" not in str(caught.value) and str(caught.value).startswith("model: ")
 
 
-def test_storybook_shape(tiny, tiny_folder):
+def same_weights(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+# the contract
+
+
+def test_shapes(tiny, tiny_folder, tiny_sd):
     assert tiny.name == str(tiny_folder) and tiny.label == "tiny" and "asked for" in tiny.why
     assert isinstance(tiny.vae, AutoencoderTiny) and tiny.vae_scale == 4 and tiny.native_size == 64
-    assert tiny.prompt.shape == (1, 1, 8) and tiny.prompt.abs().sum() == 0
-    assert tiny.device == torch.device("cpu") and tiny.dtype == torch.float32 and tiny.steps_offset == 1
-
-
-def test_stable_diffusion_shape(tiny_sd):
+    assert torch.equal(tiny.prompt, torch.zeros(1, 1, 8)) and tiny.steps_offset == 1
     assert isinstance(tiny_sd.vae, AutoencoderKL) and tiny_sd.vae_scale == 8
     assert tiny_sd.native_size == 512  # trained at 128, but no KL autoencoder needs less
     assert tiny_sd.prompt.shape == (1, 77, 32) and tiny_sd.prompt.abs().sum() > 0
+    for part in (tiny.unet, tiny.vae, tiny_sd.unet, tiny_sd.vae):
+        assert not part.training and not any(p.requires_grad for p in part.parameters())
 
 
-def test_frozen_and_in_eval_mode(tiny, tiny_sd):
-    for model in (tiny, tiny_sd):
-        for part in (model.unet, model.vae):
-            assert not part.training and not any(p.requires_grad for p in part.parameters())
+@pytest.mark.parametrize(("size", "native"), [([24, 16], 64), ([20, 24], 80), (None, 256), (32, 128)])
+def test_the_trained_size_may_be_a_list(copy, size, native):
+    edit(copy / "unet" / "config.json", sample_size=size)
+    assert load_model(copy, device="cpu").native_size == native
 
 
 def test_schedule_is_the_released_one(tiny, tiny_sd):
@@ -60,9 +72,8 @@ def test_schedule_is_the_released_one(tiny, tiny_sd):
     for model in (tiny, tiny_sd):
         schedule = model.schedule(50)
         assert (schedule.timestep(38), schedule.timestep(32), schedule.timestep(35)) == (741, 621, 681)
-        assert model.alphas_cumprod.dtype == torch.float32 and len(model.alphas_cumprod) == 1000
-        reference = DDIMScheduler(**module.SD_DDIM)
-        assert torch.equal(model.alphas_cumprod, reference.alphas_cumprod)
+        assert model.alphas_cumprod.dtype == torch.float32
+        assert torch.equal(model.alphas_cumprod, DDIMScheduler(**SD_DDIM).alphas_cumprod)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -73,28 +84,19 @@ def test_dtype_of_the_backbone(tiny_folder, dtype):
     wide = torch.promote_types(dtype, torch.float32)
     z = model.encode(torch.zeros(1, 3, 32, 32))
     assert z.dtype == wide  # the latent is never in half precision
-    assert model.eps(z, 301).dtype == wide and model.decode(z).dtype == wide
+    assert model.eps(z, 301).dtype == model.decode(z).dtype == wide
     assert all(part.dtype == wide for part in model.eps_and_features(z, 301))
-
-
-def test_loading_says_nothing_to_a_user(tiny_folder, capfd):
-    for folder in (tiny_folder, TINY_SD):  # without and with a text encoder
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            load_model(folder, device="cpu", dtype=torch.float64)
-        assert capfd.readouterr() == ("", "")
-    assert text_logging.is_progress_bar_enabled()  # what others load is theirs
 
 
 def test_encode_is_the_scaled_mean(tiny_sd):
     x = random(1, 3, 32, 48, dtype=torch.float32).clamp(-1, 1)
     with torch.no_grad():
-        want = tiny_sd.vae.encode(x).latent_dist.mean * tiny_sd.vae.config.scaling_factor
+        want = tiny_sd.vae.encode(x).latent_dist.mean * 0.18215
         assert torch.equal(tiny_sd.encode(x), want)
-        decoded = tiny_sd.vae.decode(want / tiny_sd.vae.config.scaling_factor).sample
+        decoded = tiny_sd.vae.decode(want / 0.18215).sample
         assert torch.equal(tiny_sd.decode(want), decoded)
         assert torch.equal(tiny_sd.decode_image(want), (decoded / 2 + 0.5).clamp(0, 1))
-    assert want.shape == (1, 4, 4, 6) and tiny_sd.vae.config.scaling_factor == 0.18215
+    assert want.shape == (1, 4, 4, 6)
 
 
 def test_encode_refuses_what_the_vae_would_crop(tiny, tiny_sd):
@@ -104,118 +106,88 @@ def test_encode_refuses_what_the_vae_would_crop(tiny, tiny_sd):
     assert tiny.decode(tiny.encode(torch.zeros(1, 3, 36, 20))).shape == (1, 3, 36, 20)
 
 
-@pytest.mark.parametrize("block", [-3, -2, -1])
-def test_features_are_an_up_blocks_output(tiny, block):
-    z = random(1, 4, 8, 12, dtype=torch.float32)
-    eps, F = tiny.eps_and_features(z, 301, block)
-    assert torch.equal(eps, tiny.eps(z, 301))
+def test_encode_says_what_is_not_finite(tiny):
+    with pytest.raises(FloatingPointError, match="^encode: nan in z_0 at t = 0"):
+        tiny.encode(torch.full((1, 3, 32, 32), torch.nan))
+
+
+@pytest.mark.parametrize(("block", "shape"), [(-3, (1, 16, 4, 6)), (-2, (1, 16, 8, 12)), (-1, (1, 8, 8, 12))])
+def test_features_are_an_up_blocks_output(tiny, block, shape):
+    eps, F = tiny.eps_and_features(Z, 301, block)
     seen = []
     with tiny.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output)):
-        tiny.eps(z, 301)
-    assert torch.equal(F, seen[0])
-    assert F.shape == {-3: (1, 16, 4, 6), -2: (1, 16, 8, 12), -1: (1, 8, 8, 12)}[block]
+        assert torch.equal(eps, tiny.eps(Z, 301))
+    assert torch.equal(F, seen[0]) and F.shape == shape
 
 
-def test_hook_is_removed_even_after_a_failure(tiny):
-    block = tiny.unet.up_blocks[-2]
-    tiny.eps_and_features(random(1, 4, 8, 8, dtype=torch.float32), 301)
+def test_the_hook_is_removed_even_after_a_failure(tiny):
+    tiny.eps_and_features(Z, 301)
     with pytest.raises(RuntimeError):
         tiny.eps_and_features(torch.zeros(1, 3, 8, 8), 301)
-    assert not block._forward_hooks
-
-
-def test_block_that_is_not_there(tiny):
+    assert not tiny.unet.up_blocks[-2]._forward_hooks
     with pytest.raises(ValueError, match=r"^feature_block: -4; expected -3 to -1, as tiny has 3 up blocks$"):
-        tiny.eps_and_features(torch.zeros(1, 4, 8, 8), 301, -4)
+        tiny.eps_and_features(Z, 301, -4)
 
 
 def test_gradients_reach_the_latent_only(tiny):
-    z = random(1, 4, 8, 8, dtype=torch.float32).requires_grad_()
+    z = Z.clone().requires_grad_()
     eps, F = tiny.eps_and_features(z, 301)
     (eps.sum() + F.sum()).backward()
-    assert z.grad.abs().sum() > 0
-    assert all(p.grad is None for p in tiny.unet.parameters())
+    assert z.grad.abs().sum() > 0 and all(p.grad is None for p in tiny.unet.parameters())
 
 
-def test_fingerprint_is_of_the_weights_and_not_of_their_place(tiny, copy):
+@pytest.mark.parametrize("timestep", [1, 301, 981])
+def test_v_prediction_gives_the_noise_that_a_scheduler_finds(copy, tiny, timestep):
+    """The scheduler's clean latent is (z_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), solved for eps."""
+    edit(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+    model = load_model(copy, device="cpu", dtype=torch.float64)
+    scheduler = DDIMScheduler(**SD_DDIM, prediction_type="v_prediction")
+    scheduler.set_timesteps(50)
+    z = Z.double()
+    with torch.no_grad():
+        v = model.unet(z, timestep, encoder_hidden_states=model.prompt).sample
+        eps = model.eps(z, timestep)
+        assert torch.equal(model.eps(z, torch.tensor([timestep])), eps)
+    clean, a = scheduler.step(v, timestep, z).pred_original_sample, scheduler.alphas_cumprod[timestep].double()
+    torch.testing.assert_close(eps, (z - a.sqrt() * clean) / (1 - a).sqrt(), rtol=0, atol=1e-5)
+    assert model.fingerprint != tiny.fingerprint  # its LoRAs are others
+
+
+def test_other_predictions_are_refused(copy):
+    edit(copy / "scheduler" / "scheduler_config.json", prediction_type="sample")
+    refused(copy, "predicts 'sample'; expected 'epsilon' or 'v_prediction'$")
+
+
+def test_fingerprint_is_of_the_weights_and_not_of_their_place(tiny, copy, tmp_path):
     assert load_model(copy, device="cpu").fingerprint == tiny.fingerprint
+    assert load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint != tiny.fingerprint
 
 
-def test_fingerprint_tells_weights_apart(tiny, tiny64, tiny_folder, tmp_path):
-    assert tiny.fingerprint == load_model(tiny_folder, device="cpu").fingerprint
-    assert tiny.fingerprint != load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint
-
-
-def test_the_preset_is_the_released_one_unless_the_folder_asks_for_another(tiny, copy):
-    assert tiny.preset is Preset.released and load_model("storybook", device="cpu").preset is Preset.storybook
+def test_a_folder_may_ask_for_a_preset_and_a_lora_rate(tiny, copy):
+    assert tiny.preset == "released" and tiny.lora_lr == LORA_LR == 5e-4
+    assert load_model("storybook", device="cpu").preset == "storybook"
     (copy / "training.json").write_text('{"preset": "fast"}')
     model = load_model(copy, device="cpu")
-    assert model.preset is Preset.fast and model.lora_lr == LORA_LR
-    assert model.fingerprint == tiny.fingerprint  # the weights are the same, and so are their LoRAs
-
-
-def test_the_lora_rate_is_the_released_one_unless_the_folder_asks_for_another(tiny, copy):
-    assert tiny.lora_lr == LORA_LR == 5e-4
+    assert (model.preset, model.lora_lr, model.fingerprint) == ("fast", LORA_LR, tiny.fingerprint)
     (copy / "training.json").write_text('{"lora_lr": 0.002}')
     model = load_model(copy, device="cpu")
-    assert model.lora_lr == 0.002
+    assert (model.preset, model.lora_lr) == ("released", 0.002)
     assert model.fingerprint != tiny.fingerprint  # its edits come out differently
-    for nothing in ("{}", "[1]", "null"):  # the last two: somebody else's file
-        (copy / "training.json").write_text(nothing)
-        assert load_model(copy, device="cpu").lora_lr == LORA_LR
 
 
 @pytest.mark.parametrize(
-    "card",
-    ["{", '{"lora_lr": 0}', '{"lora_lr": true}', '{"lora_lr": "fast"}', '{"lora_lr": NaN}', '{"preset": "quick"}',
-     '{"preset": null}', '{"preset": ["fast"]}'],
-)  # fmt: skip
-def test_a_lora_rate_or_a_preset_that_is_none(copy, card):
+    "card", ["{", "[1]", '{"lora_lr": 2}', '{"lora_lr": true}', '{"lora_lr": NaN}', '{"preset": "quick"}']
+)
+def test_a_training_card_that_says_nonsense(copy, card):
     (copy / "training.json").write_text(card)
-    with pytest.raises(ValueError, match="^model: cannot read .*training.json"):
-        load_model(copy, device="cpu")
+    refused(copy, "^model: .*training.json: ")
 
 
-def test_a_loaded_model_does_not_need_its_files(copy, tmp_path):
-    """In a process of its own: reading a mapped file that has been cut off ends with a bus error."""
-    code = ("import sys, torch; from pathlib import Path; from gooddrag.loading import load_model; "
-            "model = load_model(sys.argv[1], device='cpu'); before = model.fingerprint; "
-            "[file.write_bytes(b'') for file in Path(sys.argv[1]).rglob('*.safetensors')]; "
-            "assert model.fingerprint == before; model.eps(torch.zeros(1, 4, 16, 16), 301); "
-            "model.decode(torch.zeros(1, 4, 16, 16))")  # fmt: skip
-    subprocess.run([sys.executable, "-c", code, str(copy)], check=True, timeout=280)
-
-
-def test_another_vae(tiny, copy, tmp_path):
-    other = save_tiny(tmp_path / "other", seed=1) / "vae"
-    model = load_model(copy, device="cpu", vae=other)
-    assert isinstance(model.vae, AutoencoderTiny)
-    want = load_file(other / WEIGHTS)
-    assert all(torch.equal(v, want[k]) for k, v in model.vae.state_dict().items())
-    assert torch.equal(model.unet.conv_in.weight, tiny.unet.conv_in.weight)
-    with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
-        load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
-
-
-@pytest.mark.parametrize("device", ["nonsense", "cpu:x", "meta2", 3.5, pytest.param("cuda", marks=pytest.mark.skipif(
-    torch.cuda.is_available(), reason="there is one here"))])  # fmt: skip
-def test_a_device_that_is_not_here(copy, device):
-    with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one$"):
-        load_model(copy, device=device)
-
-
-@pytest.mark.parametrize("dtype", ["float16", torch.int64, 16])
-def test_a_dtype_that_is_none(copy, dtype):
-    with pytest.raises(ValueError, match=f"^dtype: {dtype!r}; expected torch.float32"):
-        load_model(copy, device="cpu", dtype=dtype)
-
-
-def test_a_wish_of_the_environment_is_named_where_it_cannot_be_met(monkeypatch):
-    monkeypatch.setenv("GOODDRAG_MODEL", "bogus")
-    with pytest.raises(ValueError, match=r"^model: 'bogus', which \$GOODDRAG_MODEL asks for, is neither"):
-        load_model()
-    with pytest.raises(ValueError, match="^model: '' is neither"):
-        load_model("")
+def test_a_model_from_parts(tiny):
+    model = DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**SD_DDIM), torch.ones(1, 3, 8))
+    assert model.prompt.shape == (1, 3, 8) and model.why == "mine: asked for"
+    with pytest.raises(ValueError, match="prompts of width 8 is not supported; .*, here of width 9$"):
+        DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**SD_DDIM), torch.ones(1, 3, 9))
 
 
 # choosing
@@ -232,167 +204,307 @@ def test_auto_without_a_gpu(monkeypatch, tiny_folder):
     monkeypatch.setattr(module, "STORYBOOK", tiny_folder)
     model = load_model()
     assert model.name == "storybook" and model.why == "storybook: no CUDA GPU here"
-    assert model.device.type == "cpu" and model.dtype == torch.float32
     assert load_model("auto", device="cpu").why == "storybook: device cpu was asked for"
 
 
 @pytest.mark.usefixtures("no_wish")
-@pytest.mark.parametrize("free, want", [(4.0, "storybook"), (6.0, "sd15")])
+@pytest.mark.parametrize(("free", "want"), [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    asked = []
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: asked.append(gpu) or (int((free - 1) * 2**30), 2**34))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (int((free - 1) * 2**30), 2**34))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 3 * 2**30)  # of which one is free to be had
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 2 * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: "A100")
-    name, why = module.choose_model()
-    assert name == want and f"{free:.1f} GiB free" in why
-    assert module.choose_model("cuda:1")[0] == want and asked == [torch.device("cuda"), torch.device("cuda:1")]
+    assert choose_model()[0] == choose_model("cuda:1")[0] == want and f"{free:.1f} GiB free" in choose_model()[1]
 
 
 def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folder):
     monkeypatch.setenv("GOODDRAG_MODEL", str(tiny_folder))
     model = load_model("auto", device="cpu")
     assert model.name == str(tiny_folder) and "GOODDRAG_MODEL" in model.why
-    assert load_model("storybook", device="cpu").name == "storybook"  # what is asked for by name is what one gets
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for nothing in ("auto", ""):
-        monkeypatch.setenv("GOODDRAG_MODEL", nothing)
-        assert module.choose_model() == ("storybook", "storybook: no CUDA GPU here")
+    monkeypatch.setenv("GOODDRAG_MODEL", "bogus")
+    with pytest.raises(ValueError, match=r"^model: 'bogus', which \$GOODDRAG_MODEL asks for, is neither"):
+        load_model()
 
 
-# what cannot be loaded
+@pytest.mark.parametrize("device", ["nonsense", "cpu:x", "meta2", 3.5, "cuda"])
+def test_a_device_that_is_not_here(copy, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one here")
+    with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one$"):
+        load_model(copy, device=device)
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int64, 16])
+def test_a_dtype_that_is_none(copy, dtype):
+    with pytest.raises(ValueError, match=f"^dtype: {dtype!r}; expected torch.float32"):
+        load_model(copy, device="cpu", dtype=dtype)
+
+
+# places
 
 
 @pytest.mark.parametrize("name", ["nosuch", "", "/no/such/folder", "./no/such", "a/b/c", "~/model"])
 def test_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused(name, "is neither 'storybook', 'sd15' or 'auto', nor a folder|is missing")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    refused(name, f"^model: '{name}' is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id")
 
 
-def test_folder_that_may_have_been_meant_as_a_hub_id(monkeypatch, tmp_path, tiny_folder):
-    """A typing error in a relative path must not look like a trouble with the network."""
+def test_home_is_expanded(tiny, tiny_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_folder.parent))
+    assert load_model(f"~/{tiny_folder.name}", device="cpu", vae="~/tiny/vae").fingerprint == tiny.fingerprint
+
+
+def test_a_folder_of_the_hubs_cache(tiny, tiny_folder, tmp_path):
+    """As it lies in ~/.cache/huggingface/hub; main is what refs/main names, and not the newest."""
+    root = tmp_path / "models--somebody--tiny"
+    main = shutil.copytree(tiny_folder, root / "snapshots" / "abc")
+    shutil.copytree(save_tiny(tmp_path / "other", seed=1), root / "snapshots" / "xyz")
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("abc\n")
+    assert load_model(root, device="cpu").fingerprint == load_model(main, device="cpu").fingerprint == tiny.fingerprint
+    shutil.rmtree(root / "refs")
+    assert load_model(root, device="cpu").fingerprint != tiny.fingerprint
+
+
+def test_offline_says_what_is_missing(monkeypatch, tmp_path, tiny_folder):
+    """A typing error in a relative path must not look like a trouble with the network alone."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    refused("models/mine", r"^model: 'models/mine' is no folder here, and as a Hub id: cannot load models/mine/unet: ")
+    as_id = "is no folder here, and as a Hub id: cannot read"
+    refused("models/mine", rf"^model: 'models/mine' {as_id} models/mine/unet/config.json: .*in the local cache")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mine").symlink_to(tiny_folder)
     assert load_model("models/mine", device="cpu").why == "models/mine: asked for"
-    refused("models/mine", "'some/vae' is no folder here, and as a Hub id: cannot load some/vae: ", vae="some/vae")
+    refused("models/mine", f"'some/vae' {as_id} some/vae/config.json: ", vae="some/vae")
 
 
-@pytest.mark.parametrize("part", ["unet", "vae", "scheduler"])
-def test_part_missing(copy, part):
-    shutil.rmtree(copy / part)
-    refused(copy, rf"/{part} is missing; expected a folder in diffusers' layout with {part}/$")
+def test_another_vae(tiny, copy, tmp_path):
+    other = save_tiny(tmp_path / "other", seed=1) / "vae"
+    model = load_model(copy, device="cpu", vae=other)
+    want = load_file(other / WEIGHTS)
+    assert all(torch.equal(v, want[k]) for k, v in model.vae.state_dict().items())
+    assert same_weights(model.unet, tiny.unet)
+    with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
+        load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
 
 
-def test_tokenizer_missing_beside_a_text_encoder(copy_sd):
-    shutil.rmtree(copy_sd / "tokenizer")
-    refused(copy_sd, "/tokenizer is missing")
+def stored(folder, kind, model):
+    """Rewrite a model's weights as other programs leave them."""
+    for part, module_ in (("unet", model.unet), ("vae", model.vae)):
+        (folder / part / WEIGHTS).unlink()
+        if kind == "fp16":
+            module_.save_pretrained(folder / part, variant="fp16")
+        else:
+            torch.save(module_.state_dict(), folder / part / "diffusion_pytorch_model.bin")
 
 
-def test_text_encoder_missing_that_the_model_names(copy_sd):
-    """Without it the U-Net would be told nothing at all, and nobody would notice."""
+@pytest.mark.parametrize("kind", ["safetensors", "fp16", "bin"])
+def test_loading_says_nothing_to_a_user(copy, tiny, tiny_sd, capfd, caplog, kind):
+    if kind != "safetensors":
+        stored(copy, kind, tiny)
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same_weights(load_model(copy, device="cpu").unet, tiny.unet)
+        assert same_weights(load_model(TINY_SD, device="cpu").unet, tiny_sd.unet)  # with a text encoder
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+# what is missing or damaged
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "scheduler", "tokenizer", "text_encoder"])
+def test_a_part_is_missing(copy_sd, part):
+    shutil.rmtree(copy_sd / part)
+    refused(copy_sd, rf"^model: .*/{part}")
+
+
+def test_a_model_without_text_encoder_gets_a_zero_token(copy_sd):
     shutil.rmtree(copy_sd / "text_encoder")
-    refused(copy_sd, "/text_encoder is missing")
     (copy_sd / "model_index.json").write_text("[]")
     refused(copy_sd, "^model: cannot read .*model_index.json")
-
-
-def test_text_encoder_of_wrong_shape_or_without_config(copy_sd, capfd):
-    config = copy_sd / "text_encoder" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": 64}))
-    refused(copy_sd, "/text_encoder: its weights have other shapes than its config.json says$")
-    config.unlink()
-    refused(copy_sd, "^model: .*/text_encoder has no config.json$")
-    assert "LOAD REPORT" not in "".join(capfd.readouterr())
-
-
-def test_model_without_text_encoder_gets_a_zero_token(copy_sd):
-    shutil.rmtree(copy_sd / "text_encoder")
     (copy_sd / "model_index.json").unlink()
     assert torch.equal(load_model(copy_sd, device="cpu").prompt, torch.zeros(1, 1, 32))
 
 
-@pytest.mark.filterwarnings("ignore:It is deprecated:FutureWarning")  # what diffusers makes of []
-@pytest.mark.parametrize("part", ["unet", "vae", "scheduler"])
+@pytest.mark.parametrize("part", ["unet", "vae", "scheduler", "text_encoder"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00"])
-def test_corrupt_config(copy, part, content):
+def test_corrupt_config(copy_sd, part, content):
     name = "scheduler_config.json" if part == "scheduler" else "config.json"
-    (copy / part / name).write_bytes(content)
-    refused(copy, rf"^model: cannot load .*/{part}: .")
+    (copy_sd / part / name).write_bytes(content)
+    refused(copy_sd, rf"^model: cannot read .*/{part}/{name}: .")
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-@pytest.mark.parametrize("keep", [0, 4, 1000, -100])
-def test_truncated_weights(copy_sd, part, keep):
+@pytest.mark.parametrize("keep", [None, 0, 1000, -100])
+def test_truncated_or_missing_weights(copy_sd, part, keep, capfd):
     file = next((copy_sd / part).glob("*.safetensors"))
-    file.write_bytes(file.read_bytes()[:keep])
-    refused(copy_sd, rf"^model: cannot load .*/{part}: .")
+    file.write_bytes(file.read_bytes()[:keep]) if keep is not None else file.unlink()
+    refused(copy_sd, rf"^model: cannot read .*/{part}: .")
+    assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("part", ["unet", "vae"])
-def test_weights_file_missing(copy, part):
-    (copy / part / WEIGHTS).unlink()
-    refused(copy, rf"^model: .*/{part} has no \*.safetensors or \*.bin$")
-
-
-@pytest.mark.parametrize(
-    ("name", "needed"),
-    [("vocab.json", "vocab.json or tokenizer.json"), ("merges.txt", "merges.txt or tokenizer.json")],
-)
-def test_tokenizer_file_missing(copy_sd, name, needed):
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
+def test_tokenizer_file_missing(copy_sd, name):
+    """transformers makes a tokenizer of nothing where both are gone."""
     (copy_sd / "tokenizer" / name).unlink()
-    refused(copy_sd, rf"^model: .*/tokenizer has no {needed}$")
-
-
-def test_weights_of_wrong_shape(copy):
-    state = load_file(copy / "unet" / WEIGHTS)
-    save_file(state | {"conv_in.weight": torch.zeros(8, 5, 3, 3)}, copy / "unet" / WEIGHTS, metadata={"format": "pt"})
-    refused(copy, r"/unet: conv_in.weight expected shape \S*8, 4, 3, 3\S*, but got \S*8, 5, 3, 3\S*$")
+    refused(copy_sd, "^model: .*/tokenizer")
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-def test_some_weights_missing(copy_sd, part):
+def test_some_weights_are_missing_or_of_another_shape(copy_sd, part):
     """diffusers and transformers would go on with random ones."""
     file = next((copy_sd / part).glob("*.safetensors"))
     state = load_file(file)
     gone = next(k for k in sorted(state) if k.endswith("bias"))
     save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
-    refused(copy_sd, rf"^model: cannot load .*/{part}: 1 weights are missing, .*{gone.split('.', 1)[1]} among them$")
+    refused(copy_sd, rf"^model: cannot read .*/{part}: 1 weights of .* are missing, .*{gone.split('.', 1)[1]} among")
+    save_file(state | {gone: torch.zeros(3)}, file, metadata={"format": "pt"})
+    refused(copy_sd, rf"^model: cannot read .*/{part}: .")
 
 
-def test_unet_and_vae_that_do_not_fit(copy):
-    config = json.loads((copy / "unet" / "config.json").read_text())
-    unet = UNet2DConditionModel.from_config({**config, "in_channels": 9})
+class Malicious:
+    def __reduce__(self):
+        return (Path.touch, (Path("ran-the-pickle"),))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_pickles_are_not_run(copy_sd, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = next((copy_sd / part).glob("*.safetensors"))
+    file.unlink()
+    name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
+    torch.save({"conv_in.weight": Malicious()}, file.with_name(name))
+    refused(copy_sd, rf"^model: cannot read .*/{part}: ")
+    assert not Path("ran-the-pickle").exists()
+
+
+# what is not supported
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (json.loads((DATA / "sdxl_like_unet_config.json").read_text()), "SDXL is not supported"),
+        ({"addition_embed_type": "image"}, "addition_embed_type 'image' is not supported"),
+        ({"class_embed_type": "timestep"}, "class_embed_type 'timestep' is not supported"),
+        ({"num_class_embeds": 10}, "num_class_embeds 10 is not supported"),
+        ({"encoder_hid_dim_type": "ip_image_proj"}, "encoder_hid_dim_type 'ip_image_proj' is not supported"),
+        ({"cross_attention_dim": [32, 64]}, r"prompts of width \[32, 64\] is not supported"),
+        ({"cross_attention_dim": 64}, "prompts of width 64 is not supported; .*, here of width 32"),
+        ({"in_channels": 9}, "9 channels is not supported; .*, and latents of 4"),
+        ({"in_channels": 8}, "8 channels is not supported; .*, and latents of 4"),
+    ],
+)
+def test_a_unet_that_needs_more_than_a_prompt(copy_sd, changes, message):
+    for file in copy_sd.rglob("*.safetensors"):
+        file.unlink()  # nothing of them is read
+    edit(copy_sd / "unet" / "config.json", **changes)
+    refused(copy_sd, f"^model: .*{message}")
+
+
+def test_models_that_ddim_inversion_does_not_suit(copy):
+    unet = UNet2DConditionModel.from_pretrained(copy / "unet", time_cond_proj_dim=4, low_cpu_mem_usage=False)
+    edit(copy / "scheduler" / "scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler")
+    with pytest.warns(UserWarning, match="is a flow-matching model, which DDIM inversion does not suit$"):
+        load_model(copy, device="cpu")
+    edit(copy / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler")
     unet.save_pretrained(copy / "unet")
-    refused(copy, "U-Net takes 9 channels; expected its VAE's 4")
+    with pytest.warns(UserWarning, match="is a latent consistency model, which DDIM inversion does not suit$"):
+        model = load_model(copy, device="cpu")
+    assert model.eps(Z, 301).shape == Z.shape
 
 
-def test_other_predictions_are_refused(copy):
-    file = copy / "scheduler" / "scheduler_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "prediction_type": "v_prediction"}))
-    refused(copy, "predicts 'v_prediction'; expected 'epsilon'$")
+# single files
 
 
-def test_contract_from_parts(tiny):
-    model = DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**module.SD_DDIM), torch.ones(1, 3, 8))
-    assert model.prompt.shape == (1, 3, 8) and model.why == "mine: asked for"
+@pytest.fixture
+def original(tmp_path):
+    """The configs of tiny-sd, beside which its single file may be written."""
+    for part in ("unet", "vae", "text_encoder"):
+        (tmp_path / part).mkdir()
+        shutil.copy(TINY_SD / part / "config.json", tmp_path / part)
+    return tmp_path / "mine.safetensors"
 
 
-def test_a_vae_on_another_device_comes_to_the_latents_and_goes_back(tiny, monkeypatch):
-    """Where there is no GPU, what is moved is only told."""
-    moves = []
+def test_a_single_file_is_the_folder(tiny_sd, original, capfd):
+    weights = {k: v.half() if k.startswith("model_ema") else v for k, v in original_layout(TINY_SD).items()}
+    save_original(weights | {"model_ema.decay": torch.ones(())}, original)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = load_model(original, device="cpu")
+    assert capfd.readouterr() == ("", "")
+    assert same_weights(model.unet, tiny_sd.unet) and same_weights(model.vae, tiny_sd.vae)
+    assert torch.equal(model.prompt, tiny_sd.prompt) and model.label == "mine.safetensors"
+    assert (model.fingerprint, model.native_size) == (tiny_sd.fingerprint, 512)
+    assert torch.equal(model.alphas_cumprod, tiny_sd.alphas_cumprod) and model.prediction_type == "epsilon"
+    model = load_model(original, device="cpu", dtype=torch.float64, vae=TINY_SD / "vae")
+    assert {p.dtype for part in (model.unet, model.vae) for p in part.parameters()} == {torch.float64}
 
-    class Parked(type(tiny.vae)):
-        device = torch.device("meta")  # as it says
 
-        def to(self, device):
-            moves.append(torch.device(device).type)
-            return self
+def test_a_single_file_of_2x(tiny_sd, original):
+    """Its text encoder is OpenCLIP's, whose three projections are one matrix, and which pads with zeros."""
+    weights = {k: v for k, v in original_layout(TINY_SD).items() if not k.startswith("cond_stage_model")}
+    encoder = CLIPTextModel.from_pretrained(TINY_SD / "text_encoder")
+    state = {k.removeprefix("text_model."): v for k, v in encoder.state_dict().items()}
+    names = {"layer_norm": "ln_", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out": "attn.out"}
+    for key, value in state.items():
+        for ours, theirs in {**names, "encoder.layers": "transformer.resblocks", "final_ln_": "ln_final"}.items():
+            key = key.replace(ours, theirs)
+        key = key.replace("embeddings.token", "token").replace(
+            "embeddings.position_embedding.weight", "positional_embedding"
+        )
+        if ".self_attn." not in key:
+            weights[f"cond_stage_model.model.{key}"] = value
+    for i in range(2):
+        for kind in ("weight", "bias"):
+            rows = [state[f"encoder.layers.{i}.self_attn.{x}_proj.{kind}"] for x in "qkv"]
+            weights[f"cond_stage_model.model.transformer.resblocks.{i}.attn.in_proj_{kind}"] = torch.cat(rows)
+    save_original(weights, original)
+    with torch.no_grad():
+        want = encoder(torch.tensor([[516, 517, *[0] * 75]]))[0]
+    assert torch.equal(load_model(original, device="cpu").prompt, want)
 
-    z = torch.zeros(1, 4, 8, 8)
-    want = tiny.decode(z)
-    monkeypatch.setattr(tiny.vae, "__class__", Parked)
-    assert torch.equal(tiny.decode(z), want) and moves == ["cpu", "meta"]
+
+def test_what_a_single_file_predicts(original):
+    weights = original_layout(TINY_SD)
+    save_original(weights, original, **{"modelspec.prediction_type": "v"})
+    assert load_model(original, device="cpu").prediction_type == "v_prediction"
+    original.with_suffix(".yaml").write_text("model:\n  params:\n    linear_start: 0.00085\n")
+    assert load_model(original, device="cpu").prediction_type == "epsilon"
+    original.with_suffix(".yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
+    assert load_model(original, device="cpu").prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(("width", "unet", "text"), [(768, 859520964, 123060480), (1024, 865910724, 340387840)])
+def test_the_configs_of_stable_diffusion_have_its_number_of_weights(width, unet, text):
+    with init_empty_weights():
+        parts = (
+            UNet2DConditionModel.from_config(checkpoints.SD_UNET[width]),
+            CLIPTextModel(CLIPTextConfig(**checkpoints.SD_TEXT[width])),
+            AutoencoderKL.from_config(checkpoints.SD_VAE),
+        )
+    assert [sum(p.numel() for p in part.parameters()) for part in parts] == [unet, text, 83653863]
+
+
+def test_single_files_that_are_refused(tiny, original):
+    weights, prefix = original_layout(TINY_SD), "model.diffusion_model."
+    save_original(weights | {f"{prefix}label_emb.0.0.weight": torch.ones(2, 2)}, original)
+    refused(original, "SDXL is not supported")
+    save_original(weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, original)
+    refused(original, "9 channels")
+    save_original({k: v for k, v in weights.items() if "cond_stage" not in k}, original)
+    refused(original, "weights of CLIPTextModel are missing")
+    save_original({k: v for k, v in weights.items() if "output_blocks.3.1" not in k}, original)
+    refused(original, "weights of UNet2DConditionModel are missing")
+    save_original({"x.lora_A.weight": torch.ones(2, 2)}, original)
+    refused(original, "is no checkpoint of Stable Diffusion: it holds no model.diffusion_model.")
+    original.write_bytes(original.read_bytes()[:20])
+    refused(original, r"^model: cannot read .*mine.safetensors: ")
+    original.with_suffix(".ckpt").write_bytes(pickle.dumps(Malicious()))
+    refused(original.with_suffix(".ckpt"), "a .ckpt file may hold code and is not read; expected .safetensors$")
+    alone = original.with_name("alone")
+    alone.mkdir()
+    refused(save_original(weights, alone / "a.safetensors"), "prompts of width 32; expected 768 .*, 1024 ")

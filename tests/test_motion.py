@@ -8,6 +8,7 @@ from tiny import random
 from torch.nn.functional import interpolate
 
 from gooddrag import motion
+from gooddrag.config import DragConfig
 
 SIZE = (36, 28)  # the grid of a (9, 7) latent
 F = random(1, 5, 9, 7)
@@ -19,6 +20,11 @@ points = st.tuples(st.integers(0, SIZE[0] - 1), st.integers(0, SIZE[1] - 1))
 
 def pt(*yx):
     return torch.tensor(yx, dtype=torch.float32)
+
+
+def drag_loss(F, F_0, size, p, p_0, q, r1, beta, ip=True, capped=True, skip=2.0, scale="released"):
+    config = DragConfig(r1=r1, beta=beta, ip=ip, capped_step=capped, skip_distance=skip, drag_scale=scale)
+    return motion.drag_loss(F, F_0, p, motion.Task(size, p_0, q, torch.zeros(1, 1, 9, 7)), config)
 
 
 def every(n):
@@ -113,7 +119,7 @@ def test_step_points_at_the_target(p, q, beta, capped):
 def loss(p, q, p_0=None, **settings):
     settings = dict(r1=4, beta=4.0) | settings
     p_0 = p if p_0 is None else p_0
-    return motion.drag_loss(settings.pop("F", F), F_0, SIZE, p[None], p_0[None], q[None], **settings)
+    return drag_loss(settings.pop("F", F), F_0, SIZE, p[None], p_0[None], q[None], **settings)
 
 
 def test_drag_term_by_hand():
@@ -131,7 +137,7 @@ def test_drag_term_by_hand():
 def test_printed_scale_is_810_times_the_released_one():
     wide, wide_0 = random(1, 640, 9, 7), random(1, 640, 9, 7, seed=1)
     p, q = pt(12, 8)[None], pt(12, 20)[None]
-    released, printed = (motion.drag_loss(wide, wide_0, SIZE, p, p, q, 4, 4.0, scale=s) for s in ("released", "sum"))
+    released, printed = (drag_loss(wide, wide_0, SIZE, p, p, q, 4, 4.0, scale=s) for s in ("released", "sum"))
     assert float(printed / released) == pytest.approx(810)
 
 
@@ -139,7 +145,7 @@ def test_pairs_add_up_and_near_ones_are_skipped():
     p, q = torch.stack([pt(10, 10), pt(20, 10), pt(30, 10)]), torch.stack([pt(10, 20), pt(20, 11), pt(20, 20)])
     parts = [float(loss(a, b)) for a, b in zip(p, q, strict=True)]
     assert parts[1] == 0 and parts[0] > 0 and parts[2] > 0
-    assert float(motion.drag_loss(F, F_0, SIZE, p, p, q, 4, 4.0)) == pytest.approx(parts[0] + parts[2])
+    assert float(drag_loss(F, F_0, SIZE, p, p, q, 4, 4.0)) == pytest.approx(parts[0] + parts[2])
     assert float(loss(p[1], q[1], skip=0.0)) > 0
     assert float(loss(pt(20, 10), pt(20, 12))) > 0  # exactly 2 away is not closer than 2
 
@@ -181,7 +187,7 @@ def test_gradients_against_finite_differences(ip, scale):
 
     def supervised(G):
         if ip:
-            return motion.drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=True, scale=scale)
+            return drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=True, scale=scale)
         # Eq. 7's target is sg(F): freeze it, so that the finite differences do not move it either
         dy, dx = motion.offsets(size, 2, p[0], motion.next_positions(p, q, 3.3, True)[0])
         wanted = motion.patch(current, size, p[0], dy, dx)
@@ -189,7 +195,7 @@ def test_gradients_against_finite_differences(ip, scale):
         return gap.sum() if scale == "sum" else (16 if scale == "released" else 25) * gap.mean()
 
     assert torch.autograd.gradcheck(supervised, G, eps=1e-7, atol=1e-5)
-    mine = motion.drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=ip, scale=scale)
+    mine = drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=ip, scale=scale)
     want = torch.autograd.grad(supervised(G), G)[0]
     torch.testing.assert_close(torch.autograd.grad(mine, G)[0], want)
     assert want.abs().sum() > 0
@@ -198,7 +204,7 @@ def test_gradients_against_finite_differences(ip, scale):
 def test_no_gradient_flows_into_the_reference():
     F_ref = F_0.clone().requires_grad_()
     G = F.clone().requires_grad_()
-    motion.drag_loss(G, F_ref, SIZE, pt(12, 8)[None], pt(10, 6)[None], pt(12, 20)[None], 4, 4.0).backward()
+    drag_loss(G, F_ref, SIZE, pt(12, 8)[None], pt(10, 6)[None], pt(12, 20)[None], 4, 4.0).backward()
     assert F_ref.grad is None and G.grad.abs().sum() > 0
 
 
@@ -278,3 +284,23 @@ def test_tracking_makes_no_graph():
 def test_features_at_grid_points():
     got = motion.features_at(F, SIZE, torch.stack([pt(0, 0), pt(35, 27), pt(7, 11)]))
     torch.testing.assert_close(got, torch.stack([WHOLE[0, :, 0, 0], WHOLE[0, :, 35, 27], WHOLE[0, :, 7, 11]]))
+
+
+def test_outside_the_hard_mask_the_latent_is_the_unedited_one():
+    z, z_0, frozen = random(1, 4, 5, 6), random(1, 4, 5, 6, seed=1), torch.zeros(1, 1, 5, 6)
+    frozen[..., :2] = 1
+    got = motion.replace_outside(z, z_0, frozen)
+    assert torch.equal(got[..., :2], z_0[..., :2]) and torch.equal(got[..., 2:], z[..., 2:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_gradient_is_that_of_the_loss_whatever_it_is_scaled_by(dtype):
+    z = random(1, 4, 5, 6, dtype=torch.float32).requires_grad_()
+    got = motion.gradient(1e-3 * (z**2).sum(), z, dtype)
+    assert torch.equal(got, torch.autograd.grad(1e-3 * (z**2).sum(), z)[0])
+
+
+def test_a_small_loss_keeps_its_gradient_through_float16():
+    z = torch.full((1, 1, 2, 2), 0.5, requires_grad=True)
+    loss = 1e-7 * z.half().float().sum()  # 1e-7 is nearly float16's smallest number: on its own it would be rounded
+    assert motion.gradient(loss, z, torch.float16)[0, 0, 0, 0].item() == pytest.approx(1e-7, rel=1e-3)

@@ -18,8 +18,8 @@ from tiny import TINY_SD, picture
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.frame import Frame
-from gooddrag.loading import load_model
 from gooddrag.masactrl import transformer_blocks
+from gooddrag.model import load_model
 
 # 8 of 10 levels are inverted, 3 time steps are dragged, and windows fit into small pictures.
 CONFIG = DragConfig(num_steps=10, K=6, B=2, J=2, r1=2, r2=5, lr=0.1)

@@ -2,15 +2,15 @@
 
 import dataclasses
 import json
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from tiny import picture
 
-from gooddrag import __version__, plots
+from gooddrag import __version__
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.frame import Frame
@@ -20,7 +20,7 @@ from gooddrag.sample import Sample
 SIZE = (60, 45)
 POINTS = [[[20, 20], [40, 30]], [[50, 5], [50, 40]]]
 CONFIG = DragConfig(num_steps=4, K=3, B=1, J=2, stop_unmoved=None, lr=0.1)
-FILES = {"result.png", "overview.png", "trajectory.gif", "metrics.json", "original.png", "mask.png", "truth.png",
+FILES = {"result.png", "overview.png", "trajectory.webp", "metrics.json", "original.png", "mask.png", "truth.png",
          "points.json", "sample.json"}  # fmt: skip
 
 
@@ -137,12 +137,10 @@ def test_save_and_read_back(result, tmp_path):
     assert (sample.name, sample.category, sample.task) == ("name", "category", "task")
     with Image.open(folder / "result.png") as image:
         assert image.size == SIZE and image.tobytes() == result.image.tobytes()
-    with Image.open(folder / "trajectory.gif") as gif:
-        assert gif.n_frames == 5 and gif.info["loop"] == 0 and gif.info["duration"] == 800
-        gif.seek(4)
-        assert gif.info["duration"] == 1600
+    with Image.open(folder / "trajectory.webp") as gif:
+        assert gif.n_frames == 4 and gif.info["loop"] == 0 and gif.size == SIZE  # the last guess is the result
     with Image.open(folder / "overview.png") as overview:
-        assert overview.width > 3 * overview.height  # four panels
+        assert overview.size == result.overview().size
     report = json.loads((folder / "metrics.json").read_text())
     assert (report.pop("format_version"), report.pop("gooddrag")) == (1, __version__)
     assert DragConfig(**report.pop("config")) == CONFIG
@@ -157,7 +155,7 @@ def test_save_over_an_earlier_edit(result, tmp_path):
     bare.save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert Sample.open(tmp_path).mask is None and Sample.open(tmp_path).truth is None
-    with Image.open(tmp_path / "trajectory.gif") as gif:
+    with Image.open(tmp_path / "trajectory.webp") as gif:
         assert gif.n_frames == 2
 
 
@@ -188,43 +186,17 @@ def test_repr_is_short(result):
 # pictures of it
 
 
-def test_overview_panels(result):
-    figure = plots.edit_overview(result)
-    assert isinstance(figure, Figure)
-    titles = [ax.get_title("left") or ax.get_title() for ax in figure.axes]  # where the style has them, if it is in use
-    assert titles == ["before", "user edit", "after (tiny)", "truth"]
+def test_overview_has_the_edit_the_result_and_the_truth(result):
+    assert result.overview(120).size == (3 * 128 - 8, 90)
     bare = changed(result, sample=Sample(result.sample.image, POINTS))
-    assert len(plots.edit_overview(bare).axes) == 3
+    assert bare.overview(120).size == (2 * 128 - 8, 90)
+    shown = np.asarray(result.overview(60))
+    assert np.array_equal(shown[:, 136:], np.asarray(result.sample.truth))
 
 
-def test_user_edit_is_drawn_in_the_projects_colours(result, mask):
-    figure, axes = plots.figure(1)
-    plots.draw_user_edit(axes[0, 0], result.sample)
-    ax = axes[0, 0]
-    at = {line.get_color(): [tuple(map(float, p)) for p in line.get_xydata()] for line in ax.lines[:2]}
-    assert at == {plots.TARGET: [(40.0, 30.0)], plots.HANDLE: [(20.0, 20.0)]}
-    image, veil = (np.asarray(shown.get_array()) for shown in ax.images)
-    assert np.array_equal(image, np.asarray(result.sample.image))
-    assert np.array_equal(veil[..., 3] == 0, mask)  # dark is what may not change
-    assert not ax.axison
-    plots.draw_mask(ax, None)
-    assert len(ax.images) == 2
-
-
-def test_path_is_drawn_from_start_to_end(result):
-    _, axes = plots.figure(2, rows=2)
-    assert axes.shape == (2, 2)
-    plots.draw_path(axes[0, 1], result.path)
-    lines = axes[0, 1].lines
-    assert np.array_equal(lines[0].get_xydata(), result.path[:, 0]) and len(lines) == 4
-
-
-def test_contact_sheet():
-    images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "lime", "blue")]
-    sheet = plots.contact_sheet(images, columns=2, gap=1)
-    assert sheet.size == (11, 7)
-    assert [sheet.getpixel(p) for p in ((0, 0), (6, 0), (0, 4))] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    assert sheet.getpixel((5, 0)) == sheet.getpixel((6, 4)) == (255, 255, 255)
+def test_a_notebook_shows_it(result):
+    with Image.open(BytesIO(result._repr_png_())) as image:
+        assert image.size == result.overview().size
 
 
 def test_results_are_plain_tensors(result):

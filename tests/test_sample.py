@@ -1,5 +1,8 @@
+"""One edit: its points, what is said about its mask, its folder, its picture in a notebook."""
+
 import dataclasses
 import json
+import os
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -11,27 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from test_files import CASES, DATA, H, W, encoded, noise, same, turned
 
-from gooddrag.sample import Sample, check_mask, check_points, load_image, parse_points
+from gooddrag.files import SRGB, load_image
+from gooddrag.marks import HANDLE, TARGET
+from gooddrag.sample import Sample, check_points, mask_note, parse_points
 
-DATA = Path(__file__).parent / "data"
-W, H = 40, 30
 PAIR = [[3, 4], [30, 20]]
 
-
-def noise(size=(W, H), channels=3, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
-    return Image.fromarray(pixels if channels > 1 else pixels[..., 0])
-
-
-def encoded(image, format="PNG", **options):
-    buffer = BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
+number = st.floats(-100, 200) | st.floats() | st.integers(-2, 45) | st.just(10**400)
+junk = st.recursive(
+    st.none() | st.booleans() | number | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["points", "x"]), inner, max_size=2),
+    max_leaves=12,
+)
 
 
-def same(a, b):
-    return a.size == b.size and a.mode == b.mode and a.tobytes() == b.tobytes()
+def left_mask():
+    mask = np.zeros((H, W), bool)
+    mask[:, :20] = True
+    return mask
 
 
 # points
@@ -47,7 +49,7 @@ def same(a, b):
             r"points: target 1 at \(40, 4\) is outside the image of 40 x 30 px; expected 0 <= x <= 39",
         ),
         ([[[1, -0.5], [3, 4]]], "points: handle 1 .* is outside"),
-        ([[1, 2], [3, 4], [5, 6], [5, 6]], r"points: handle 2 equals its target \(5, 6\)"),
+        ([[5, 6], [5, 6], [7, 8], [7, 8]], r"points: handle 1 equals its target \(5, 6\); expected a target elsewhere"),
         ([[1, 2], [3, 4], [1, 2], [7, 8]], r"points: handles 1 and 2 are both at \(1, 2\)"),
         ([[1, 2], [float("nan"), 4]], "points: .*nan.*expected finite"),
         ([[1, 2], [float("inf"), 4]], "points: .*inf.*expected finite"),
@@ -57,7 +59,6 @@ def same(a, b):
         ([["1", "2"], ["3", "4"]], "points: .*no plain numbers"),
         ([[True, False], [True, True]], "points: .*no plain numbers"),
         (None, "points: .*no plain numbers"),
-        ([[10**400, 0], [3, 4]], "points: "),
     ],
 )
 def test_bad_points(points, message):
@@ -72,41 +73,36 @@ def test_points_on_the_border_are_inside():
         check_points([[[0, 0], [W - 0.99, 0]]], (W, H))
 
 
+def test_a_pair_at_rest_is_a_pin_beside_one_that_moves():
+    points = [PAIR, [[8, 9], [8, 9]]]
+    assert np.array_equal(check_points(points, (W, H)), points)
+
+
 def test_points_as_tensor_array_or_flat_list_are_the_same():
     flat = [[3, 4], [30, 20], [5, 5], [6, 7]]
     expected = np.array(flat, dtype=np.float64).reshape(2, 2, 2)
     for points in (flat, tuple(flat), expected, torch.tensor(flat), expected.astype(np.float32)):
         checked = check_points(points, (W, H))
-        assert checked.dtype == np.float64
-        assert np.array_equal(checked, expected)
+        assert checked.dtype == np.float64 and np.array_equal(checked, expected)
 
 
-number = st.floats(-1e6, 1e6)
-pairs = st.lists(st.tuples(*[number] * 4), min_size=1, max_size=5)
+@given(st.lists(st.lists(st.lists(number, min_size=2, max_size=2), min_size=2, max_size=2), max_size=4) | junk)
+def test_any_points_are_checked_or_refused(points):
+    try:
+        checked = check_points(points, (W, H))
+    except ValueError as error:
+        assert str(error).startswith("points: ") and "expected" in str(error)
+    else:
+        assert checked.shape[1:] == (2, 2) and (checked >= 0).all() and (checked <= [W - 1, H - 1]).all()
 
 
-@given(pairs)
+@given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 4), min_size=1, max_size=5))
 def test_parse_points_reads_what_is_written(values):
     text = " ; ".join(f"{hx!r}, {hy!r} > {tx!r},{ty!r}" for hx, hy, tx, ty in values)
     assert np.array_equal(parse_points(text), np.array(values).reshape(-1, 2, 2))
 
 
-@given(st.text(st.characters() | st.sampled_from("0123456789.,>;-e "), max_size=40))
-def test_parse_points_only_raises_value_errors(text):
-    try:
-        assert parse_points(text).shape[1:] == (2, 2)
-    except ValueError as error:
-        assert str(error).startswith("points: ") and "expected" in str(error)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["points", "x"]), inner, max_size=2),
-    max_leaves=12,
-)
-
-
-@given(json_values)
+@given(junk)
 def test_any_json_is_points_or_a_value_error(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_text(json.dumps(value))
@@ -125,206 +121,65 @@ def test_bad_points_text(text):
         parse_points(text)
 
 
-@pytest.mark.parametrize("content", ["", "[[1, 2], [3, 4]]", '{"point": []}', '{"points": 3}', "[" * 100_000, "\xff"])
-def test_bad_points_file(tmp_path, content):
-    path = tmp_path / "points.json"
-    path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match="^points: .*expected"):
-        parse_points(path)
-
-
 def test_points_file_may_be_given_as_text_or_path():
     path = DATA / "cat_2" / "points.json"
-    expected = [[[147, 67], [202, 46]], [[410, 88], [336, 54]]]
-    assert np.array_equal(parse_points(path), expected)
-    assert np.array_equal(parse_points(str(path)), expected)
+    assert np.array_equal(parse_points(path), [[[147, 67], [202, 46]], [[410, 88], [336, 54]]])
+    assert np.array_equal(parse_points(str(path)), parse_points(path))
 
 
-# masks
-
-
-@given(hnp.arrays(bool, (H, W)))
-def test_mask_round_trip(mask):
-    if not mask.any():
-        mask[3, 5] = True
-    grey = Image.fromarray(mask.astype(np.uint8) * 255)
-    for given_mask in (mask, mask.astype(np.float32), torch.from_numpy(mask), grey, grey.convert("1"), encoded(grey)):
-        assert np.array_equal(check_mask(given_mask, (W, H)), mask)
-
-
-def test_any_channel_above_zero_is_editable_and_alpha_does_not_count():
-    pixels = np.zeros((H, W, 4), dtype=np.uint8)
-    pixels[..., 3] = 255
-    pixels[2, 3, 1] = 1
-    expected = pixels[..., 1] > 0
-    rgba = Image.fromarray(pixels)
-    palette = Image.fromarray(expected.astype(np.uint8)).convert("P")
-    palette.putpalette([0, 0, 0, 200, 0, 0])
-    sixteen = Image.fromarray(expected.astype(np.uint16))
-    for mask in (pixels, pixels[..., :3], pixels[..., 1:2], rgba, rgba.convert("RGB"), palette, sixteen):
-        assert np.array_equal(check_mask(mask, (W, H)), expected)
-
-
-def test_empty_mask_means_nothing_may_change_and_says_so():
-    with pytest.warns(UserWarning, match="mask: empty .* nothing may change"):
-        assert not check_mask(np.zeros((H, W)), (W, H)).any()
-    assert check_mask(None, (W, H)) is None
+# what is said about a mask
 
 
 @pytest.mark.parametrize(
-    ("mask", "message"),
+    ("points", "mask", "note"),
     [
-        (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
-        (np.ones((W, H)), "mask: 30 x 40; expected the size of the image, which its EXIF orientation may have turned"),
-        (np.ones((1, H, W)), r"mask: shape \(1, 30, 40\)"),
-        (np.ones(H * W), r"mask: shape \(1200,\)"),
-        (np.ones((1, 1, H, W)), "mask: shape"),
-        ([[1], [1, 2]], "mask: .*expected an image or an array"),
-        ([["a"]], "mask: .*no plain numbers"),
-        (np.full((H, W), np.nan), "mask: NaN"),
-        (noise((W + 1, H), 1), "mask: 41 x 30"),
-        ("missing.png", "mask: 'missing.png' cannot be read"),
-        (b"text", "mask: 4 bytes is not an image"),
+        ([[[3, 4], [10, 20]]], left_mask(), ""),
+        ([PAIR], None, ""),
+        ([PAIR], left_mask(), "mask: target 1 at (30, 20): outside of what may change"),
+        (
+            [[[30, 4], [10, 20]], PAIR],
+            left_mask(),
+            "mask: handle 1 at (30, 4), target 2 at (30, 20): outside of what may",
+        ),
+        (
+            [[[3, 4], [10, 20]]],
+            ~left_mask(),
+            "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change; is it inverted? White is what",
+        ),
+        ([PAIR], np.ones((H, W), bool), "mask: everything may change, as without a mask"),
+        ([PAIR], np.zeros((H, W), bool), "mask: empty (nothing above half of white), so nothing may change"),
     ],
 )
-def test_bad_masks(mask, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        check_mask(mask, (W, H))
+def test_what_is_odd_about_a_mask_is_said_once(points, mask, note, recwarn):
+    assert mask_note(np.array(points), mask).startswith(note) and (not note) == (not mask_note(np.array(points), mask))
+    sample = Sample(noise(), points, mask)
+    assert sample.mask is None if mask is None else np.array_equal(sample.mask, mask)
+    assert [str(w.message).startswith(note) for w in recwarn] == [True] * bool(note)
+    assert all(w.filename == __file__ for w in recwarn)
 
 
-# images
+def test_an_inverted_mask_is_noted():
+    with pytest.warns(UserWarning, match=r"^mask: handle 1 at \(100, 90\), .*: outside of .* is it inverted\?"):
+        Sample(CASES / "scene.png", [[[100, 90], [120, 100]]], CASES / "mask_inverted.png")
 
 
-def test_image_modes():
-    rgb = noise()
-    for source in (rgb, encoded(rgb), encoded(rgb, "WEBP", lossless=True), encoded(rgb, "TIFF"), encoded(rgb, "BMP")):
-        assert same(load_image(source), rgb)
-    grey = noise(channels=1)
-    assert same(load_image(encoded(grey)), grey.convert("RGB"))
-    assert same(load_image(grey.convert("LA")), grey.convert("RGB"))
-    palette = rgb.quantize(16)
-    assert same(load_image(encoded(palette)), palette.convert("RGB"))
-    assert load_image(encoded(rgb.convert("CMYK"), "JPEG")).mode == "RGB"
-    assert load_image(encoded(palette, "GIF")).size == (W, H)
-    assert load_image(grey.convert("1")).getextrema() == ((0, 255),) * 3
-
-
-def test_sixteen_bits_are_scaled():
-    values = np.linspace(0, 65535, W * H).reshape(H, W).astype(np.uint16)
-    expected = np.rint(values / 257)
-    for source in (encoded(Image.fromarray(values)), Image.fromarray(values.astype(np.int32))):
-        assert np.array_equal(np.asarray(load_image(source))[..., 0], expected)
-
-
-def test_transparency_is_over_white():
-    rgba = noise(channels=4)
-    pixels = np.asarray(rgba).astype(float)
-    alpha = pixels[..., 3:] / 255
-    expected = pixels[..., :3] * alpha + 255 * (1 - alpha)
-    assert np.abs(np.asarray(load_image(encoded(rgba))) - expected).max() <= 1
-    palette = noise().quantize(8)
-    clear = palette.getpixel((0, 0))
-    opened = load_image(encoded(palette, transparency=clear))
-    assert opened.getpixel((0, 0)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(format, orientation):
-    upright = Image.new("RGB", (W, H), "black")
-    upright.paste("white", (0, 0, W // 2, H // 2))  # one bright quarter tells all eight apart
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose that stores what the tag turns back
-    stored = upright if orientation == 1 else upright.transpose(undo[orientation])
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    opened = load_image(encoded(stored, format, exif=exif))
-    assert opened.size == (W, H)
-    assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
-    assert not opened.getexif()
-
-
-def test_broken_exif_does_not_spoil_the_picture():
-    content = encoded(noise(), "PNG", exif=b"Exif\0\0no tiff header")
-    with pytest.warns(UserWarning, match="image: its EXIF block is broken"):
-        assert same(load_image(content), noise())
-
-
-def test_given_image_stays_as_it_is():
-    image = noise(channels=4)
-    image.info["dpi"] = (72, 72)
-    before = image.copy()
-    load_image(image)
-    assert same(image, before) and image.info == {"dpi": (72, 72)}
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (b"", "image: 0 bytes is not an image"),
-        (b"GIF89a", "image: 6 bytes"),
-        (encoded(noise())[:-600], r"image: \d+ bytes cannot be read \(.*\); expected a whole image"),
-        (encoded(noise((200, 200)), "JPEG")[:-2000], "image: .*truncated"),
-        (noise((1, 1)), "image: 1 x 1 px; expected at least 16 px on each side"),
-        (noise((400, 15)), "image: 400 x 15 px; expected at least 16"),
-        ("no/such/file.png", "image: 'no/such/file.png' cannot be read .No such file"),
-        (str(DATA), "image: .* cannot be read"),
-        ("null\0byte", "image: .* cannot be read"),
-        (str(DATA / "README.md"), "image: .*README.md' is not an image"),
-        (Image.new("F", (W, H)), "image: floating-point pixels"),
-        (np.zeros((H, W, 3)), "image: ndarray; expected a path, bytes or a PIL image"),
-        (None, "image: NoneType"),
-    ],
-)
-def test_bad_images(source, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        load_image(source)
-
-
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"II*\0"]))
-def test_any_bytes_are_an_image_or_a_value_error(content, magic):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on broken TIFF tags
-        with pytest.raises(ValueError, match="^image: .*expected"):
-            load_image(magic + content)
-
-
-@given(st.data())
-def test_damaged_images_raise_only_value_errors(data):
-    content = bytearray(encoded(noise((20, 20)), data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP"]))))
-    for _ in range(data.draw(st.integers(1, 8))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            assert load_image(bytes(content)).mode == "RGB"
-        except ValueError as error:
-            assert str(error).startswith("image: ") and "expected" in str(error)
-
-
-def test_a_large_photograph_opens_quietly():
-    content = encoded(Image.new("L", (12000, 9000)), compress_level=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_image(content).size == (12000, 9000)
-
-
-@pytest.mark.parametrize("height", [9000, 15000])  # above our limit, above Pillow's
-def test_too_large_is_refused(height):
-    content = bytearray(encoded(Image.new("1", (20000, 16)), "PPM"))
-    content = content.replace(b"20000 16", f"20000 {height}".encode(), 1)  # the header alone is read
-    with pytest.raises(ValueError, match="^image: .*too large; expected at most 170 million pixels"):
-        load_image(bytes(content))
+def test_a_mask_drawn_on_the_photo_as_stored():
+    mask = left_mask()
+    stored, exif = turned(noise(), 6)
+    photo, along = encoded(stored, **exif), encoded(turned(Image.fromarray(mask), 6)[0])
+    assert np.array_equal(Sample(photo, [[[3, 4], [10, 20]]], along).mask, mask)
+    square, exif = turned(noise((W, W)), 6)
+    with pytest.warns(UserWarning, match="^mask: its image is stored turned"):
+        Sample(encoded(square, **exif), [[[3, 4], [10, 20]]], np.arange(W) < np.full((W, 1), 20))
 
 
 # samples
 
 
 def test_sample_is_checked():
-    mask = np.zeros((H, W), dtype=bool)
-    mask[:10] = True
-    sample = Sample(noise(), PAIR, mask, noise(seed=1), "name")
-    assert sample.handles.tolist() == [[3, 4]] and sample.targets.tolist() == [[30, 20]]
-    assert repr(sample) == "Sample('name', 40 x 30 px, 1 pair(s), 33% editable, with truth)"
+    sample = Sample(noise(), [[3, 4], [10, 20]], left_mask(), noise(seed=1), "name")
+    assert sample.handles.tolist() == [[3, 4]] and sample.targets.tolist() == [[10, 20]]
+    assert repr(sample) == "Sample('name', 40 x 30 px, 1 pair(s), 50% editable, with truth)"
     assert dataclasses.replace(sample, task="rotation").task == "rotation"
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample.points = PAIR
@@ -332,30 +187,56 @@ def test_sample_is_checked():
         Sample(noise(), PAIR, truth=noise((H, W)))
     with pytest.raises(ValueError, match="^truth: 2 bytes is not an image"):
         Sample(noise(), PAIR, truth=b"no")
+    for name in ("name", "category", "task"):
+        with pytest.raises(ValueError, match=rf"^{name}: \['cat'\]; expected text"):
+            Sample(noise(), PAIR, **{name: ["cat"]})
 
 
-coordinate = st.integers(0, 15) | st.floats(0, 15)
+def test_a_sample_shows_itself():
+    white = Image.new("RGB", (256, 192), "white")
+    sample = Sample(white, [[[40, 90], [100, 90]], [[100, 150], [100, 150]]], np.arange(256) < np.full((192, 1), 128))
+    shown = Image.open(BytesIO(sample._repr_png_()))
+    assert shown.size == (512, 384)
+    hexed = {
+        at: "#{:02x}{:02x}{:02x}".format(*shown.getpixel(at)) for at in ((80, 180), (200, 180), (200, 300), (20, 20))
+    }
+    assert hexed == {(80, 180): HANDLE, (200, 180): TARGET, (200, 300): HANDLE, (20, 20): "#ffffff"}
+    assert max(shown.getpixel((400, 180))) < 160  # the veil
+    row = np.asarray(shown)[180, 95:185].min(axis=1)
+    assert (row > 240).mean() > 0.8  # the arrow's white shaft, and its head
+    assert sample.image.tobytes() == white.tobytes()
+    assert Image.open(BytesIO(Sample(noise((16, 4000)), [[3, 4], [3, 900]])._repr_png_())).size == (2, 512)
 
 
 @given(
-    points=st.lists(st.tuples(*[coordinate] * 4), min_size=1, max_size=3, unique_by=lambda p: p[:2]),
+    points=st.lists(st.tuples(*[st.integers(0, 15) | st.floats(0, 15)] * 4), min_size=1, unique_by=lambda p: p[:2]),
     mask=st.none() | hnp.arrays(bool, (16, 16)),
     truth=st.booleans(),
     names=st.tuples(*[st.text(st.characters(codec="utf-8"), max_size=5)] * 3),
 )
 def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
-    points = [p for p in points if p[:2] != p[2:]] or [(0, 0, 1, 1)]
+    points = np.reshape([(0, 0, 1, 1) if i == 0 and p[:2] == p[2:] else p for i, p in enumerate(points)], (-1, 2, 2))
+    points = points[: 1 if (points[1:, 0] == points[0, 0]).all(axis=1).any() else None]
     folder = tmp_path_factory.getbasetemp() / "sample"  # the same one again: no earlier mask or truth may stay
     image, after = noise((16, 16)), noise((16, 16), seed=1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an empty mask warns
-        sample = Sample(image, np.reshape(points, (-1, 2, 2)), mask, after if truth else None, *names)
+        warnings.simplefilter("ignore")  # what is odd about the mask
+        sample = Sample(image, points, mask, after if truth else None, *names)
         opened = Sample.open(sample.save(folder))
-    assert same(opened.image, image)
-    assert np.array_equal(opened.points, sample.points)
+    assert same(opened.image, image) and np.array_equal(opened.points, points)
     assert opened.mask is None if mask is None else np.array_equal(opened.mask, mask)
     assert same(opened.truth, after) if truth else opened.truth is None
     assert (opened.name, opened.category, opened.task) == names
+    assert Image.open(folder / "original.png").info["icc_profile"] == SRGB
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert Sample(noise(), PAIR).save("~/edit") == tmp_path / "edit"
+    assert Sample.open("~/edit").name == "" and parse_points("~/edit/points.json").tolist() == [PAIR]
+    assert os.listdir() == ["edit"]
 
 
 @pytest.mark.parametrize(("name", "pairs"), [("cat_2", 2), ("furniture_0", 3)])
@@ -366,6 +247,7 @@ def test_drag100_folders_open(name, pairs):
 
 
 def test_content_decides_not_the_name(tmp_path):
+    (tmp_path / "original.json").write_text("{}")  # before the image in the alphabet
     (tmp_path / "Original.JPG").write_bytes(encoded(noise(channels=4)))  # a PNG with alpha, as in Drag100
     (tmp_path / "MASK.PNG").write_bytes(encoded(noise(channels=1)))
     (tmp_path / "points.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"points": PAIR}).encode())
@@ -375,28 +257,34 @@ def test_content_decides_not_the_name(tmp_path):
 
 @pytest.mark.parametrize("missing", ["original.png", "points.json", "mask.png", "truth.png"])
 def test_a_missing_part_is_named(tmp_path, missing):
-    (Sample(noise(), PAIR, np.ones((H, W)), noise()).save(tmp_path) / missing).unlink()
-    with pytest.raises(ValueError, match=f"^folder: .* has no {missing.removesuffix('.png')}; expected"):
+    (Sample(noise(), PAIR, left_mask(), noise()).save(tmp_path) / missing).unlink()
+    with pytest.raises(ValueError, match=f"^folder: .* has no {missing.removesuffix('.png')}; expected original, mask"):
         Sample.open(tmp_path)
+
+
+ABOUT = {"format_version": 1, "name": "", "category": "", "task": "", "has_mask": False, "has_truth": False}
 
 
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ("{", "cannot be read"),
-        ("[]", "cannot be read"),
-        ("{}", "cannot be read"),
-        ("1", "cannot be read"),
-        ('{"format_version": 2}', "version 2 is not 1"),
+        ("{", "folder: .*cannot be read"),
+        ("[]", "folder: .*cannot be read"),
+        ("{}", "folder: .*cannot be read"),
+        (ABOUT | {"format_version": 2}, "folder: .*version 2 is not 1"),
+        (ABOUT | {"has_mask": "no"}, "folder: .*has_mask"),
+        (ABOUT | {"name": ["cat"]}, "name: .*expected text"),
     ],
 )
 def test_bad_sample_json(tmp_path, about, message):
-    (Sample(noise(), PAIR).save(tmp_path) / "sample.json").write_text(about)
-    with pytest.raises(ValueError, match=f"^folder: .*{message}.*expected"):
+    (Sample(noise(), PAIR).save(tmp_path) / "sample.json").write_text(
+        about if isinstance(about, str) else json.dumps(about)
+    )
+    with pytest.raises(ValueError, match=f"^{message}.*"):
         Sample.open(tmp_path)
 
 
-@pytest.mark.parametrize("folder", ["missing", "null\0byte", DATA / "README.md"])
+@pytest.mark.parametrize("folder", ["missing", "null\0byte", Path(DATA / "README.md")])
 def test_unreadable_folder(folder):
     with pytest.raises(ValueError, match="^folder: .*cannot be read; expected"):
         Sample.open(folder)

@@ -10,7 +10,6 @@ from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule
 from gooddrag.editor import DragEditor
 from gooddrag.masactrl import borrowed_attention, mutual_self_attention
-from gooddrag.phases import watched
 from gooddrag.source import SourcePath
 
 QUICK = DragConfig(num_steps=6, K=4, B=2, J=1, stop_unmoved=None)  # T = 4, two of them dragged
@@ -82,20 +81,3 @@ def test_borrowing_is_the_edits_row_of_mutual_self_attention(tiny64, start):
             got = tiny64.eps(edit, schedule.timestep(4))
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
     assert not torch.equal(tiny64.eps(edit, schedule.timestep(4)), got) or start == 16
-
-
-def test_phases_are_told_in_order_and_closed(tiny):
-    told = []
-
-    class Watcher:
-        def enter(self, name):
-            told.append(name)
-
-        def leave(self, name):
-            told.append(f"/{name}")
-
-    with watched(Watcher()):
-        DragEditor(tiny).set_image(picture()).drag(POINTS, None, replace(QUICK, K=2))
-    assert told[:4] == ["encode", "/encode", "inversion", "/inversion"]
-    assert told[4:10] == ["reference", "/reference", "drag", "/drag", "denoise", "/denoise"] and told[-1] == "/decode"
-    assert [t for t in told if not t.startswith("/")] == [t[1:] for t in told if t.startswith("/")]

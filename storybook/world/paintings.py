@@ -1,26 +1,29 @@
 """Paintings of the book: a page of another family in oils, as a poster, in coloured chalk or in big pixels."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 
-from storybook.world import animals, landscapes, objects, plants, portraits
+from storybook.world.animals import animal
+from storybook.world.canvas import Canvas
+from storybook.world.landscapes import landscape
+from storybook.world.objects import thing
 from storybook.world.paints import noise, rgb
-from storybook.world.render import Canvas
-from storybook.world.scenes import Edit, Scene
+from storybook.world.people import person
+from storybook.world.plants import plant
+from storybook.world.scene import Edit, Scene
 from storybook.world.shapes import Point
 
 SUBJECTS: dict[str, tuple[type[Scene], dict[str, Edit], int]] = {  # family, its edits, its share
-    "landscape": (landscapes.Landscape, landscapes.EDITS, 9),
-    "animal": (animals.Animal, animals.EDITS, 5),
-    "plant": (plants.Plant, plants.EDITS, 4),
-    "object": (objects.Thing, objects.EDITS, 3),
-    "portrait": (portraits.Person, portraits.EDITS, 3),
+    "landscape": (landscape.Landscape, landscape.EDITS, 9),
+    "animal": (animal.Animal, animal.EDITS, 5),
+    "plant": (plant.Plant, plant.EDITS, 4),
+    "object": (thing.Thing, thing.EDITS, 3),
+    "portrait": (person.Person, person.EDITS, 3),
 }
 
 
@@ -31,9 +34,7 @@ def _brush(canvas: Canvas, seed: int) -> None:
     wobble = noise(u * 0.45, v, seed, 26.0) - 0.5
     other = noise(u, v * 0.6, seed + 1, 14.0) - 0.5
     grid = torch.stack([2 * (x + 0.018 * wobble) - 1, 2 * (y + 0.022 * other) - 1], dim=-1)
-    moved = F.grid_sample(canvas.image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[
-        0
-    ]
+    moved = F.grid_sample(canvas.image[None], grid[None], padding_mode="border", align_corners=False)[0]
     relief = noise(u * 0.3, v, seed + 2, 60.0) - 0.5
     canvas.image = moved * (1 + 0.16 * relief + 0.1 * wobble) + 0.05 * wobble * rgb((1.0, 0.8, 0.4))
 
@@ -76,20 +77,14 @@ STYLES: dict[str, Callable[[Canvas, int], None]] = {
 
 @dataclass(frozen=True)
 class Painting(Scene):
-    """A page painted in another manner.
+    """A page painted in another manner."""
 
-    Attributes:
-        inner: what is painted: a page of another family.
-        style: a key of STYLES.
-        seed: of brush strokes, paper and grain.
-    """
-
-    inner: Scene
-    style: str
-    seed: int
+    inner: Scene  # what is painted: a page of another family
+    style: str  # a key of STYLES
+    seed: int  # of brush strokes, paper and grain
 
     @classmethod
-    def sample(cls, rng: random.Random) -> Painting:
+    def sample(cls, rng: random.Random) -> Self:
         family = rng.choices(list(SUBJECTS), [share for *_, share in SUBJECTS.values()])[0]
         return cls(SUBJECTS[family][0].sample(rng), rng.choices(list(STYLES), (4, 3, 3, 2))[0], rng.randrange(1000))
 

@@ -1,7 +1,5 @@
 """Paints: a colour for every point of a shape, with light and grain."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,6 +19,11 @@ LIGHT = (-0.55, -0.83)  # unit vector towards the light: above, a little to the 
 def hsv(h: float, s: float, v: float) -> Colour:
     """Hue (turns, any real number), saturation and value in [0, 1] -> RGB in [0, 1]."""
     return colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
+
+
+def from_hex(code: str) -> Colour:
+    """Six hexadecimal digits -> RGB in [0, 1]."""
+    return tuple(int(code[i : i + 2], 16) / 255 for i in (0, 2, 4))
 
 
 def mix(a: Colour, b: Colour, t: float) -> Colour:
@@ -46,8 +49,8 @@ def noise(x: Tensor, y: Tensor, seed: int, freq: float, octaves: int = 1) -> Ten
         f = freq * 2**octave
         n = int(f) + 4
         grid = torch.stack([x, y], dim=-1)[None] * (2 * f / (n - 1)) - (f / (n - 1))  # unit square -> centre of lattice
-        wave = F.grid_sample(_lattice(seed + 7919 * octave, n), grid, mode="bicubic", align_corners=True,
-                             padding_mode="reflection")  # fmt: skip
+        lattice = _lattice(seed + 7919 * octave, n)
+        wave = F.grid_sample(lattice, grid, mode="bicubic", align_corners=True, padding_mode="reflection")
         out = out + weight * wave[0, 0]
         total, weight = total + weight, weight * 0.5
     return out / total
@@ -68,9 +71,28 @@ def gradient(a: Colour, b: Colour, start: Point, end: Point) -> Paint:
     return paint
 
 
-def shaded(paint: Paint | Colour, shape: Shape, depth: float = 0.18, rim: float = 0.12, rim_width: float = 0.03,
-           grain: float = 0.0, seed: int = 0, freq: float = 40.0) -> Paint:  # fmt: skip
-    """Light on a round body: lighter towards LIGHT, darker at the rim, with optional grain (fur, cloth, rock)."""
+def downwards(a: Colour, b: Colour, top: float, bottom: float) -> Paint:
+    """From colour a at the height `top` to colour b at `bottom`."""
+    return gradient(a, b, (0.5, top), (0.5, bottom))
+
+
+def shaded(
+    paint: Paint | Colour,
+    shape: Shape,
+    depth: float = 0.18,
+    rim: float = 0.12,
+    rim_width: float = 0.03,
+    grain: float = 0.0,
+    seed: int = 0,
+) -> Paint:
+    """Light on a round body.
+
+    Args:
+        paint, shape: what is lit.
+        depth: how much lighter it is towards LIGHT, relative.
+        rim, rim_width: how much darker its rim is, relative, and how wide the rim, picture sides.
+        grain, seed: strength and seed of the grain (fur, cloth).
+    """
     inner = paint if callable(paint) else flat(paint)
     x0, y0, x1, y1 = shape.box
     cx, cy, r = (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2 + 1e-6
@@ -79,7 +101,17 @@ def shaded(paint: Paint | Colour, shape: Shape, depth: float = 0.18, rim: float 
         light = 1 + depth * (((x - cx) * LIGHT[0] + (y - cy) * LIGHT[1]) / r).clamp(-1, 1)
         light = light - rim * torch.exp(d.clamp_max(0) / rim_width)
         if grain:
-            light = light + grain * (noise(x, y, seed, freq) - 0.5)
+            light = light + grain * (noise(x, y, seed, 40.0) - 0.5)
         return inner(x, y, d) * light
 
     return lit
+
+
+def cylinder(tone: Colour, x: float, w: float) -> Paint:
+    """Paint of an upright cylinder of half width w about x: light on its left, shade on its right."""
+
+    def paint(px: Tensor, y: Tensor, d: Tensor) -> Tensor:
+        u = (px - x) / w
+        return rgb(tone) * (1.08 - 0.3 * (u + 0.35) ** 2 + 0 * y)
+
+    return paint

@@ -3,8 +3,6 @@
 Everything lives in the unit square: x to the right, y down, (0, 0) the top left corner of the picture.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,23 +20,23 @@ class Shape:
     sdf: Callable[[Tensor, Tensor], Tensor]
     box: tuple[float, float, float, float]
 
-    def __or__(self, other: Shape) -> Shape:
+    def __or__(self, other: "Shape") -> "Shape":
         return Shape(lambda x, y: torch.minimum(self.sdf(x, y), other.sdf(x, y)), _hull(self.box, other.box))
 
-    def __and__(self, other: Shape) -> Shape:
+    def __and__(self, other: "Shape") -> "Shape":
         a, b = self.box, other.box
         box = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
         return Shape(lambda x, y: torch.maximum(self.sdf(x, y), other.sdf(x, y)), box)
 
-    def __sub__(self, other: Shape) -> Shape:
+    def __sub__(self, other: "Shape") -> "Shape":
         return Shape(lambda x, y: torch.maximum(self.sdf(x, y), -other.sdf(x, y)), self.box)
 
-    def grow(self, r: float) -> Shape:
+    def grow(self, r: float) -> "Shape":
         """The shape with its outline moved outwards by r (inwards if negative)."""
         x0, y0, x1, y1 = self.box
         return Shape(lambda x, y: self.sdf(x, y) - r, (x0 - r, y0 - r, x1 + r, y1 + r))
 
-    def shift(self, dx: float, dy: float) -> Shape:
+    def shift(self, dx: float, dy: float) -> "Shape":
         x0, y0, x1, y1 = self.box
         return Shape(lambda x, y: self.sdf(x - dx, y - dy), (x0 + dx, y0 + dy, x1 + dx, y1 + dy))
 
@@ -164,6 +162,16 @@ def below(height: Callable[[Tensor], Tensor], top: float) -> Shape:
     return Shape(lambda x, y: height(x) - y, (0.0, top, 1.0, 1.0))
 
 
+def level(top: float) -> Shape:
+    """Everything below the height `top`: a floor, the sea, or with 0 the whole picture."""
+    return below(lambda x: top + 0 * x, top)
+
+
+def rolling(top: float, swing: float, phase: float, freq: float) -> Callable[[Tensor], Tensor]:
+    """A rolling line about the height `top`, for `below`: height as a function of x."""
+    return lambda x: top + swing * torch.sin(x * freq + phase) + 0.3 * swing * torch.sin(x * freq * 2.3 + 2 * phase)
+
+
 @dataclass(frozen=True)
 class Pose:
     """Rotation by `angle` and scaling about the origin of a part, then a shift to `centre`: local -> picture."""
@@ -196,18 +204,18 @@ class Pose:
         k = self.scale
         return box(self(x, y), w * k, h * k, r * k, self.angle + angle)
 
+    def polygon(self, points: Sequence[Point], r: float = 0.0) -> Shape:
+        """A polygon given in local coordinates, `r` too."""
+        return polygon([self(*point) for point in points], r * self.scale)
+
     def arc(self, x: float, y: float, radius: float, width: float, half: float, angle: float = 0.0) -> Shape:
         """A curved stroke given in local coordinates."""
         return arc(self(x, y), radius * self.scale, width * self.scale, half, self.angle + angle)
 
     def place(self, shape: Shape) -> Shape:
         """A shape given in local coordinates, put into the picture."""
-        cx, cy = self.centre
-        c, s = math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
         x0, y0, x1, y1 = shape.box
         corners = [self(x, y) for x in (x0, x1) for y in (y0, y1)]
-
-        def sdf(x: Tensor, y: Tensor) -> Tensor:
-            return shape.sdf((x - cx) * c + (y - cy) * s, (y - cy) * c - (x - cx) * s) * self.scale
-
-        return Shape(sdf, _hull(*((px, py, px, py) for px, py in corners)))
+        return Shape(
+            lambda x, y: shape.sdf(*self.local(x, y)) * self.scale, _hull(*((px, py, px, py) for px, py in corners))
+        )

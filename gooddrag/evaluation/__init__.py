@@ -1,0 +1,1 @@
+"""Judging edits: methods, data sets, metrics, the benchmark, and GScore."""

@@ -1,0 +1,291 @@
+"""Methods on samples: one atomic JSON and one PNG a task, so that any stop can be resumed; one table of them all.
+
+    table = run("out", storybook100(), {"GoodDrag": METHODS["GoodDrag"]}, model="storybook", workers=2)
+    summary(table, ["dai_1", "dai_released_1", "truth_error_inside_mask"])
+
+    out/METHOD/SAMPLE.json, .png        a task's record and its edited image; SAMPLE--seed-1 for another seed
+
+The JSON is written last: where it is, the task is complete. A failure of a method is a record, too.
+"""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from itertools import count
+from multiprocessing import current_process, get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from gooddrag.evaluation import metrics, tasks
+from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
+from gooddrag.evaluation.metrics import Interval
+from gooddrag.evaluation.tasks import Task, record_file, slug
+from gooddrag.files import load_image
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+ABOUT = ["sample", "category", "task", "pairs", "method", "seed", "state"]
+SCORES = [f"dai_{kind}{gamma}" for kind in ("", "released_") for gamma in metrics.GAMMAS]
+SCORES += ["md", "md_inside", "md_share", "md_truth", "truth_error_inside_mask", "truth_error_unedited"]
+SCORES += ["truth_error_ratio", "damage_outside_mask", "ssim_truth", "psnr_truth", "nearest_page"]
+SCORES += ["IF", "IF_bg", "IF_s2t", "IF_s2s", *metrics.QUALITY]
+COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_images", "peak_memory_mib"]
+IDENTITY = ["model", "weights", "vae", "dtype"]
+ORIGIN = [*IDENTITY, "machine", "threads", "gooddrag", "torch", "settings", "key", "finished", "error"]
+COLUMNS = [*ABOUT, *SCORES, *tasks.TRACKED, *COST, *ORIGIN]
+TEXT = [*(set(ABOUT) - {"pairs", "seed"}), *(set(ORIGIN) - {"threads"})]
+TIMES = ["lora_seconds", "edit_seconds", "score_seconds", "peak_memory_mib", "finished"]
+"""Columns that differ from run to run; all others of two runs on one machine are equal."""
+STATES = ("done", "failed", "unusable", "missing")
+TABLE_1 = {
+    "DragDiffusion": (0.1477, 0.1439, 0.1298, 0.1146),
+    "DragDiffusion*": (0.1189, 0.1101, 0.0979, 0.0924),
+    "SDE-Drag": (0.1571, 0.1437, 0.1291, 0.1143),
+    "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
+}
+"""The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
+
+
+DEATHS = 3  # processes that may die on an edit before it counts as a failure
+GUARD = (
+    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, or workers=1"
+)
+
+
+def run(
+    folder: str | os.PathLike,
+    samples: Sequence[Sample],
+    methods: Mapping[str | tuple[str, int], Method] = METHODS,
+    *,
+    model: str | Mapping | DiffusionModel = "auto",
+    workers: int = 1,
+    client=None,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Run what is not there yet, and return the table of what is.
+
+    Whatever stops it, the same call goes on after the last finished edit; several may run on one folder. On a CPU every
+    task computes with one thread, however it is run, so that its numbers are the same.
+
+    Args:
+        samples: with distinct names; a `Dataset` may hold unusable ones, which become rows and are warned about.
+        methods: name -> method, with seed 0; (name, seed) -> method for another seed.
+        model: a name for `load_model`, its arguments as a dict, or (in one process) a loaded model.
+        workers: processes on this machine; with several GPUs each takes the next one.
+        client: a `distributed.Client` instead, whose workers see `folder` under the same path.
+        strict: an unusable sample is an error, and nothing is run.
+
+    Raises:
+        ValueError: bad arguments; the folder holds results of another model, other samples or settings.
+    """
+    if workers > 1 and current_process().name != "MainProcess":
+        raise SystemExit(GUARD)  # a new process that imports the script runs it again
+    if workers < 1 or (isinstance(model, DiffusionModel) and (workers > 1 or client)):
+        raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
+    folder, model = Path(folder).expanduser().absolute(), {"name": model} if isinstance(model, str) else model
+    named = {((key, 0) if isinstance(key, str) else key): method for key, method in methods.items()}
+    usable, unusable = _usable(samples)
+    for argument, names in (("samples", [*unusable, *(s.name for s in usable)]), ("methods", {n for n, _ in named})):
+        if not names or len({slug(name) for name in names}) < len(names):
+            raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names, at least one")
+    if unusable:
+        told = f"samples: {len(unusable)} of {len(samples)} cannot be used\n" + "\n".join(unusable.values())
+        if strict:
+            raise ValueError(told)
+        warnings.warn(told, stacklevel=2)
+    identity = client.submit(tasks.identity_of, model).result() if client else tasks.identity_of(model)
+    for name, seed in named:
+        for sample, error in unusable.items():
+            about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
+            tasks.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
+    groups = [[Task(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
+    left = [[task for task in group if not task.is_done(identity)] for group in groups]  # or the error, before any work
+    todo = [group for group in left if group]
+    total = sum(map(len, groups))
+    with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
+        if client:
+            finished = _on_cluster(todo, model, identity, client)
+        elif workers > 1:
+            finished = _in_processes(todo, model, identity, workers)
+        else:
+            finished = (task for group in todo for task in tasks.run_group(group, model, identity))
+        for _ in finished:
+            bar.update()
+    return read(folder)
+
+
+def _usable(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, str]]:
+    """The samples that can be read, and why the others cannot, by name."""
+    usable, unusable = [], {}
+    for i in range(len(samples)):
+        try:
+            usable.append(samples[i])
+        except ValueError as error:
+            unusable[samples.names[i]] = str(error)
+    return usable, unusable
+
+
+def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Task]:
+    """Every thread has a process of its own, so that where one dies it is known on which edit."""
+    own, alive, ranks = threading.local(), [], count()
+
+    def started() -> ProcessPoolExecutor:
+        pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
+        pool.submit(int).result()
+        alive.append(pool)
+        return pool
+
+    def finish(group: Sequence[Task]) -> Sequence[Task]:
+        for death in count(1):
+            try:
+                own.pool = getattr(own, "pool", None) or started()
+                own.pool.submit(tasks.finish, group, model, identity).result()
+                return group
+            except BrokenProcessPool:
+                own.pool = None
+                if not alive:
+                    raise ValueError(GUARD) from None
+                if death % DEATHS == 0:
+                    tasks.record_death(group, identity)
+
+    threads = ThreadPoolExecutor(workers)
+    try:
+        for future in as_completed([threads.submit(finish, group) for group in todo]):
+            yield from future.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+        for pool in alive:
+            pool.shutdown()
+
+
+def _use_gpu(rank: int) -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(rank % torch.cuda.device_count())
+
+
+def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Task]:
+    from distributed import KilledWorker, as_completed
+
+    while todo:
+        futures = {client.submit(tasks.finish, group, model, identity, pure=False): group for group in todo}
+        todo = []
+        for future in as_completed(futures):
+            try:
+                future.result()
+                yield from futures[future]
+            except KilledWorker:
+                tasks.record_death(futures[future], identity)
+                todo.append(futures[future])
+
+
+def read(source: str | os.PathLike) -> pd.DataFrame:
+    """The table of a results folder, or of a CSV file that `save` wrote; one row a task.
+
+    A task that only other methods or samples of the folder have is "missing"; `error` says why one is "failed" or
+    "unusable". Distances are pixels, the largest of a sample's pairs; `lora_seconds` is empty where the LoRA was in the
+    cache; `settings` is a hash.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        records = [tasks.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
+        table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
+        about = ["sample", "category", "task", "pairs"]
+        samples, methods = table[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
+        whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
+        table = whole.fillna({"state": "missing"})
+    else:
+        try:
+            table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"source: {str(source)!r} cannot be read ({error}); expected results or a CSV") from error
+    if table.empty or not {"sample", "method", "state"} <= set(table):
+        raise ValueError(f"source: {str(source)!r} holds no results; expected a folder or a table of the benchmark")
+    table = table.reindex(columns=COLUMNS)
+    numbers = [column for column in COLUMNS if column not in TEXT]
+    table[numbers], table[TEXT] = table[numbers].astype(float), table[TEXT].astype(object).fillna("").astype(str)
+    if table.loc[table["weights"] != "", IDENTITY].drop_duplicates().shape[0] > 1:
+        raise ValueError(f"source: {str(source)!r} mixes models; expected results of one")
+    order = {name: f"{i:03}" for i, name in enumerate(METHODS)}
+    rank = table["method"].map(lambda name: order.get(name, name))
+    table = table.assign(rank=rank).sort_values(["sample", "seed", "rank"], ignore_index=True).drop(columns="rank")
+    return table.astype({"pairs": int, "seed": int})
+
+
+def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:
+    """{sample: value} of a method, the mean over its seeds; None where a task is not done."""
+    rows = table[table["method"] == method]
+    if rows.empty:
+        raise ValueError(f"method: {method!r}; expected one of {', '.join(table['method'].unique())}")
+    found = rows.groupby("sample", sort=False)[column].agg(lambda v: v.mean(skipna=False))
+    return {name: None if pd.isna(v) else float(v) for name, v in found.items()}
+
+
+def mean(table: pd.DataFrame, method: str, column: str) -> Interval | None:
+    """The mean over samples with its interval; None unless every sample has a value: a mean over what happened to
+    succeed would flatter the method that fails."""
+    found = values(table, method, column)
+    return None if None in found.values() else metrics.mean_interval(found)
+
+
+def share(table: pd.DataFrame, method: str, column: str, of: str = "Unedited") -> Interval:
+    """A method's mean divided by another one's (paired bootstrap). DAI as a share of the unedited images' is the only
+    unit that transfers between data sets."""
+    return metrics.ratio_interval(values(table, method, column), values(table, of, column))
+
+
+def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) -> pd.DataFrame:
+    """Means by method (and "category" or "task") with the number of tasks of each state; NaN unless all are done."""
+    groups = ["method", *([by] if by else [])]
+    states = {state: (table["state"] == state).astype(int) for state in STATES}
+    counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
+    return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
+
+
+def costs(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians of what an edit cost, by method; failed ones have none."""
+    return table[table["state"] == "done"].groupby("method", sort=False)[COST].median()
+
+
+def rescore(
+    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
+) -> int:
+    """Add or renew scores of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
+
+    Returns how many there were. `measure` gives columns of the table.
+    """
+    n, by_name = 0, {sample.name: sample for sample in samples}
+    for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
+        record = tasks.read_record(file)
+        if record and record["state"] == "done" and record["sample"] in by_name:
+            tasks.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
+            n += 1
+    return n
+
+
+def images(folder: str | os.PathLike, samples: Sequence[Sample], methods: Sequence[str], seed: int = 0) -> dict:
+    """{method: {sample: edited image}} of what is there."""
+    folder = Path(folder).expanduser()
+    files = {m: {s.name: record_file(folder, m, seed, s.name).with_suffix(".png") for s in samples} for m in methods}
+    return {m: {name: load_image(f) for name, f in of.items() if f.exists()} for m, of in files.items()}
+
+
+def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
+    """Mean DAI of doing nothing and of copying pixels, by convention, at Table 1's radii; no model is needed."""
+    methods = {"unedited": Unedited(), f"copy-paste, radius {radius}": CopyPaste(radius)}
+    found = {
+        name: {convention: np.zeros(len(metrics.GAMMAS)) for convention in ("paper", "released")} for name in methods
+    }
+    for sample in samples:
+        for name, method in methods.items():
+            edited = method(None, sample)
+            for convention, total in found[name].items():
+                total += [metrics.dai(sample.image, edited, sample.points, g, convention) for g in metrics.GAMMAS]
+    return {name: {c: (total / len(samples)).tolist() for c, total in by.items()} for name, by in found.items()}

@@ -1,0 +1,36 @@
+"""Ways to edit an image, by the names of the paper's tables: `METHODS["GoodDrag"](model, sample, seed)`."""
+
+from typing import Protocol
+
+from PIL import Image
+
+from gooddrag.evaluation.methods.bounds import CopyPaste, Unedited, VaeRoundTrip
+from gooddrag.evaluation.methods.dragging import Dragging, draggings  # noqa: F401 (a name of this package)
+from gooddrag.evaluation.methods.dragnoise import DragNoise
+from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion
+from gooddrag.evaluation.methods.fastdrag import FastDrag
+from gooddrag.evaluation.methods.freedrag import FreeDrag
+from gooddrag.evaluation.methods.sde_drag import SdeDrag
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+
+class Method(Protocol):
+    """Anything called like this. The package's own are frozen dataclasses, whose fields decide the outcome together
+    with model, sample and seed; a field `lora` (LoraConfig or None) is fitted before the edit is timed, and a method
+    `edit(model, sample, seed)` that gives a DragResult tells the benchmark more than the image.
+    """
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        """The edited image: RGB, of the size of `sample.image`. Equal arguments give equal images."""
+        ...
+
+
+def methods_with(preset: str) -> dict[str, Method]:
+    """Every method for a diffusion model, by name; what a preset changes is told at `dragging.draggings`."""
+    bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste()}
+    others = {"SDE-Drag": SdeDrag(), "FastDrag": FastDrag(), "FreeDrag": FreeDrag(), "DragNoise": DragNoise()}
+    return {**bounds, **draggings(preset), **others, "DragonDiffusion": DragonDiffusion()}
+
+
+METHODS: dict[str, Method] = methods_with("released")

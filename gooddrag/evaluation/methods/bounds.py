@@ -1,0 +1,49 @@
+"""Methods that need no model's skill: what doing nothing scores, and what copying pixels scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from gooddrag.evaluation.metrics import patch, vae_round_trip
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+
+@dataclass(frozen=True)
+class Unedited:
+    """The image as it is."""
+
+    def __call__(self, model: DiffusionModel | None, sample: Sample, seed: int = 0) -> Image.Image:
+        return sample.image.copy()
+
+
+@dataclass(frozen=True)
+class VaeRoundTrip:
+    """The image encoded and decoded: what every latent method pays before it starts."""
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        return vae_round_trip(model, sample.image)
+
+
+@dataclass(frozen=True)
+class CopyPaste:
+    """The square around each handle copied from the input to its target, whatever the mask says.
+
+    For one pair its DAI is perfect up to this radius, and the picture is one that nobody wants: what DAI cannot see.
+
+    Args:
+        radius: of the square, pixels; 20 is the largest of the paper's patch radii.
+    """
+
+    radius: int = 20
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.radius, int) or self.radius < 0:
+            raise ValueError(f"radius: {self.radius!r}; expected a whole number of pixels, 0 or more")
+
+    def __call__(self, model: DiffusionModel | None, sample: Sample, seed: int = 0) -> Image.Image:
+        before, after = np.asarray(sample.image), np.array(sample.image)
+        for p, q in np.rint(sample.points).astype(int):
+            patch(after, self.radius, q, p)[:] = patch(before, self.radius, p, q)
+        return Image.fromarray(after)

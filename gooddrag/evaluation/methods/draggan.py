@@ -1,0 +1,251 @@
+"""DragGAN (Pan et al., SIGGRAPH 2023) with PTI (Roich et al., 2022) on a generator of the storybook's animals.
+
+The generator has StyleGAN2's shape and was trained by regression, not against a discriminator (see its card). F are its
+features at a quarter of the picture's side, d_i is the unit vector from handle p_i to target q_i, Omega the disc of
+radius r1. At each step the handles are tracked, p_i = argmin |F(x) - F_0(p_i^0)|_2 over the square of radius r2 around
+the last p_i, and w+ of the first six layers takes an Adam step on
+
+    sum_i mean_{x in Omega(p_i)} |F(x + d_i) - sg F(x)|  +  lambda mean |(F - F_0) (1 - M)|.
+
+PTI makes the picture its own: first w of the page that looks most like it is optimised, then, with that w, the weights;
+both on L1 of the picture and of its halves, quarters and eighths, which stands in for LPIPS.
+"""
+
+import copy
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
+
+from gooddrag import motion
+from gooddrag.ddim import check_finite
+from gooddrag.model import DiffusionModel
+from gooddrag.sample import Sample
+
+SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
+CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
+
+
+class Modulated(nn.Module):
+    """A convolution whose input channels are scaled by a style s = A w + b (Karras et al. 2020, Eq. 1 and 3).
+
+    Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W.
+    """
+
+    def __init__(self, w_width: int, c_in: int, c_out: int, kernel: int = 3, demodulate: bool = True):
+        super().__init__()
+        self.style = nn.Linear(w_width, c_in)
+        nn.init.ones_(self.style.bias)
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) / (c_in * kernel**2) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        self.demodulate = demodulate
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """x (B, c_in, h, w), w (B, w_width) -> (B, c_out, h, w)."""
+        s = self.style(w)
+        y = conv2d(x * s[:, :, None, None], self.weight, padding="same")
+        bias = self.bias[:, None, None].to(y.dtype)
+        if not self.demodulate:
+            return y + bias
+        power = s.float().square() @ self.weight.float().square().sum((2, 3)).mT  # (B, c_out)
+        return torch.addcmul(bias, y, (power + 1e-8).rsqrt()[:, :, None, None].to(y.dtype))
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Twice the side; bilinear, which is StyleGAN2's filter [1, 3, 3, 1]."""
+    return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Generator(nn.Module):
+    """A StyleGAN2-shaped network without noise inputs: numbers -> w -> picture of 128 x 128.
+
+    Args:
+        numbers: how many numbers describe a page. w_width: length of a style vector w. hidden: of the mapping.
+
+    Attributes:
+        layers: styled convolutions, one at 4 px and two at each of 8 to 128 px: w+ holds a w for each of the 11.
+    """
+
+    def __init__(self, numbers: int, w_width: int = 128, hidden: int = 256):
+        super().__init__()
+        widths = [numbers, hidden, hidden, hidden]
+        steps = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        self.mapping = nn.Sequential(*steps, nn.Linear(hidden, w_width))
+        self.start = nn.Parameter(torch.randn(1, CHANNELS[4], 4, 4))
+        self.layers, self.to_rgb, c_in = nn.ModuleList(), nn.ModuleList(), CHANNELS[4]
+        for side, c_out in CHANNELS.items():
+            for _ in range(1 if side == 4 else 2):
+                self.layers.append(Modulated(w_width, c_in, c_out))
+                c_in = c_out
+            self.to_rgb.append(Modulated(w_width, c_out, 3, kernel=1, demodulate=False))
+
+    def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
+        """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 128, 32, 32).
+
+        A smaller side, 32 or 64, leaves the last layers out.
+        """
+        x = self.start.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        picture, features = None, None
+        for i, layer in enumerate(self.layers):
+            x = layer(x, w_plus[:, i])
+            if i % 2:
+                x = doubled(x)
+            x = leaky_relu(x, 0.2)
+            if i % 2 == 0:
+                rgb = self.to_rgb[i // 2](x, w_plus[:, i])
+                picture = rgb if picture is None else doubled(picture) + rgb
+            if i == 6:
+                features = x
+            if i % 2 == 0 and x.shape[-1] == side:
+                return picture, features
+
+    def forward(self, numbers: Tensor, side: int = 128) -> Tensor:
+        """Numbers (B, n) -> pictures (B, 3, side, side)."""
+        return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1), side)[0]
+
+
+def encoder_maps(encoder: nn.Module, x: Tensor) -> list[Tensor]:
+    """What an AutoencoderTiny's encoder sees of (B, 3, H, W) in [-1, 1]: its maps at each side length."""
+    maps, x = [], x.add(1).div(2)
+    for layer in encoder.layers:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d):
+            maps.append(x)
+    return maps
+
+
+def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
+    """L1 distance of two pictures, summed over their sizes, halves, quarters, ...; 0-d."""
+    total = x.new_zeros(())
+    for level in range(levels):
+        if level:
+            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+        total = total + (x - y).abs().mean()
+    return total
+
+
+def load_generator(device: torch.device | str = "cpu") -> tuple[Generator, Tensor]:
+    """The storybook's generator, and the w of the pages that a projection may start from, (n, w_width)."""
+    tensors = load(files("storybook").joinpath("weights/generator/generator.safetensors").read_bytes())
+    bank = tensors.pop("bank").float().to(device)
+    net = Generator(tensors["mapping.0.weight"].shape[1])
+    net.load_state_dict(tensors)
+    return net.requires_grad_(False).to(device), bank
+
+
+@dataclass(frozen=True)
+class DragGan:
+    """DragGAN with PTI; everything is deterministic, so that the seed has no effect. Pictures are seen at 128 x 128.
+
+    Args:
+        project, project_lr: Adam steps in w; the rate grows over the first twentieth and falls over the last quarter.
+        tune, tune_lr, tuned: at most so many steps in the weights; the distance at which they end.
+        steps, lr: at most so many of the drag. r1, r2: as for a picture of 512 px. lam: lambda.
+    """
+
+    project: int = 450
+    project_lr: float = 0.02
+    tune: int = 350
+    tune_lr: float = 5e-4
+    tuned: float = 0.06
+    steps: int = 200
+    lr: float = 2e-3
+    r1: float = 3.0
+    r2: float = 12.0
+    lam: float = 20.0
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        small = sample.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+        net, w_plus = self.invert(picture, *load_generator(model.device))
+        scale = SIDE / np.array(sample.image.size)
+        points = np.clip(np.rint((sample.points + 0.5) * scale - 0.5), 0, SIDE - 1)[..., ::-1].copy()
+        frozen = torch.zeros(1, 1, SIDE, SIDE)
+        if sample.mask is not None:
+            frozen = 1 - interpolate(torch.from_numpy(sample.mask)[None, None].float(), (SIDE, SIDE), mode="nearest")
+        w_plus, _ = self.drag(net, w_plus, torch.from_numpy(points).float(), frozen)
+        with torch.no_grad():
+            made = ((net.synthesis(w_plus)[0][0] + 1) * 127.5).clamp(0, 255).round().byte()
+        return Image.fromarray(made.permute(1, 2, 0).cpu().numpy()).resize(sample.image.size, Image.Resampling.BICUBIC)
+
+    def invert(self, picture: Tensor, net: Generator, bank: Tensor) -> tuple[Generator, Tensor]:
+        """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
+        n = len(net.layers)
+        with torch.no_grad():
+            small = [net.synthesis(w.expand(1, n, -1), side=32)[0] for w in bank]
+        nearest = min(range(len(bank)), key=lambda i: float(pyramid(small[i], avg_pool2d(picture, 4))))
+        w = bank[nearest : nearest + 1].clone().requires_grad_()
+        adam = torch.optim.Adam([w], self.project_lr)
+        for k in range(self.project):
+            share = (k + 1) / self.project
+            adam.param_groups[0]["lr"] = self.project_lr * min(1, 20 * share, 4 * (1 - share))
+            adam.zero_grad()
+            pyramid(net.synthesis(w[:, None].expand(-1, n, -1))[0], picture).backward()
+            adam.step()
+        net, w_plus = copy.deepcopy(net).requires_grad_(), w.detach()[:, None].expand(-1, n, -1)
+        adam = torch.optim.Adam([*net.layers.parameters(), *net.to_rgb.parameters(), net.start], self.tune_lr)
+        for k in range(self.tune):
+            distance = pyramid(net.synthesis(w_plus)[0], picture)
+            check_finite("PTI", f"step {k + 1} of {self.tune}", distance=distance.detach())
+            if distance < self.tuned:
+                break
+            adam.zero_grad()
+            distance.backward()
+            adam.step()
+        return net.requires_grad_(False), w_plus
+
+    def drag(self, net: Generator, w_plus: Tensor, points: Tensor, frozen: Tensor) -> tuple[Tensor, Tensor]:
+        """DragGAN on w+ (1, 11, w_width): the edited w+, and where the handles are, (l, 2), (y, x) in pixels.
+
+        Args:
+            points: (l, 2, 2) float32, integer-valued pairs of handle and target, (y, x) in pixels of 128.
+            frozen: 1 - M, (1, 1, 128, 128).
+        """
+        size, scale = (SIDE, SIDE), SIDE / 512
+        r1, r2, near = max(1, round(self.r1 * scale)), max(1, round(self.r2 * scale)), max(2 * scale, 2.0)
+        p, q = points.to(w_plus.device).unbind(1)
+        w = w_plus[:, :EDITED].clone().requires_grad_()
+        adam, f_0 = torch.optim.Adam([w], self.lr), None
+        for k in range(self.steps):
+            F = net.synthesis(torch.cat([w, w_plus[:, EDITED:]], dim=1))[1]
+            if f_0 is None:
+                F_0, f_0 = F.detach(), motion.features_at(F.detach(), size, p)
+                outside = interpolate(frozen.to(F), F.shape[-2:], mode="area")
+            else:
+                p = torch.stack([tracked(F.detach(), *each, r2) for each in zip(f_0, p, strict=True)])
+            if ((q - p).norm(dim=1) < near).all():
+                break
+            loss = sum(supervision(F, *pair, r1) for pair in zip(p, q, strict=True))
+            if 0 < frozen.mean() < 1:
+                loss = loss + self.lam * ((F - F_0) * outside).abs().mean()
+            check_finite("DragGAN", f"step {k + 1}", loss=loss.detach())
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return torch.cat([w.detach(), w_plus[:, EDITED:]], dim=1), p
+
+
+def supervision(F: Tensor, p: Tensor, q: Tensor, r1: int) -> Tensor:
+    """mean |F(x + d) - sg F(x)| over the disc around p; 0-d. d is at most the way that is left."""
+    size = (SIDE, SIDE)
+    ahead = motion.next_positions(p[None], q[None], 1.0, capped=True)[0]
+    dy, dx = motion.offsets(size, r1, p, ahead)
+    disc = dy[:, None] ** 2 + dx**2 <= r1**2
+    here, there = (motion.patch(F, size, centre, dy, dx)[..., disc] for centre in (p, ahead))
+    return (there - here.detach()).abs().mean()
+
+
+def tracked(F: Tensor, f_0: Tensor, p: Tensor, r2: int) -> Tensor:
+    """The pixel of the square around p whose feature is nearest to f_0 (C,), by the L2 norm; (2,), (y, x)."""
+    dy, dx = motion.offsets((SIDE, SIDE), r2, p)
+    far = (motion.patch(F, (SIDE, SIDE), p, dy, dx)[0] - f_0[:, None, None]).norm(dim=0)
+    row, col = divmod(int(far.argmin()), len(dx))
+    return p + torch.stack([dy[row], dx[col]])
+
+
+METHODS = {"DragGAN": DragGan()}

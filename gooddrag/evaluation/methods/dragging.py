@@ -1,0 +1,58 @@
+"""GoodDrag, its ablations and DragDiffusion: all of them are settings of Algorithm 1."""
+
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from gooddrag.algorithm import Callback
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor
+from gooddrag.model import DiffusionModel
+from gooddrag.result import DragResult
+from gooddrag.sample import Sample
+
+DRAGDIFFUSION_LORA = LoraConfig(steps=80)
+
+
+@dataclass(frozen=True)
+class Dragging:
+    """Algorithm 1 with one setting. The seed is the LoRA's: everything else is deterministic.
+
+    Args:
+        config: of the drag; `DragConfig()` is GoodDrag as released.
+        lora: how the single-image LoRA is fitted; None: without one.
+    """
+
+    config: DragConfig = DragConfig()
+    lora: LoraConfig | None = LoraConfig()
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        return self.edit(model, sample, seed).image
+
+    def edit(
+        self, model: DiffusionModel, sample: Sample, seed: int = 0, callback: Callback | None = None
+    ) -> DragResult:
+        """The same edit with its handles, history and metrics."""
+        editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
+        return editor.drag(sample, config=self.config, callback=callback)
+
+
+def draggings(preset: str = "released") -> dict[str, Dragging]:
+    """The paper's methods by name, with a preset's settings (`DragConfig.preset`).
+
+    GoodDrag and its ablations take all of the preset, with its LoRA. DragDiffusion keeps its own settings but for
+    lambda, so that no method is held against another one whose mask weighs more. DragDiffusion* has 210 iterations
+    (Sec. 5.2); "70 x 3" is a control with GoodDrag's 70 drag operations of 3 updates each.
+    """
+    if preset == "dragdiffusion":
+        raise ValueError("preset: 'dragdiffusion', which is a method of its own; expected a preset of GoodDrag")
+    own, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
+    rival = DragConfig.dragdiffusion(lam=own.lam)
+    return {
+        "DragDiffusion": Dragging(rival, DRAGDIFFUSION_LORA),
+        "DragDiffusion*": Dragging(replace(rival, K=210), DRAGDIFFUSION_LORA),
+        "DragDiffusion 70 x 3": Dragging(replace(rival, K=70, J=3), DRAGDIFFUSION_LORA),
+        "GoodDrag": Dragging(own, lora),
+        "GoodDrag without AlDD": Dragging(replace(own, aldd=False), lora),
+        "GoodDrag without IP": Dragging(replace(own, ip=False), lora),
+    }

@@ -1,0 +1,165 @@
+"""DragonDiffusion (Mou et al., ICLR 2024), its drag mode: the edit is guided, level by level; nothing is optimised.
+
+S(a, b) is the mean of (cos + 1) / 2 between features of the edited latent in the cells a and of the unedited latent at
+the same level in the cells b, on a grid of twice the latent's side. With 3 x 3 cells around handle p and target q, p'
+those around p that no target covers, and o the cells outside the mask, summed over pairs and over two up blocks,
+
+    E_edit  = 4 / (1 + 4 S(q, p)) + 0.2 S(p', p'),   E_con = 6 / (1 + 4 S(o, o))
+    eps~    = eps + eta (M dE_edit/dz + (1 - M) dE_con/dz),   eta = 2000 * 0.04, in the first 30 of 50 steps
+    z_{t-1} = sqrt(alpha_{t-1}) z_0(z_t, eps~) + sqrt(1 - alpha_{t-1}) eps
+
+Before the first step the 3 x 3 cells of z_T around each handle are copied to its target. From the sixth step on the
+self-attentions of the up blocks read the unedited latent's keys and values beside their own. There is no text, hence no
+classifier-free guidance, and no LoRA.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, interpolate
+
+from gooddrag.config import DragConfig
+from gooddrag.ddim import check_finite, predict_z0, root, step
+from gooddrag.editor import DragEditor
+from gooddrag.masactrl import late_blocks, recorded_states
+from gooddrag.model import DiffusionModel
+from gooddrag.motion import Size, Task
+from gooddrag.sample import Sample
+
+
+class BesideSelfAttention(AttnProcessor2_0):
+    """Self-attention that reads a recorded state, (1, N, C), beside its own."""
+
+    def __init__(self, state: Tensor):
+        super().__init__()
+        self.state = state
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **kwargs):
+        both = torch.cat([hidden_states, self.state.to(hidden_states.dtype)], dim=1)
+        return super().__call__(attn, hidden_states, both, **kwargs)
+
+
+@contextmanager
+def beside(unet: UNet2DConditionModel, states: list[Tensor], start: int) -> Iterator[None]:
+    """Inside this context the self-attentions from block `start` on read the recorded states beside their own."""
+    layers = [block.attn1 for block in late_blocks(unet, start)]
+    before = [layer.processor for layer in layers]
+    try:
+        for layer, state in zip(layers, states, strict=True):
+            layer.set_processor(BesideSelfAttention(state))
+        yield
+    finally:
+        for layer, processor in zip(layers, before, strict=True):
+            layer.set_processor(processor)
+
+
+@dataclass(frozen=True)
+class DragonDiffusion:
+    """DragonDiffusion's drag mode with its released settings; nothing is random, so that the seed has no effect.
+
+    Args:
+        num_steps: all are inverted. guided: how many of them, from the first one on, are guided. strength: eta.
+        edit, change, keep: weights of the three terms, 4, 0.2 and 6. blocks: up blocks that give features.
+        bank_from: first step (from 0) that reads the unedited latent's attention, from transformer block `start` on.
+    """
+
+    num_steps: int = 50
+    guided: int = 30
+    strength: float = 2000 * 0.04
+    edit: float = 4.0
+    change: float = 0.2
+    keep: float = 6.0
+    blocks: tuple[int, ...] = (-3, -2)
+    bank_from: int = 5
+    start: int = 7
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        config = DragConfig(num_steps=self.num_steps, strength=1.0, K=0)
+        editor = DragEditor(model, lora=None).set_image(sample.image)
+        z_T = editor.invert(config)[-1]
+        z = self.denoise(model, z_T, editor.frame.task(sample, config, tuple(z_T.shape[-2:])))
+        return editor.frame.to_image(model.decode_image(z))
+
+    def denoise(self, model: DiffusionModel, z_T: Tensor, task: Task) -> Tensor:
+        """From z_T to the edited z_0, (1, C, h, w); the unedited latent goes down beside it."""
+        schedule, frozen, unedited = model.schedule(self.num_steps), task.frozen.to(z_T), z_T
+        z = pasted(z_T, task)
+        for i, t in enumerate(range(self.num_steps, 0, -1)):
+            timestep, alphas = schedule.timestep(t), (schedule.alpha(t), schedule.alpha(t - 1))
+            with torch.no_grad(), recorded_states(model.unet, self.start) as states:
+                eps, wanted = self.passes(model, unedited, timestep)
+            unedited = step(unedited, eps, *alphas)
+            bank = beside(model.unet, states, self.start) if i >= self.bank_from else nullcontext()
+            z = z.detach().requires_grad_(i < self.guided)
+            with bank, torch.set_grad_enabled(i < self.guided):
+                eps, maps = self.passes(model, z, timestep)
+                guided = eps
+                if i < self.guided:
+                    pull, hold = (gradient(e, z) for e in self.energies(maps, wanted, task))
+                    guided = eps + self.strength * ((1 - frozen) * pull + frozen * hold)
+            z = root(alphas[1]) * predict_z0(z, guided, alphas[0]) + root(1 - alphas[1]) * eps
+            check_finite("DragonDiffusion", f"t = {t} (time step {timestep})", z_t=z.detach())
+        return z.detach()
+
+    def passes(self, model: DiffusionModel, z: Tensor, timestep: int) -> tuple[Tensor, list[Tensor]]:
+        """eps, and the features of each block on the grid of twice the last one's side, (1, C', H, W)."""
+        seen: list[Tensor] = []
+        hooks = [model.unet.up_blocks[b].register_forward_hook(lambda m, a, out: seen.append(out)) for b in self.blocks]
+        try:
+            eps = model.eps(z, timestep)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        size = [2 * n for n in seen[-1].shape[-2:]]
+        return eps, [interpolate(F.to(z.dtype), size, mode="bilinear", align_corners=False) for F in seen]
+
+    def energies(self, maps: list[Tensor], wanted: list[Tensor], task: Task) -> tuple[Tensor, Tensor]:
+        """E_edit and E_con, 0-d, of the edited and the unedited latent's features."""
+        size, (edit, keep) = maps[0].shape[-2:], maps[0].new_zeros(2).unbind()
+        outside = interpolate(task.frozen, size, mode="nearest")[0, 0] > 0
+        covered = torch.zeros(size, dtype=torch.bool)
+        for _, (y, x) in boxes(task, size):
+            covered[y, x] = True
+        for F, F_0 in ((a[0], b[0]) for a, b in zip(maps, wanted, strict=True)):
+            for p, q in boxes(task, size):
+                edit = edit + self.edit / (1 + 4 * similarity(F[:, *q], F_0[:, *p]))
+                if len((left := p[:, ~covered[*p]])[0]):
+                    edit = edit + self.change * similarity(F[:, *left], F_0[:, *left])
+            if outside.any():
+                keep = keep + self.keep / (1 + 4 * similarity(F[:, outside], F_0[:, outside]))
+        return edit, keep
+
+
+def gradient(energy: Tensor, z: Tensor) -> Tensor:
+    """The gradient in z; scaled by a power of two on its way back, lest half precision lose it."""
+    return torch.autograd.grad(1024 * energy, z, retain_graph=True)[0] / 1024 if energy.requires_grad else 0 * z
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """The mean of (cos + 1) / 2 over cells, of (C, n) and (C, n); 0-d."""
+    return (cosine_similarity(a, b, dim=0).mean() + 1) / 2
+
+
+def boxes(task: Task, size: Size) -> list[tuple[Tensor, Tensor]]:
+    """The 3 x 3 cells around each handle and target on a grid of this size, moved inside: (2, 9) int64 (y, x)."""
+    scale = torch.tensor([a / b for a, b in zip(size, task.size, strict=True)])
+    last, reach = torch.tensor(size) - 2, torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).T
+    cells = [((points.cpu() + 0.5) * scale).long().clamp_min(1).minimum(last) for points in (task.p_0, task.q)]
+    return [(p[:, None] + reach, q[:, None] + reach) for p, q in zip(*cells, strict=True)]
+
+
+def pasted(z: Tensor, task: Task) -> Tensor:
+    """z with the 3 x 3 cells around each handle copied to its target."""
+    out = z.clone()
+    for p, q in boxes(task, tuple(z.shape[-2:])):
+        out[:, :, *q] = z[:, :, *p]
+    return out
+
+
+METHODS = {"DragonDiffusion": DragonDiffusion()}

@@ -1,0 +1,159 @@
+"""SDE-Drag (Nie et al., 2023): noise the latent up, move a square of it, and denoise along the same noise.
+
+Notation:
+
+    t, u     levels of the schedule, u = t - 1; alpha_t the cumulative product, as in `gooddrag.ddim`
+    x_t      the edited latent; xf_t ("forward") the noised input, kept as a path xf_0, ..., xf_T
+    sigma    of the DDPM step t -> u; w its noise: the one that takes xf_t to xf_u exactly
+    cur, nxt the squares' centres: the drag is cut into short ones, each from the result of the last
+
+What is not here: a text prompt. Everything runs on the empty one, as GoodDrag does, so that classifier-free guidance
+(1 to 3 in the released code) changes nothing. And the latent is the VAE's mean, as everywhere in this package, where
+the released code draws a sample.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gooddrag.config import LoraConfig, level
+from gooddrag.ddim import Schedule, predict_z0
+from gooddrag.evaluation.metrics import common_offsets
+from gooddrag.frame import Frame
+from gooddrag.lora import Lora, applied, fit_cached
+from gooddrag.model import LORA_LR, DiffusionModel
+from gooddrag.sample import Sample
+
+Eps = Callable[[Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class SdeDrag:
+    """SDE-Drag with the settings of its released benchmark; the seed is of the noise and of the LoRA.
+
+    Args:
+        num_steps: DDIM levels (the released interface: 100). t0: share of them that the latent is noised up.
+        radius: of the half-open square around each point, latent cells; 0 pastes nothing and returns the input.
+        keep, gain: what stays of the square at its old place, beside fresh noise, and its factor at the new one.
+        lora: AdamW, rank 4 (the released interface: 16); its learning rate is for Stable Diffusion and is scaled with
+            `model.lora_lr`. lora_floor: its scale at t0; it is 1 at the clean end.
+    """
+
+    num_steps: int = 200
+    t0: float = 0.6
+    radius: int = 5
+    keep: float = 0.3
+    gain: float = 1.1
+    lora: LoraConfig | None = LoraConfig(rank=4, steps=100, lr=2e-4, batch_size=1)
+    lora_floor: float = 0.5
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
+        z = model.encode(frame.to_tensor(sample.image))
+        lora = None if self.lora is None else fit_cached(model, z, self.lora_for(model), seed)
+        cells = to_cells(sample.points, frame, model.vae_scale)  # (l, 2, 2)
+        latent_grid = tuple(z.shape[-2:])
+        frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
+        schedule = model.schedule(self.num_steps)
+        generator = torch.Generator().manual_seed(seed)
+        for cur, nxt in stations(cells):
+            path = noise_up(z, schedule, level(self.t0, self.num_steps), generator)
+            x_T = self.moved(path[-1], cur, nxt, generator)
+            z = self.denoise(model, lora, x_T, path, frozen, schedule)
+        return frame.to_image(model.decode_image(z))
+
+    def moved(self, x: Tensor, cur: np.ndarray, nxt: np.ndarray, generator: torch.Generator) -> Tensor:
+        """The squares around `cur` put at `nxt`, pair after pair; noise where they were.
+
+        Args:
+            x: (1, C, h, w). cur, nxt: (l, 2) int (x, y) in latent cells.
+        """
+        x = x.clone()
+        for p, q in zip(cur, nxt, strict=True):
+            # half-open: from -radius to radius - 1, less where either square would leave the latent
+            xs, ys = (common_offsets(self.radius, x.shape[3 - axis], p[axis], q[axis]) for axis in (0, 1))
+            xs, ys = (torch.from_numpy(o[o < self.radius]) for o in (xs, ys))
+            source = (slice(None), slice(None), (p[1] + ys)[:, None], (p[0] + xs)[None, :])
+            target = (slice(None), slice(None), (q[1] + ys)[:, None], (q[0] + xs)[None, :])
+            square = x[source].clone()
+            noise = torch.randn(square.shape, generator=generator).to(x)
+            x[source] = self.keep * square + math.sqrt(1 - self.keep**2) * noise
+            x[target] = self.gain * square
+        return x
+
+    def lora_for(self, model: DiffusionModel) -> LoraConfig | None:
+        """The fit at a rate for this model: as much above the printed one as its own is above the released one."""
+        if self.lora is None or self.lora.lr is None:
+            return self.lora
+        return replace(self.lora, lr=min(1.0, self.lora.lr * model.lora_lr / LORA_LR))
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        model: DiffusionModel,
+        lora: Lora | None,
+        x: Tensor,
+        path: list[Tensor],
+        frozen: Tensor,
+        schedule: Schedule,
+    ) -> Tensor:
+        """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""
+        T = len(path) - 1
+        for t in range(T, 0, -1):
+            scale = self.lora_floor + (1 - self.lora_floor) * (1 + math.cos(math.pi * t / T)) / 2
+            with applied(model.unet, lora, scale):
+                x = step_along(model.eps, x, path[t], path[t - 1], schedule, t)
+            x = torch.where(frozen > 0, path[t - 1], x)
+        return x
+
+
+def to_cells(points: np.ndarray, frame: Frame, vae_scale: int) -> np.ndarray:
+    """Points (l, 2, 2), (x, y) in pixels of the user's image -> int latent cells: pixel // vae_scale."""
+    scale = np.array(frame.scaled) / np.array(frame.user)
+    last = np.array(frame.padded) // vae_scale - 1
+    return np.clip(np.floor(points * scale / vae_scale).astype(int), 0, last)
+
+
+def stations(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The drag cut into n short ones of about 2 cells each: [(cur, nxt), ...], each (l, 2) int (x, y).
+
+    With m the longest way along one axis, n = 1 up to m = 2, then m // 2 or one more, whichever brings m / n closer
+    to 2; all pairs take n steps.
+    """
+    s, d = cells[:, 0], cells[:, 1] - cells[:, 0]
+    m = int(np.abs(d).max())
+    n = 1 if m <= 2 else min((m // 2, m // 2 + 1), key=lambda n: abs(m / n - 2))
+    at = [s + np.trunc(i * d / n).astype(int) for i in range(n + 1)]
+    return list(zip(at[:-1], at[1:], strict=True))
+
+
+def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) -> list[Tensor]:
+    """xf_0, ..., xf_T: the forward process with fresh noise at every hop; each the shape of z, (1, C, h, w)."""
+    path = [z]
+    for t in range(1, T + 1):
+        left = schedule.alpha(t) / schedule.alpha(t - 1)
+        noise = torch.randn(z.shape, generator=generator).to(z)
+        path.append(left**0.5 * path[-1] + (1 - left) ** 0.5 * noise)
+    return path
+
+
+def step_along(eps: Eps, x: Tensor, xf_t: Tensor, xf_u: Tensor, schedule: Schedule, t: int) -> Tensor:
+    """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents.
+
+    Args:
+        x: x_t; xf_t, xf_u: of the path, u = t - 1; all (1, C, h, w).
+
+    Returns:
+        x_u, (1, C, h, w); equal to xf_u, up to rounding, if x equals xf_t.
+    """
+    alpha_t, alpha_u = schedule.alpha(t), schedule.alpha(t - 1)
+    sigma = ((1 - alpha_u) / (1 - alpha_t) * (1 - alpha_t / alpha_u)) ** 0.5
+    both = torch.cat([x, xf_t])
+    noise = eps(both, schedule.timestep(t))
+    mean = alpha_u**0.5 * predict_z0(both, noise, alpha_t) + (1 - alpha_u - sigma**2).clamp_min(0) ** 0.5 * noise
+    return mean[:1] + (xf_u - mean[1:])

@@ -1,0 +1,255 @@
+"""One edit of a benchmark: a method on a sample, its scores, its cost, and the record that says so."""
+
+import errno
+import hashlib
+import json
+import platform
+import re
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import gooddrag
+from gooddrag.evaluation import metrics
+from gooddrag.evaluation.methods import Method
+from gooddrag.files import atomic_file
+from gooddrag.frame import Frame
+from gooddrag.lora import fit_cached
+from gooddrag.model import DiffusionModel, load_model
+from gooddrag.sample import Sample
+
+TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
+FAILURES = (ValueError, RuntimeError, ArithmeticError, MemoryError, TypeError, LookupError, AttributeError, OSError)
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_model_in_use = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A method on a sample with a seed, and the folder of its record."""
+
+    folder: Path
+    name: str
+    seed: int
+    method: Method
+    sample: Sample
+
+    @property
+    def file(self) -> Path:
+        return record_file(self.folder, self.name, self.seed, self.sample.name)
+
+    def key(self, identity: Mapping) -> str:
+        """A hash of all that decides the result."""
+        s = self.sample
+        hashed = hashlib.sha256(repr([dict(identity), settings(self.method), self.seed]).encode())
+        for array in (s.points, s.image, *(x for x in (s.mask, s.truth) if x is not None)):
+            hashed.update(repr(np.shape(array)).encode() + np.asarray(array).tobytes())
+        return hashed.hexdigest()[:16]
+
+    def is_done(self, identity: Mapping) -> bool:
+        """Whether the record is there. Raises ValueError if it is of another sample, model or setting."""
+        record = read_record(self.file)
+        if record is None or record["state"] == "unusable":
+            return False
+        if record["key"] != self.key(identity):
+            raise ValueError(f"folder: {self.file} is of another sample, model or setting; expected another folder")
+        return record["state"] == "failed" or self.file.with_suffix(".png").exists()
+
+
+def run_group(tasks: Sequence[Task], model: Mapping | DiffusionModel, identity: Mapping) -> Iterator[Task]:
+    """Run what is unfinished of all tasks on one sample, which share its LoRA; yields each when its record is there."""
+    model, known = resolved(model), {}
+    if identity_of(model) != identity:
+        raise ValueError(f"model: {identity_of(model)} here; expected {identity} in every process")
+    for task in tasks:
+        with _model_in_use, one_thread(model.device):
+            if not task.is_done(identity):  # another process may have done it by now
+                _run_task(task, model, identity, known)
+        yield task
+
+
+def _run_task(task: Task, model: DiffusionModel, identity: Mapping, known: dict) -> None:
+    record = _blank(task, identity)
+    try:
+        image = _edited(task, model, record)
+        with metered(model) as cost:
+            record |= scores(model, task.sample, image, known)
+        record |= {"score_seconds": cost["seconds"], "state": "done"}
+        with atomic_file(task.file.with_suffix(".png")) as temporary:
+            image.save(temporary)
+    except FAILURES as error:  # whatever a method does wrong is its result; a full disk is nobody's
+        if isinstance(error, OSError) and error.errno in DISK:
+            raise
+        record |= {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
+        record["traceback"] = traceback.format_exc()
+    write_record(task.file, record)  # last, so that a record means a whole result
+
+
+def _blank(task: Task, identity: Mapping) -> dict:
+    s, cuda = task.sample, torch.cuda.is_available()
+    record = {"sample": s.name, "category": s.category, "task": s.task, "pairs": len(s.points), "method": task.name}
+    record |= {"seed": task.seed, "state": "failed", **identity, "method_settings": settings(task.method)}
+    record["settings"] = hashlib.sha256(repr(record["method_settings"]).encode()).hexdigest()[:16]
+    record |= {"key": task.key(identity), "machine": torch.cuda.get_device_name() if cuda else platform.machine()}
+    record |= {"threads": torch.get_num_threads(), "gooddrag": gooddrag.__version__, "torch": torch.__version__}
+    return record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _edited(task: Task, model: DiffusionModel, record: dict) -> Image.Image:
+    """The edited image; what it cost, and what a drag tells of itself, goes into the record."""
+    method, sample, seed = task.method, task.sample, task.seed
+    lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    if lora is not None:  # fitted into the cache, so that the edit's own time does not depend on what ran before
+        frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
+        with metered(model) as cost:
+            fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
+        record["lora_seconds"] = cost["seconds"] if cost["calls"] else None
+    with metered(model) as cost:
+        made = method.edit(model, sample, seed) if hasattr(method, "edit") else method(model, sample, seed)
+    record |= {"edit_seconds": cost["seconds"], "unet_calls": cost["calls"], "unet_images": cost["images"]}
+    if model.device.type == "cuda":
+        record["peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    if hasattr(made, "metrics"):
+        record |= {name: float(np.max(made.metrics[name])) for name in TRACKED}
+        made = made.image
+    if not isinstance(made, Image.Image) or made.mode != "RGB" or made.size != sample.image.size:
+        raise ValueError(f"method: returned {made!r}; expected an RGB image of {sample.image.size} px")
+    return made
+
+
+@contextmanager
+def metered(model: DiffusionModel) -> Iterator[dict]:
+    """Count a block's seconds, U-Net calls, and images in these calls, into the dict that it gets."""
+    cost, start = {"calls": 0, "images": 0}, time.perf_counter()
+
+    def counted(unet: torch.nn.Module, args: tuple) -> None:
+        cost["calls"] += 1
+        cost["images"] += len(args[0])
+
+    hook = model.unet.register_forward_pre_hook(counted)
+    try:
+        yield cost
+    finally:
+        hook.remove()
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        cost["seconds"] = round(time.perf_counter() - start, 3)
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """One thread on a CPU: sums depend on the order of their terms, and Adam makes much of a last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if device.type == "cpu" else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dict | None = None) -> dict[str, float]:
+    """The metrics that need no download, and of those that need a truth or a scene what the sample allows.
+
+    `dai_*` is Eq. 10, with the image through the VAE as phi(z_0); `dai_released_*` is as released, with the file.
+    `known`: as for `metrics.mean_distance`.
+    """
+    known = {} if known is None else known
+    if "phi" not in known:
+        known["phi"] = metrics.vae_round_trip(model, sample.image)
+    kinds = {"": ("paper", known["phi"]), "released_": ("released", sample.image)}
+    found = {
+        f"dai_{kind}{gamma}": metrics.dai(original, image, sample.points, gamma, convention)
+        for kind, (convention, original) in kinds.items()
+        for gamma in metrics.GAMMAS
+    }
+    found["md"] = metrics.mean_distance(model, sample, image, known=known)
+    found["md_inside"] = metrics.mean_distance(model, sample, image, inside=True, known=known)
+    found["md_share"] = found["md"] / metrics.drag_length(sample)
+    if sample.truth is not None:
+        found["md_truth"] = metrics.mean_distance(model, sample, image, reference="truth", known=known)
+        found["ssim_truth"] = metrics.ssim(sample.truth, image)
+        found["psnr_truth"] = min(metrics.psnr(sample.truth, image), 100.0)  # JSON has no infinity
+    if (scene := getattr(sample, "scene", None)) is not None:
+        from storybook.nearest import nearest
+
+        found["nearest_page"] = float(nearest(image, scene)[0])
+    return found | metrics.edit_metrics(sample, image)
+
+
+def read_record(file: Path) -> dict | None:
+    """A task's record; None if there is none, or none that is whole."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) and {"sample", "method", "state", "key"} <= set(record) else None
+    except (OSError, ValueError):
+        return None
+
+
+def slug(name: str) -> str:
+    """A name as a file name: "DragDiffusion*" -> "dragdiffusion-star", "007 animal: nod" -> "007-animal-nod"."""
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("*", " star")).strip("-")[:80]
+    if not text:
+        raise ValueError(f"name: {name!r}; expected letters or digits in it, to name a file after it")
+    return text
+
+
+def settings(method: Method) -> dict | str:
+    """A method as plain data: its class and every field."""
+    fields = asdict(method) if is_dataclass(method) else repr(method)
+    return json.loads(json.dumps({"class": type(method).__qualname__, "fields": fields}, default=str))
+
+
+def record_file(folder: Path, method: str, seed: int, sample: str) -> Path:
+    return folder / slug(method) / f"{slug(sample)}{f'--seed-{seed}' if seed else ''}.json"
+
+
+def write_record(file: Path, record: Mapping) -> None:
+    with atomic_file(file, "folder") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def resolved(model: Mapping | DiffusionModel) -> DiffusionModel:
+    """The model that the arguments of `load_model` name; a process keeps the last one."""
+    return model if isinstance(model, DiffusionModel) else _loaded(json.dumps(model))
+
+
+@lru_cache(maxsize=1)
+def _loaded(arguments: str) -> DiffusionModel:
+    arguments = json.loads(arguments)
+    dtype = arguments.pop("dtype", None)
+    return load_model(**arguments, dtype=dtype and getattr(torch, dtype))
+
+
+def identity_of(model: Mapping | DiffusionModel) -> dict[str, str]:
+    """Which weights, in which precision: what a result depends on, and no path of this machine."""
+    model, weights = resolved(model), hashlib.sha256()
+    for name, weight in model.vae.state_dict().items():
+        flat = weight.detach().flatten()
+        weights.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())
+    about = {"model": model.label, "weights": model.fingerprint, "vae": weights.hexdigest()[:16]}
+    return about | {"dtype": str(model.dtype).removeprefix("torch.")}
+
+
+def finish(tasks: Sequence[Task], model: Mapping, identity: Mapping) -> None:
+    """`run_group` to its end: what a worker is sent."""
+    for _ in run_group(tasks, model, identity):
+        pass
+
+
+def record_death(tasks: Sequence[Task], identity: Mapping) -> None:
+    """A failure of the first unfinished of some tasks, on which processes died again and again."""
+    for task in [task for task in tasks if not task.is_done(identity)][:1]:
+        error = "processes died on it again and again (out of memory?)"
+        write_record(task.file, _blank(task, identity) | {"error": error})

@@ -1,0 +1,278 @@
+"""What the figures are made of: images, points, masks, paths, heatmaps, curves, sheets.
+
+The same colours everywhere: handles red, targets blue, arrows white; one of the paper's ideas on: blue, off: orange.
+Images and maps are shown with smooth interpolation. Points are (x, y) in pixels of the image that is shown.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw
+
+from gooddrag.result import DragResult
+from gooddrag.sample import Sample
+
+HANDLE, TARGET, ARROW = "#e62828", "#285aeb", "white"
+WITHOUT, WITH, BETTER, WORSE = "#e07b00", "#1f5fbf", "#3a9b4b", "#c9c9c9"
+STYLE = "gooddrag.paper"
+
+Window = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom excluded."""
+
+
+def figure(columns: int, rows: int = 1, size: float = 2.4, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:
+    """A grid of equal panels in the project's style; it belongs to no window and is shown once, where it is returned.
+
+    Args:
+        size: width of a panel in inches. aspect: its height by its width.
+
+    Returns:
+        The figure, and its axes as an array (rows, columns).
+    """
+    with style.context(STYLE):
+        fig = Figure(figsize=(columns * size, rows * (size * aspect + 0.3)), layout="constrained")
+        return fig, fig.subplots(rows, columns, squeeze=False)
+
+
+def draw_image(ax: Axes, image: Image.Image | np.ndarray, title: str = "") -> None:
+    """An image (PIL, or (H, W, 3) in [0, 1]) with its title and without axes."""
+    ax.imshow(np.asarray(image), interpolation="bicubic")
+    ax.set_title(title, loc="left")
+    ax.set_axis_off()
+
+
+def draw_points(ax: Axes, points: ArrayLike) -> None:
+    """Handles (red), targets (blue) and the arrows between them; points (l, 2, 2)."""
+    outline = [withStroke(linewidth=3.5, foreground="#00000080")]
+    arrow = dict(arrowstyle="-|>", color=ARROW, lw=1.6, shrinkA=0, shrinkB=0, path_effects=outline)
+    for handle, target in np.asarray(points):
+        ax.annotate("", xy=target, xytext=handle, arrowprops=arrow)
+        ax.plot(*target, "o", color=TARGET, ms=6, mec="white", mew=0.8)
+        ax.plot(*handle, "o", color=HANDLE, ms=6, mec="white", mew=0.8)
+
+
+def draw_mask(ax: Axes, mask: np.ndarray | None) -> None:
+    """Darken what may not change; mask (H, W), True where editable."""
+    if mask is not None:
+        veil = np.zeros((*mask.shape, 4))
+        veil[..., :3] = (0.05, 0.05, 0.1)
+        veil[..., 3] = np.where(mask, 0, 0.45)
+        ax.imshow(veil, interpolation="bilinear")
+
+
+def draw_user_edit(ax: Axes, sample: Sample, title: str = "user edit") -> None:
+    """The picture as the user marked it: mask, handles, targets."""
+    draw_image(ax, sample.image, title)
+    draw_mask(ax, sample.mask)
+    draw_points(ax, sample.points)
+
+
+def draw_path(ax: Axes, path: np.ndarray) -> None:
+    """Where the handles went, (n + 1, l, 2), as `DragResult.path`."""
+    for track in np.asarray(path).transpose(1, 0, 2):
+        halo = [withStroke(linewidth=3, foreground="#ffffffa0")]
+        ax.plot(*track.T, "-", color=HANDLE, lw=1.4, path_effects=halo)
+        ax.plot(*track[-1], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
+
+
+def draw_heat(
+    ax: Axes,
+    image: Image.Image,
+    heat: np.ndarray,
+    title: str = "",
+    *,
+    window: Sequence[float] | None = None,
+    limits: tuple[float | None, float | None] = (None, None),
+):
+    """A map (h, w) laid over a picture in grey; bright is large.
+
+    Args:
+        window: (left, top, right, bottom) of the map in pixels of the image; None: the whole image.
+        limits: values of the darkest and the brightest colour; None: the map's own.
+
+    Returns:
+        What `Figure.colorbar` takes.
+    """
+    width, height = image.size
+    ax.imshow(np.asarray(image.convert("L")), cmap="gray", vmin=-255, vmax=510, interpolation="bicubic")
+    left, top, right, bottom = window or (0, 0, width, height)
+    extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
+    low, high = limits
+    shown = ax.imshow(
+        heat, cmap="magma", alpha=0.65, extent=extent, vmin=low, vmax=high, interpolation="bilinear", zorder=1
+    )
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    ax.set_title(title, loc="left")
+    ax.set_axis_off()
+    return shown
+
+
+def draw_distance_map(
+    ax: Axes, distance: np.ndarray, title: str = "", limits: tuple[float | None, float | None] = (None, None)
+):
+    """A tracking window (R, S) of Eq. 6: dark is near to the original feature, the dot is the minimum.
+
+    Args:
+        limits: values of the darkest and the brightest colour; None: the map's own.
+
+    Returns:
+        What `Figure.colorbar` takes.
+    """
+    distance, (low, high) = np.asarray(distance), limits
+    shown = ax.imshow(distance, cmap="viridis", vmin=low, vmax=high, interpolation="bilinear")
+    row, column = np.unravel_index(distance.argmin(), distance.shape)
+    ax.plot(column, row, "o", color=HANDLE, ms=7, mec="white", mew=1)
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, loc="left")
+    ax.grid(visible=False)
+    return shown
+
+
+def image_grid(
+    rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]],
+    size: float = 2.0,
+    targets: ArrayLike | None = None,
+    window: Window | None = None,
+) -> Figure:
+    """Rows of (title, image); a `Sample` in place of an image is drawn as the user marked it.
+
+    Args:
+        size: width of a panel in inches.
+        targets: (l, 2), marked by a ring on every image.
+        window: the part of every picture to show, such as `edited_window` gives; None: all of it.
+    """
+    picture = rows[0][0][1]
+    width, height = (picture.image if isinstance(picture, Sample) else picture).size
+    aspect = height / width if window is None else (window[3] - window[1]) / (window[2] - window[0])
+    fig, axes = figure(max(map(len, rows)), len(rows), size, aspect)
+    for row, line in zip(rows, axes, strict=True):
+        for ax in line[len(row) :]:
+            ax.set_axis_off()
+        for ax, (title, picture) in zip(line, row, strict=False):
+            if isinstance(picture, Sample):
+                draw_user_edit(ax, picture, title)
+            else:
+                draw_image(ax, picture, title)
+                if targets is not None:
+                    for colour, weight in (("white", 2.4), (TARGET, 1.2)):
+                        ax.plot(*np.asarray(targets).T, "o", mfc="none", mec=colour, mew=weight, ms=9)
+            if window is not None:
+                left, top, right, bottom = window
+                ax.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))
+    return fig
+
+
+def edited_window(sample: Sample, margin: float = 0.1) -> Window:
+    """The smallest square that holds the mask and the points, wider by `margin` on each side, inside the picture."""
+    marks = sample.points.reshape(-1, 2)
+    if sample.mask is not None and sample.mask.any():
+        rows, columns = np.nonzero(sample.mask)
+        marks = np.concatenate([marks, np.stack([columns, rows], 1)])
+    low, high = marks.min(0), marks.max(0) + 1
+    half, whole = (high - low).max() * (0.5 + margin), np.array(sample.image.size)
+    size = np.minimum(np.ceil(2 * half), whole)
+    corner = np.clip(np.floor((low + high - size) / 2), 0, whole - size)
+    return tuple(int(v) for v in (*corner, *(corner + size)))
+
+
+def edit_overview(result: DragResult) -> Figure:
+    """Before, user edit, after (with the handles' path) and, where it is known, the truth."""
+    sample = result.sample
+    panels = [("before", sample.image), ("user edit", sample), (f"after ({result.model.label})", result.image)]
+    fig = image_grid([[*panels, *([("truth", sample.truth)] if sample.truth else [])]], 2.4)
+    draw_path(fig.axes[2], result.path)
+    return fig
+
+
+def strip(result: DragResult, n: int = 5, size: float = 1.7) -> Figure:
+    """The paper's Fig. 2: user edit, n intermediate pictures with the handle (red) on its way to the target (blue),
+    result. An intermediate picture is what the noisy latent points to at that moment.
+    """
+    sample, history = result.sample, [op for op in result.history if op.z0_hat is not None]
+    picked = [history[i] for i in np.unique(np.linspace(0, len(history) - 1, n).astype(int))] if history else []
+    guesses = [result.frame.to_image(result.model.decode_image(op.z0_hat)) for op in picked]
+    titles = [f"k = {op.k}" for op in picked]
+    fig = image_grid([[("user edit", sample), *zip(titles, guesses, strict=True), ("result", result.image)]], size)
+    for ax, op in zip(fig.axes[1:], picked, strict=False):
+        for points, colour in ((sample.targets, TARGET), (op.handles, HANDLE)):
+            ax.plot(*points.T, "o", color=colour, ms=6, mec="white", mew=0.8)
+    return fig
+
+
+def curves(
+    ax: Axes, x: Sequence[float], lines: Mapping[str, ArrayLike], colours: Sequence[str] = (WITHOUT, WITH), **style_of
+) -> None:
+    """Lines over x with a legend: values (len(x),), or (len(x), n), drawn as median and band between the quartiles.
+
+    Args:
+        lines: name -> values.
+        colours: in the order of `lines`, then the style's own.
+        style_of: passed to `Axes.plot`.
+    """
+    for i, (name, values) in enumerate(lines.items()):
+        colour, values = colours[i] if i < len(colours) else f"C{i}", np.asarray(values, float)
+        if values.ndim == 2:
+            low, values, high = np.quantile(values, [0.25, 0.5, 0.75], axis=1)
+            ax.fill_between(x, low, high, color=colour, alpha=0.16, lw=0)
+        ax.plot(x, values, color=colour, label=name, **{"lw": 1.8, **style_of})
+    ax.legend()
+
+
+def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, second: str) -> Figure:
+    """Two ways on the same edits: one line per edit, green where the first way (blue dot) is lower, which is better.
+
+    Args:
+        panels: title -> (numbers of the first way, of the second), edit by edit.
+    """
+    fig, axes = figure(len(panels), size=3.1, aspect=0.85)
+    for ax, (title, (a, b)) in zip(axes[0], panels.items(), strict=True):
+        a, b = np.asarray(a, float), np.asarray(b, float)
+        order = np.argsort(b)
+        a, b, rows = a[order], b[order], np.arange(len(b))
+        ax.hlines(rows, a, b, lw=1.6, colors=[BETTER if x < y else WORSE for x, y in zip(a, b, strict=True)], zorder=1)
+        ax.plot(b, rows, "o", color=WITHOUT, ms=5, label=second)
+        ax.plot(a, rows, "o", color=WITH, ms=5, label=first)
+        ax.set(yticks=[])
+        ax.set_title(title, loc="left")
+        ax.grid(axis="y", visible=False)
+        if 0 < 3 * min(a.min(), b.min()) < max(a.max(), b.max()):
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
+    axes[0, 0].set_ylabel("edits")
+    axes[0, 0].legend(loc="lower right")
+    return fig
+
+
+def marked(sample: Sample, size: int = 128) -> Image.Image:
+    """A thumbnail, long side `size` px, as the user marked it: frozen part darkened, handles red, targets blue."""
+    scale = size / max(sample.image.size)
+    shape = tuple(max(1, round(n * scale)) for n in sample.image.size)
+    big = sample.image.resize(tuple(4 * n for n in shape), Image.Resampling.BICUBIC)  # drawn large, shrunk smooth
+    if sample.mask is not None:
+        veil = Image.fromarray(np.where(sample.mask, 0, 115).astype(np.uint8)).resize(big.size)
+        big.paste((12, 12, 25), mask=veil)
+    draw, r = ImageDraw.Draw(big), 0.028 * 4 * size
+    for handle, target in ((sample.points + 0.5) * 4 * scale).tolist():
+        draw.line([*handle, *target], fill=ARROW, width=round(r * 0.5))
+        for (x, y), colour in ((target, TARGET), (handle, HANDLE)):
+            draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white", width=max(1, round(r / 4)))
+    return big.resize(shape, Image.Resampling.LANCZOS)
+
+
+def contact_sheet(images: Sequence[Image.Image], columns: int, gap: int = 4) -> Image.Image:
+    """Images in a grid, row by row, each in the middle of a cell of the largest one's size."""
+    width, height = (max(image.size[i] for image in images) for i in (0, 1))
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
+    for i, image in enumerate(images):
+        left, top = i % columns * (width + gap), i // columns * (height + gap)
+        sheet.paste(image, (left + (width - image.width) // 2, top + (height - image.height) // 2))
+    return sheet

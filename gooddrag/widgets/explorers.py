@@ -1,0 +1,244 @@
+"""Pictures to play with: before and after, a run from step to step, and what the model sees at a place.
+
+`compare` and `play` are plain HTML: they need no kernel, and work in exported pages.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+
+import ipywidgets as W
+import numpy as np
+import torch
+from ipycanvas import Canvas, hold_canvas
+from IPython.display import HTML
+from markupsafe import Markup
+from matplotlib import colormaps
+from PIL import Image
+
+from gooddrag import motion
+from gooddrag.config import DragConfig
+from gooddrag.editor import DragEditor
+from gooddrag.files import ImageSource
+from gooddrag.marks import HANDLE, TARGET
+from gooddrag.masactrl import recorded_states, transformer_blocks
+from gooddrag.model import DiffusionModel
+from gooddrag.result import DragResult
+from gooddrag.widgets.canvas import jpeg, render
+
+LINES = ("#1f5fbf", "#e07b00")  # of the runs in turn
+
+
+def compare(
+    before: Image.Image, after: Image.Image, labels: tuple[str, str] = ("before", "after"), width: int = 512
+) -> HTML:
+    """Two pictures of one size, on the left and on the right of a divider that the mouse drags.
+
+    Args:
+        before, after: PIL images. width: of the long side, at most so many CSS pixels.
+    """
+    if before.size != after.size:
+        raise ValueError(f"after: {after.size} px; expected the size of before, {before.size} px")
+    return HTML(page(after, width, before, labels=labels, at=50))
+
+
+def page(after: Image.Image, width: int, before: Image.Image | None = None, **values) -> Markup:
+    """HTML of a picture, with or without another one on the left of a divider; see `compare.html`."""
+    images = {"before": before and data_uri(before, 2 * width), "after": data_uri(after, 2 * width)}
+    width = round(width * after.width / max(after.size))
+    defaults = {"at": 0, "overlay": "", "labels": ("", ""), "width": width, "size": after.size}
+    return render("compare.html", **{**defaults, **images, **values})
+
+
+def path_svg(path: np.ndarray, targets: np.ndarray, size: tuple[int, int]) -> Markup:
+    """SVG of the handles' way: path (n, l, 2) and targets (l, 2), (x, y) in pixels of an image of `size`."""
+    ways = zip(np.swapaxes(path + 0.5, 0, 1).tolist(), (targets + 0.5).tolist(), strict=True)
+    return render("path.svg", ways=ways, size=size, red=HANDLE, blue=TARGET)
+
+
+def play(
+    *results: DragResult, labels: Sequence[str] = (), curve: str = "left", frames: int = 24, width: int = 420
+) -> HTML:
+    """A run, or several of one image to switch between, step by step: page, handles, search window, curve.
+
+    Args:
+        results: with `keep=("maps",)` each tracking's distance map lies over the page; dark is alike.
+        labels: of the runs. frames: at most so many of each. width: of the long side, at most so many CSS pixels.
+        curve: "left" (pixels to the targets) or "feature" (L1 distance to the original feature, as in Fig. 14b).
+    """
+    if not results or any(not r.history or r.image.size != results[0].image.size for r in results):
+        raise ValueError("results: none, or without drag operations, or of several sizes; expected runs of one image")
+    titles = {"left": "pixels to the target", "feature": "L1 distance to the original feature"}
+    if curve not in titles:
+        raise ValueError(f"curve: {curve!r}; expected {' or '.join(titles)}")
+    values = [_to_go(r) if curve == "left" else [np.mean(op.distances) for op in r.history] for r in results]
+    top, x = max(map(max, values)) or 1.0, 392 / max(1, max(map(len, values)) - 1)
+    curves = [" ".join(f"{4 + i * x:.1f},{98 - 78 * v / top:.1f}" for i, v in enumerate(ours)) for ours in values]
+    data = [_frames(r, frames, x, width) for r in results]
+    overlay = Markup('<div class="window"></div><div class="marks"></div>')
+    return HTML(
+        render(
+            "play.html",
+            page=page(results[0].sample.image, width, overlay=overlay),
+            width=width,
+            last=max(map(len, data)) - 1,
+            labels=labels or [f"run {n + 1}" for n in range(len(results))],
+            title=f"{titles[curve]}, 0 to {top:.3g}, at each drag operation",
+            curves=[(points, LINES[n % 2]) for n, points in enumerate(curves)],
+            data=data,
+        )
+    )
+
+
+def _to_go(result: DragResult) -> list[float]:
+    """Pixels from handle to target after each operation, the mean over the pairs."""
+    return [float(np.linalg.norm(result.sample.targets - op.handles, axis=1).mean()) for op in result.history]
+
+
+def _frames(result: DragResult, count: int, x: float, width: int) -> list[dict]:
+    """What the player shows of some of a run's operations, the first and the last among them."""
+    frame, sample, r2, shown = result.frame, result.sample, result.config.r2, []
+    grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
+    to_go = _to_go(result)
+    for i in np.unique(np.linspace(0, len(to_go) - 1, count).round().astype(int)).tolist():
+        op, windows = result.history[i], []
+        for number, p in enumerate(frame.to_grid(result.path[i], grid)):
+            corners = torch.stack([(p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)])
+            (x0, y0), (x1, y1) = frame.from_grid(corners, grid).tolist()
+            heat = _png(heatmap(op.maps[number].float().numpy())) if op.maps else ""
+            windows.append(((x0, y0, x1 - x0, y1 - y0), heat))
+        guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
+        shown.append(
+            {
+                "page": data_uri(guess, width),
+                "window": render("window.svg", windows=windows, size=sample.image.size),
+                "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
+                "told": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
+                "x": round(4 + i * x, 1),
+            }
+        )
+    return shown
+
+
+class probe(W.VBox):  # noqa: N801 (called like a function)
+    """Click a place of the picture: where else does the model see the same?
+
+    Args:
+        model: from `load_model`. image: anything that `DragEditor.set_image` takes.
+        what: "features" (the L1 distance of every place's feature to the clicked one's, as Eq. 6 measures it; dark is
+            alike) or "attention" (how much the clicked place looks at every other one; bright is much).
+        config: levels and steps of the inversion; None = the model's preset.
+        width: of the long side, at most so many CSS pixels.
+
+    Attributes:
+        map: (h, w) float array of the last click, or None. picture: the page with the map over it, PIL RGB.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        image: ImageSource,
+        what: str = "features",
+        config: DragConfig | None = None,
+        width: int = 420,
+    ):
+        if what not in ("features", "attention"):
+            raise ValueError(f"what: {what!r}; expected features or attention")
+        config = config or DragConfig.preset(model.preset)
+        self._editor = DragEditor(model, None).set_image(image)
+        latents, schedule = self._editor.invert(config), model.schedule(config.num_steps)
+        self._cells, self._layers = tuple(latents[0].shape[-2:]), transformer_blocks(model.unet)
+        self._grid = self._editor.frame.grid(self._cells, config.grid)
+
+        @lru_cache(maxsize=8)
+        @torch.no_grad()
+        def seen(t: int, block: int | None) -> torch.Tensor | list[torch.Tensor]:
+            """Features of an up block; for None what every self-attention is given, (1, N, C) each."""
+            if block is not None:
+                return model.eps_and_features(latents[t], schedule.timestep(t), block)[1]
+            with recorded_states(model.unet, 0) as states:
+                model.eps(latents[t], schedule.timestep(t))
+            return states
+
+        self._seen, self._look = seen, self._distances if what == "features" else self._attention
+        self.at, self.map = None, None
+        count = len(model.unet.up_blocks) if what == "features" else len(self._layers)
+        names = {f"up block {n}": n for n in range(-count, 0)}
+        if what == "attention":
+            names = {f"transformer {n}": n for n in range(count)}
+        start = config.feature_block if what == "features" else count - 1
+        self.block = W.Dropdown(options=names, value=start, layout={"width": "150px"})
+        self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
+        size = np.array(self._editor.image.size)
+        self._size = tuple(np.maximum(1, np.rint(2 * width * size / size.max())).astype(int).tolist())  # crisp anywhere
+        self.canvas, self._shown = Canvas(width=self._size[0], height=self._size[1]), W.Image(format="jpeg")
+        self.canvas.layout = W.Layout(width=f"{self._size[0] // 2}px", max_width="100%", height="auto")
+        self.told = W.HTML("Click a place of the picture.")
+        super().__init__([W.HBox([self.block, self.level], layout={"flex_flow": "row wrap"}), self.canvas, self.told])
+        self.canvas.on_mouse_down(lambda x, y: self.look(x / self._size[0], y / self._size[1]))
+        self.canvas.on_client_ready(self._paint)
+        for control in (self.block, self.level):
+            control.observe(lambda _: self.at and self.look(*self.at), "value")
+        self._put(self._editor.image)
+
+    def look(self, x: float, y: float) -> np.ndarray:
+        """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w)."""
+        self.at, self.map = (x, y), self._look(x, y)
+        self.told.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
+        grey = self._editor.image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
+        self._put(Image.alpha_composite(grey, heatmap(self.map).resize(self._size, Image.Resampling.BICUBIC)))
+        return self.map
+
+    def _put(self, picture: Image.Image) -> None:
+        self.picture = picture.convert("RGB").resize(self._size, Image.Resampling.LANCZOS)
+        self._shown.value = jpeg(self.picture)
+        self._paint()
+
+    def _paint(self) -> None:
+        canvas = self.canvas
+        with hold_canvas():
+            canvas.draw_image(self._shown, 0, 0, *self._size)
+            for canvas.fill_style, radius in (("white", 13), (HANDLE, 10)) if self.at else ():
+                canvas.fill_circle(*np.multiply(self.at, self._size), radius)
+
+    def _distances(self, x: float, y: float) -> np.ndarray:
+        F = self._seen(self.level.value, self.block.value)
+        p = self._editor.frame.to_grid(np.array([[x, y]]) * self._editor.image.size, self._grid)
+        f_0 = motion.features_at(F, self._grid, p)[0]
+        return motion.distance_map(F, f_0, self._grid, p[0], max(self._grid))[0].float().cpu().numpy()
+
+    @torch.no_grad()
+    def _attention(self, x: float, y: float) -> np.ndarray:
+        """softmax(q k / sqrt(d)) of the clicked place's query, the mean over the heads."""
+        state, layer = self._seen(self.level.value, None)[self.block.value][0], self._layers[self.block.value].attn1
+        shrunk = round((np.prod(self._cells) / len(state)) ** 0.5)
+        h, w = (-(-n // shrunk) for n in self._cells)
+        place = min(int(y * h), h - 1) * w + min(int(x * w), w - 1)
+        q, k = (to(state).unflatten(-1, (layer.heads, -1)) for to in (layer.to_q, layer.to_k))  # (N, heads, d)
+        weights = torch.einsum("hd,nhd->hn", q[place], k).mul(layer.scale).softmax(dim=1).mean(dim=0)
+        return weights.reshape(h, w).float().cpu().numpy()
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        """With a still picture for pages without a kernel."""
+        return {**super()._repr_mimebundle_(**kwargs), "image/png": _png(self.picture).partition(",")[2]}
+
+
+def heatmap(values: np.ndarray, alpha: float = 0.65) -> Image.Image:
+    """(h, w) as RGBA in the colours of magma, from the least value (dark) to the largest (bright)."""
+    rgba = colormaps["magma"]((values - values.min()) / (np.ptp(values) or 1.0))
+    rgba[..., 3] = alpha
+    return Image.fromarray((255 * rgba).round().astype(np.uint8))
+
+
+def data_uri(image: Image.Image, longest: int) -> str:
+    """The image, scaled down if it is larger, as a JPEG inside an address."""
+    image = image.copy()
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + b64encode(jpeg(image)).decode()
+
+
+def _png(image: Image.Image) -> str:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

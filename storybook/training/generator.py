@@ -1,0 +1,154 @@
+"""The generator of DragGAN: pictures of the book's animals by regression from the numbers of their pages.
+
+    python -m storybook.training.generator --work .training/generator --minutes 60 --export storybook/weights/generator
+
+The numbers of a page go into the mapping network and the page is the target: no discriminator. Seeds are not numbers,
+so every page has the same layout of its backdrop and of its spots.
+"""
+
+import argparse
+import copy
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+import storybook
+from gooddrag.evaluation.methods.draggan import Generator, encoder_maps, pyramid
+from gooddrag.files import atomic_file
+from storybook.training.files import load_checkpoint, log, save_checkpoint
+from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
+from storybook.training.unet import Muon
+from storybook.world.animals import RANGES, Animal
+from storybook.world.backdrops import KINDS
+from storybook.world.breeds import BREEDS
+
+SIZES = {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4)}
+SPANS = RANGES | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
+PLACES = sorted(set(KINDS))
+BATCH = 16
+RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
+GROWTH = {32: 600, 64: 750}  # px: the step at which the next layers join in
+
+
+def animal(seed: int) -> Animal:
+    """Animal `seed` of the book, with one layout of its backdrop and of its spots."""
+    scene = storybook.sample(seed, "animal")
+    return replace(scene, spots=0, backdrop=replace(scene.backdrop, seed=0))
+
+
+def numbers(scene: Animal) -> list[float]:
+    """All that decides the picture: pose and its waves, colours, kind, pattern, backdrop."""
+    values = [(2 * getattr(scene, name) - low - high) / (high - low) for name, (low, high) in SPANS.items()]
+    waves = [f(k * math.pi * v) for v in values for k in (1, 2) for f in (math.sin, math.cos)]
+    coat, back = scene.coat, scene.backdrop
+    colours = [2 * c - 1 for colour in (coat.main, coat.light, coat.dark, scene.iris) for c in colour]
+    turn = math.tau * back.hue
+    place = [math.cos(turn), math.sin(turn), 2 * back.light - 1, (back.horizon - 0.69) / 0.07]
+    chosen = ((BREEDS, scene.kind), (PATTERNS, scene.pattern), (PLACES, back.kind))
+    return values + waves + colours + place + [float(name == one) for names, one in chosen for name in names]
+
+
+def draw(seeds: range) -> tuple[Tensor, Tensor]:
+    """Numbers (n, N) float32 and pages (n, 128, 128, 3) uint8."""
+    scenes = [animal(seed) for seed in seeds]
+    pages = torch.stack([torch.from_numpy(to_uint8(scene.render(128))) for scene in scenes])
+    return torch.tensor([numbers(scene) for scene in scenes]), pages
+
+
+def batches(first: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Pages drawn so far, and numbers and pictures of a batch, without end; every page is seen about four times."""
+    x, pages = draw(range(first, first + 1024))
+    for seed in itertools.count(first + 1024, 64):
+        x, pages = (torch.cat(pair)[-8192:] for pair in zip((x, pages), draw(range(seed, seed + 64)), strict=True))
+        for _ in range(4 * 64 // BATCH):
+            at = torch.randint(len(x), (BATCH,))
+            yield seed + 64, x[at], to_tensor(pages[at].numpy())
+
+
+def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
+    """L1 at four sizes, and at 128 px that of the autoencoder's maps of a random quarter."""
+    if (side := made.shape[-1]) < 128:
+        return pyramid(made.float(), avg_pool2d(page, 128 // side))
+    top, left = (int(torch.randint(65, ())) for _ in range(2))
+    mine, wanted = (encoder_maps(encoder, x[..., top : top + 64, left : left + 64]) for x in (made, page))
+    maps = sum((a - b).abs().mean() / b.abs().mean() for a, b in zip(mine, wanted, strict=True))
+    return pyramid(made.float(), page) + 0.25 * maps
+
+
+def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu", cooldown: float = 0.0) -> None:
+    """Go on from the checkpoint in `work`, if there is one; the rate falls to 0 in the last `cooldown` of the time."""
+    net = Generator(len(numbers(animal(0)))).to(device, memory_format=torch.channels_last)
+    encoder = encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
+    ema, convolutions = copy.deepcopy(net).requires_grad_(False), [layer.weight for layer in net.layers]
+    rest = [p for p in net.parameters() if not any(p is weight for weight in convolutions)]
+    steppers = [torch.optim.Adam(rest, betas=(0.9, 0.99)), Muon(convolutions, RATES[1])]
+    path, state, n = work / "generator.safetensors", {"net": net, "ema": ema}, {"step": 0, "drawn": 0, "seconds": 0.0}
+    if path.exists():
+        n = load_checkpoint(path, state, steppers)
+    torch.manual_seed(n["step"])
+    held, losses = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64)), []
+    work.mkdir(parents=True, exist_ok=True)
+    spent, begun = 0.0, time.monotonic()
+    saved = clock = begun
+    for drawn, x, page in batches(n["drawn"]):
+        side = next((side for side, until in GROWTH.items() if n["step"] < until), 128)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            value = loss(net(x.to(device), side), page.to(device, memory_format=torch.channels_last), encoder)
+        value.backward()
+        losses.append(value.detach())
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        fall = min(1, (n["step"] + 1) / 100, (1 - spent) / cooldown if cooldown else 1)
+        for stepper, rate in zip(steppers, RATES, strict=True):
+            stepper.param_groups[0]["lr"] = rate * fall
+            stepper.step()
+        net.zero_grad()
+        now = time.monotonic()
+        n |= {"step": n["step"] + 1, "drawn": drawn, "seconds": n["seconds"] + now - clock}
+        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (n["step"] + 1)) ** 17)
+        clock, spent = now, (now - begun) / 60 / minutes
+        if now - saved > 240 or spent >= 1:
+            saved = now
+            with torch.no_grad():
+                made = torch.cat([ema(part.to(device), side).cpu() for part in held[0].split(16)])
+            n["l1"] = (made - avg_pool2d(to_tensor(held[1].numpy()), 128 // side)).abs().mean().item()
+            log(work / "generator.jsonl", **n, side=side, loss=torch.stack(losses).mean().item())
+            losses.clear()
+            save_checkpoint(path, state, steppers, n)
+        if spent >= 1:
+            return
+
+
+def export(work: Path, folder: Path) -> None:
+    """Write the average's weights in half precision, and the w of 128 pages that a projection may start from."""
+    net = Generator(len(numbers(animal(0)))).requires_grad_(False)
+    progress = load_checkpoint(work / "generator.safetensors", {"ema": net})
+    w = net.mapping(draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 128))[0])
+    tensors = {k: t.half().contiguous() for k, t in (net.state_dict() | {"bank": w}).items()}
+    with atomic_file(folder / "generator.safetensors") as file:
+        save_file(tensors, file, {"progress": json.dumps(progress)})
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--work", type=Path, required=True, help="folder of the checkpoint and the log")
+    p.add_argument("--minutes", type=float, default=0.0)
+    p.add_argument("--cooldown", type=float, default=0.0, help="last share of the minutes, in which the rate falls")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--export", type=Path, help="folder for the weights in half precision")
+    a = p.parse_args()
+    if a.minutes:
+        vae = AutoencoderTiny.from_pretrained(Path(storybook.__file__).parent / "weights", subfolder="vae")
+        train(a.work, vae.encoder, minutes=a.minutes, device=a.device, cooldown=a.cooldown)
+    if a.export:
+        export(a.work, a.export)

@@ -1,0 +1,1 @@
+"""Animals: `animal` (pages and edits), `skeleton` (numbers and geometry), `body`, `face`, `coat` (paint), `breeds`."""

@@ -1,0 +1,1 @@
+"""Landscapes: `landscape` (pages and edits), `layout` (what is where), `scenery` and `props` (paint)."""

@@ -1,0 +1,1 @@
+"""Things: `thing` (pages and edits), `vehicles`, `household`, `furniture`; `item` has what they share."""

@@ -1,0 +1,1 @@
+"""Portraits: `person` (pages and edits), `skeleton` (numbers and geometry), `bust` and `face` (paint)."""

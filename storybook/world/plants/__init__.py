@@ -1,0 +1,1 @@
+"""Plants: `plant` (pages and edits) and `parts` (paint)."""

@@ -1,0 +1,107 @@
+"""DragGAN and its generator against their formulas, PTI, and a drag of length zero."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import picture, random
+from torch.nn.functional import conv2d, grid_sample, interpolate
+
+from gooddrag.evaluation.methods.draggan import DragGan, Generator, Modulated, load_generator, pyramid, tracked
+from gooddrag.sample import Sample
+
+POINTS = torch.tensor([[[60.0, 60.0], [60.0, 80.0]], [[30.0, 20.0], [36.0, 12.0]]])  # (y, x)
+FROZEN = torch.zeros(1, 1, 128, 128)
+FROZEN[..., 96:] = 1
+
+
+@pytest.fixture(scope="module")
+def net():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Generator(numbers=5, hidden=16).requires_grad_(False)
+
+
+def styles(seed=0):
+    return random(1, 11, 128, seed=seed, dtype=torch.float32)
+
+
+def grid(F):
+    return interpolate(F, (128, 128), mode="bilinear", align_corners=False)
+
+
+def test_a_layer_is_a_convolution_with_weights_of_its_own():
+    layer = Modulated(6, 4, 5)
+    x, w = random(3, 4, 8, 8, dtype=torch.float32), random(3, 6, seed=1, dtype=torch.float32)
+    s = w @ layer.style.weight.T + layer.style.bias
+    for i in range(3):
+        weight = layer.weight * s[i][None, :, None, None]
+        weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        expected = conv2d(x[i : i + 1], weight, layer.bias, padding=1)
+        assert torch.allclose(layer(x, w)[i : i + 1], expected, atol=1e-5)
+
+
+def test_the_generator_is_built_layer_by_layer(net):
+    w = styles()
+    whole, F = net.synthesis(w)
+    assert whole.shape == (1, 3, 128, 128) and F.shape == (1, 128, 32, 32)
+    small, same = net.synthesis(w, side=32)
+    assert small.shape == (1, 3, 32, 32) and torch.equal(same, F)
+    late = torch.cat([w[:, :7], styles(1)[:, 7:]], dim=1)
+    assert torch.equal(net.synthesis(late)[1], F) and not torch.allclose(net.synthesis(late)[0], whole)
+    numbers = random(2, 5, dtype=torch.float32)
+    one_w = net.mapping(numbers)[:, None].expand(-1, 11, -1)
+    assert torch.equal(net(numbers), net.synthesis(one_w)[0])
+
+
+def test_tracking_takes_the_nearest_feature_by_l2():
+    F = random(1, 6, 32, 32)
+    f_0, window = random(6, seed=1), grid(F)[0, :, 57:64, 37:44]
+    row, col = divmod(int((window - f_0[:, None, None]).square().sum(0).argmin()), 7)
+    assert tracked(F, f_0, torch.tensor([60.0, 40.0]), 3).tolist() == [57 + row, 37 + col]
+    corner = tracked(F, f_0, torch.tensor([0.0, 127.0]), 3)
+    assert (corner >= torch.tensor([0, 124])).all() and (corner <= torch.tensor([3, 127])).all()
+
+
+def test_the_first_step_computed_anew(net):
+    w_plus, loss = styles(), 0
+    w = w_plus[:, :6].clone().requires_grad_()
+    F = net.synthesis(torch.cat([w, w_plus[:, 6:]], dim=1))[1]
+    for p, q in POINTS:
+        d = (q - p) / (q - p).norm()
+        disc = torch.stack(
+            [p + torch.tensor(o) for o in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0))]
+        )
+        here, there = (grid_sample(grid(F), (2 * at.flip(1) / 127 - 1)[None, None], align_corners=True)
+                       for at in (disc, disc + d))  # fmt: skip
+        loss = loss + (there - here.detach()).abs().mean()
+    loss.backward()  # the mask's term is 0 at first
+    method = DragGan(steps=1, lr=0.1)
+    found, p = method.drag(net, w_plus, POINTS, FROZEN)
+    expected = w_plus[:, :6] - 0.1 * w.grad / (w.grad.abs() + 1e-8)
+    clear = w.grad.abs() > 1e-4 * w.grad.abs().max()
+    assert clear.float().mean() > 0.8 and (found[:, :6] - expected)[clear].abs().max() < 1e-3
+    assert torch.equal(found[:, 6:], w_plus[:, 6:]) and torch.equal(p, POINTS[:, 0])
+
+
+def test_the_mask_holds_back(net):
+    free, held = (DragGan(steps=8, lr=0.1, lam=lam).drag(net, styles(), POINTS, FROZEN)[0] for lam in (0.0, 1e4))
+    outside = [(net.synthesis(w)[1] - net.synthesis(styles())[1])[..., 24:].abs().mean() for w in (free, held)]
+    assert outside[1] < 0.8 * outside[0]
+
+
+def test_inversion_makes_the_picture_its_own(net):
+    wanted, bank = net.synthesis(styles(3))[0], styles(4)[0]
+    tuned, w_plus = DragGan(project=10, tune=10, tune_lr=1e-3).invert(wanted, net, bank)
+    before = min(float(pyramid(net.synthesis(w.expand(1, 11, -1))[0], wanted)) for w in bank)
+    projected, after = (float(pyramid(n.synthesis(w_plus)[0], wanted)) for n in (net, tuned))
+    assert before > projected > after and torch.equal(w_plus, w_plus[:, :1].expand(1, 11, -1))
+
+
+def test_no_way_leaves_the_picture_as_its_round_trip(tiny):
+    method, points = DragGan(project=2, tune=2), [[[20, 20], [20.3, 20]]]
+    image = picture((128, 128))
+    wanted = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    net, w_plus = method.invert(wanted, *load_generator())
+    back = ((net.synthesis(w_plus)[0][0] + 1) * 127.5).clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(np.asarray(method(tiny, Sample(image, points), 0)), back)
+    assert method(tiny, Sample(picture((96, 64)), points), 0).size == (96, 64)

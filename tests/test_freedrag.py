@@ -1,0 +1,137 @@
+"""FreeDrag against its formulas, computed anew on whole feature maps, and a drag of length zero."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny import picture, random
+from torch.nn.functional import interpolate
+
+from gooddrag.config import DragConfig
+from gooddrag.ddim import step
+from gooddrag.editor import DragEditor
+from gooddrag.evaluation.methods.freedrag import FreeDrag, square
+from gooddrag.motion import Task
+from gooddrag.sample import Sample
+
+SIZE = (64, 64)
+QUICK = FreeDrag(rounds=2, updates=2, level=0.05, lora=None)
+
+
+@pytest.fixture(scope="module")
+def source(tiny64):
+    return DragEditor(tiny64, lora=None).set_image(picture()).source(DragConfig.dragdiffusion())
+
+
+def task(*pairs):
+    frozen = torch.zeros(1, 1, 16, 16)
+    frozen[..., 12:] = 1
+    return Task(SIZE, *torch.tensor(pairs, dtype=torch.float32).unbind(1), frozen)
+
+
+def grid(F):
+    return interpolate(F, SIZE, mode="bilinear")
+
+
+def bilinear(G, p):
+    """The 9 x 9 patch around a (y, x) that is no grid point, by torch's own sampler."""
+    reach = torch.arange(-4.0, 5.0, dtype=torch.float64)
+    y, x = (p[i].double() + reach for i in (0, 1))
+    at = torch.stack([(2 * x / 63 - 1).expand(9, 9), (2 * y / 63 - 1)[:, None].expand(9, 9)], dim=-1)
+    return torch.nn.functional.grid_sample(G, at[None], mode="bilinear", align_corners=True)
+
+
+def test_the_patch():
+    F = random(1, 3, 16, 16)
+    for p in ([20.0, 30.0], [20.25, 30.7]):
+        assert torch.allclose(square(F, SIZE, torch.tensor(p), 4), bilinear(grid(F), torch.tensor(p)), atol=1e-5)
+    corner = square(F, SIZE, torch.tensor([0.0, 63.0]), 4)
+    assert torch.allclose(corner, grid(F)[..., :9, 55:])  # moved inside
+
+
+def test_the_templates_share():
+    method = FreeDrag(level=2.0)
+    assert method.share(0.4) == pytest.approx(0.5) and method.share(1.6) == pytest.approx(0.1)
+    assert method.share(0.0) == pytest.approx(1 / (1 + 9 ** (-1 / 3)))
+
+
+def test_the_line_search():
+    F = random(1, 3, 16, 16)
+    p, q = torch.tensor([20.0, 20.0]), torch.tensor([30.0, 44.0])
+    template = bilinear(grid(F), p)
+    method = FreeDrag(level=0.4)
+    for length, reach in ((5.0, 5.0), (100.0, 26.0)):  # never beyond the target
+        ahead = [p + reach * k / 10 * (q - p) / 26 for k in range(1, 11)]
+        gaps = [abs(float((bilinear(grid(F), at) - template).abs().mean()) - 0.4) for at in ahead]
+        found = method.search(F, SIZE, template, p, q, length)
+        assert torch.allclose(found, ahead[int(np.argmin(gaps))], atol=1e-4)
+
+
+def test_two_rounds_computed_anew(tiny64, source):
+    """Rounds, updates, templates and searches in the plain, with Adam by hand."""
+    T, schedule, edit = 35, source.schedule, task([[20, 20], [30, 28]], [[40, 30], [40, 38]])
+    ref = source.reference(T)
+    z, m, v, n = ref.z.clone(), 0, 0, 0
+    l, starts = QUICK.level, [p.double() for p in edit.p_0]  # noqa: E741 (the paper's)
+    targets = [q.double() for q in edit.q]
+    templates = [bilinear(grid(ref.F), p) for p in starts]
+
+    def gap(F, p, template):
+        return (bilinear(grid(F), p) - template).abs().mean()
+
+    def search(F, template, p, q, length):
+        way = (q - p) * min(1.0, length / float((q - p).norm()))
+        return min((p + way * k / 10 for k in range(1, 11)), key=lambda at: abs(float(gap(F, at, template)) - l))
+
+    p = [search(ref.F, *each, 5) for each in zip(templates, starts, targets, strict=True)]
+    fates = set()
+    for _ in range(2):
+        first = None
+        for u in range(3):
+            x = z.clone().requires_grad_()
+            eps, F = tiny64.eps_and_features(x, schedule.timestep(T), -2)
+            gaps = [gap(F, *each) for each in zip(p, templates, strict=True)]
+            first = first or [float(g.detach()) for g in gaps]
+            if u == 2 or max(gaps) < l / 2:
+                break
+            z_prev = step(x, eps, schedule.alpha(T), schedule.alpha(T - 1))
+            loss = sum(gaps) + 10 * ((z_prev - ref.z_prev) * edit.frozen).abs().mean()
+            (g,) = torch.autograd.grad(loss, x)
+            n, m, v = n + 1, 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            z = z - 0.01 * (m / (1 - 0.9**n)) / ((v / (1 - 0.999**n)).sqrt() + 1e-8)
+        F = F.detach()
+        for i, last in enumerate(float(g.detach()) for g in gaps):
+            xi = 1 / (1 + math.exp(math.log(9) / (0.6 * l) * (last - 0.2 * l)))
+            templates[i] = (xi * bilinear(grid(F), p[i]) + (1 - xi) * templates[i]).detach()
+            if last < l / 2:
+                fates.add("on")
+                p[i] = search(F, templates[i], p[i], targets[i], 5)
+            elif last >= first[i]:
+                fates.add("back")
+                way = starts[i] - p[i]
+                p[i] = search(F, templates[i], p[i] + way * min(1.0, 5 / float(way.norm())), targets[i], 10)
+            else:
+                fates.add("stay")
+    found, handles = QUICK.drag(source, edit, T)
+    assert len(fates) > 1  # the case is worth its name
+    assert (found - z).abs().max() < 1e-5 and (found - ref.z).abs().max() > 1e-2
+    assert torch.allclose(handles.double(), torch.stack(p), atol=1e-4)
+
+
+def test_no_way_changes_nothing(source):
+    rest = task([[20, 20], [20, 20]])
+    z, p = FreeDrag().drag(source, rest, 35)
+    assert torch.equal(z, source.latents[35]) and torch.equal(p, rest.p_0)
+
+
+@pytest.mark.filterwarnings("ignore:points")
+def test_no_way_leaves_the_picture_as_the_round_trip(tiny):
+    sample = Sample(picture(), [[[20, 20], [20.3, 20]]])
+    editor = DragEditor(tiny, lora=None).set_image(sample.image)
+    source = editor.source(DragConfig.dragdiffusion())
+    source.reference(35), source.shared(1)
+    there_and_back = editor.frame.to_image(tiny.decode_image(source.latents[0]))
+    method = dataclasses.replace(FreeDrag(), lora=None)
+    assert np.array_equal(np.asarray(method(tiny, sample, 0)), np.asarray(there_and_back))

@@ -1,0 +1,252 @@
+"""The methods: bounds exactly, draggings as `gooddrag.drag` itself, SDE-Drag against its formulas, diffusers' DDPM step
+and its one theorem: no paste returns the input."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from tiny import picture, random
+
+import gooddrag as gd
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.ddim import Schedule
+from gooddrag.evaluation import metrics
+from gooddrag.evaluation.methods import METHODS, CopyPaste, Dragging, SdeDrag, Unedited, VaeRoundTrip, methods_with
+from gooddrag.evaluation.methods.sde_drag import noise_up, stations, step_along, to_cells
+from gooddrag.frame import Frame
+from gooddrag.model import SD_DDIM
+from gooddrag.sample import Sample
+
+QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
+POINTS = [[[12, 20], [42, 30]]]
+
+
+@pytest.fixture(scope="module")
+def sample():
+    mask = np.zeros((64, 64), bool)
+    mask[:, :56] = True
+    return Sample(picture(), POINTS, mask, name="name")
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_method_is_plain_data(method):
+    assert dataclasses.is_dataclass(method) and hash(method) == hash(dataclasses.replace(method))
+
+
+def test_the_papers_methods():
+    good, rival = METHODS["GoodDrag"], METHODS["DragDiffusion"]
+    assert (good.config, good.lora) == (DragConfig.released(), LoraConfig())
+    assert (rival.config, rival.lora) == (DragConfig.dragdiffusion(), LoraConfig(steps=80))
+    star, control = METHODS["DragDiffusion*"].config, METHODS["DragDiffusion 70 x 3"].config
+    assert star.K * star.J == control.K * control.J == good.config.K * good.config.J == 210  # updates (Sec. 5.2)
+    assert (control.K, control.J) == (70, 3) and dataclasses.replace(control, K=80, J=1) == rival.config
+    for name, off in (("AlDD", "aldd"), ("IP", "ip")):
+        assert METHODS[f"GoodDrag without {name}"] == Dragging(DragConfig(**{off: False}), LoraConfig())
+
+
+@pytest.mark.parametrize("preset", ["released", "paper", "fast", "storybook"])
+def test_a_preset_changes_gooddrag_and_the_lambda_of_the_others(preset):
+    methods, own = methods_with(preset), DragConfig.preset(preset)
+    assert list(methods) == list(METHODS) and methods["GoodDrag"] == Dragging(own, LoraConfig.preset(preset))
+    assert methods["GoodDrag without IP"].config == dataclasses.replace(own, ip=False)
+    assert methods["DragDiffusion*"].config == DragConfig.dragdiffusion(K=210, lam=own.lam)
+    assert all(methods[name] == METHODS[name] for name in ("Unedited", "VAE round trip", "Copy-paste", "SDE-Drag"))
+    with pytest.raises(ValueError, match="^preset: 'dragdiffusion', which is a method of its own"):
+        methods_with("dragdiffusion")
+
+
+# bounds
+
+
+def test_unedited_and_the_round_trip(tiny, sample):
+    image = Unedited()(None, sample)
+    assert image is not sample.image and image.tobytes() == sample.image.tobytes()
+    assert VaeRoundTrip()(tiny, sample).tobytes() == metrics.vae_round_trip(tiny, sample.image).tobytes()
+
+
+@pytest.mark.parametrize("points", [[[[20, 20], [40, 30]]], [[[2, 2], [50, 40]]], [[[63, 63], [0, 0]]]])
+def test_copy_paste_has_a_perfect_dai_up_to_its_radius(sample, points):
+    sample = dataclasses.replace(sample, points=points, mask=None)
+    image = CopyPaste(radius=6)(None, sample)
+    assert [metrics.dai(sample.image, image, points, gamma) for gamma in range(7)] == [0] * 7
+    if points[0][0] == [20, 20]:
+        assert metrics.dai(sample.image, image, points, 7) > 0
+        changed = (np.asarray(image) != np.asarray(sample.image)).any(axis=2)
+        assert 0 < changed.sum() <= 13**2 and not changed[:24].any() and not changed[37:].any()
+
+
+def test_copy_paste_copies_from_the_input():
+    chain = Sample(picture(), [[[10, 20], [20, 20]], [[20, 20], [30, 20]]])
+    image = np.asarray(CopyPaste(radius=2)(None, chain))
+    assert np.array_equal(image[18:23, 28:33], np.asarray(chain.image)[18:23, 18:23])  # not what was pasted there
+    with pytest.raises(ValueError, match=r"^radius: -1; expected a whole number"):
+        CopyPaste(-1)
+
+
+# settings of Algorithm 1
+
+
+def test_a_dragging_is_a_drag(tiny, sample):
+    lora = LoraConfig(rank=1, steps=1, batch_size=1)
+    expected = gd.drag(tiny, sample, QUICK, lora, seed=3)
+    method = Dragging(QUICK, lora)
+    assert method(tiny, sample, 3).tobytes() == expected.image.tobytes() != method(tiny, sample, 4).tobytes()
+    result = method.edit(tiny, sample, 3)
+    assert result.sample is sample and np.array_equal(result.handles, expected.handles)
+
+
+# SDE-Drag
+
+
+QUICK_SDE = SdeDrag(num_steps=10, lora=None)
+
+
+@pytest.fixture(scope="module")
+def schedule():
+    return Schedule(DDIMScheduler(**SD_DDIM).alphas_cumprod, 200)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_no_paste_returns_the_input(tiny64, schedule):
+    z = random(1, 4, 16, 16)
+    path = noise_up(z, schedule, 120, seeded())
+    assert len(path) == 121 and float((path[-1] - z).std()) > 0.5
+    back = SdeDrag(lora=None).denoise(tiny64, None, path[-1].clone(), path, torch.zeros(1, 1, 16, 16), schedule)
+    assert (back - z).abs().max() < 1e-7
+
+
+def test_no_paste_returns_the_image(tiny, sample):
+    unmoved = dataclasses.replace(QUICK_SDE, radius=0, lora=LoraConfig(rank=1, steps=1, batch_size=1))(tiny, sample, 0)
+    expected = np.asarray(metrics.vae_round_trip(tiny, sample.image), dtype=int)
+    assert np.abs(np.asarray(unmoved, dtype=int) - expected).max() <= 1
+
+
+def test_the_loras_rate_is_scaled_with_the_models(tiny, monkeypatch):
+    method = SdeDrag()
+    assert method.lora_for(tiny) == method.lora and method.lora.lr == 2e-4
+    monkeypatch.setattr(tiny, "lora_lr", 5e-3)
+    assert method.lora_for(tiny).lr == pytest.approx(2e-3)
+    assert SdeDrag(lora=None).lora_for(tiny) is None
+    own = dataclasses.replace(method.lora, lr=None)  # the model's own rate
+    assert SdeDrag(lora=own).lora_for(tiny) == own
+
+
+def test_a_step_is_diffusers_ddpm_step(schedule):
+    scheduler = DDIMScheduler(**SD_DDIM)
+    scheduler.set_timesteps(200)
+    x, eps, w = (random(1, 4, 3, 3, seed=seed) for seed in range(3))
+    for t in (120, 57, 2, 1):
+        timestep = int(scheduler.timesteps[200 - t])
+        assert schedule.timestep(t) == timestep
+
+        def constant(z, told, timestep=timestep):
+            assert told == timestep
+            return eps.expand_as(z)
+
+        expected = scheduler.step(eps, timestep, x, eta=1.0, variance_noise=w).prev_sample
+        xf_t = random(1, 4, 3, 3, seed=3)
+        xf_u = scheduler.step(eps, timestep, xf_t, eta=1.0, variance_noise=w).prev_sample  # the path's noise is w
+        assert (step_along(constant, x, xf_t, xf_u, schedule, t) - expected).abs().max() < 1e-6
+
+
+def test_noise_up_has_the_forward_process_s_moments(schedule):
+    z = torch.full((1, 4, 64, 64), 2.0, dtype=torch.float64)
+    path = noise_up(z, schedule, 120, seeded())
+    alpha = float(schedule.alpha(120) / schedule.alpha(0))
+    assert float(path[-1].mean()) == pytest.approx(2 * alpha**0.5, abs=0.03)
+    assert float(path[-1].std()) == pytest.approx((1 - alpha) ** 0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("d", "n"), [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4), (8, 4), (9, 5), (-9, 5)]
+)
+def test_number_of_stations(d, n):
+    found = stations(np.array([[[20, 20], [20 + d, 21]]]))
+    assert len(found) == n
+    assert found[0][0].tolist() == [[20, 20]] and found[-1][1].tolist() == [[20 + d, 21]]
+    for (_, end), (start, _) in zip(found, found[1:], strict=False):
+        assert np.array_equal(end, start)
+
+
+def test_stations_truncate_towards_the_start():
+    cells = np.array([[[10, 10], [5, 15]], [[0, 0], [1, 0]]])  # m = 5, n = 3
+    assert [nxt.tolist() for _, nxt in stations(cells)] == [[[9, 11], [0, 0]], [[7, 13], [0, 0]], [[5, 15], [1, 0]]]
+
+
+def test_cells_are_whole_divisions_of_the_models_pixels():
+    points = np.array([[[0, 7], [8, 511]]])
+    assert to_cells(points, Frame.fit((512, 512), 8, 512), 8).tolist() == [[[0, 0], [1, 63]]]
+    assert to_cells(points * 2, Frame.fit((1024, 1024), 8, 512), 8).tolist() == [[[0, 0], [1, 63]]]
+
+
+def test_moved_by_hand():
+    x = random(1, 4, 32, 32)
+    moved = SdeDrag(radius=2).moved(x, np.array([[10, 20]]), np.array([[12, 21]]), seeded())
+    noise = torch.randn((1, 4, 4, 4), generator=seeded()).double()
+    square = x[..., 18:22, 8:12]
+    expected = x.clone()
+    expected[..., 18:22, 8:12] = 0.3 * square + 0.91**0.5 * noise
+    expected[..., 19:23, 10:14] = 1.1 * square
+    assert torch.equal(moved, expected) and not torch.equal(moved, x)
+
+
+def test_moved_at_the_border_and_pair_after_pair():
+    x = random(1, 4, 16, 16)
+    pairs = np.array([[1, 8], [4, 8]]), np.array([[4, 8], [15, 15]])
+    moved = SdeDrag().moved(x, *pairs, seeded())
+    # first square: from 1 left of the handle (1) to 4 right, 5 up to 4 down
+    first = SdeDrag().moved(x, pairs[0][:1], pairs[1][:1], seeded())
+    assert torch.equal(first[..., 3:13, 3:9], 1.1 * x[..., 3:13, 0:6])
+    # the second takes what the first left: from 4 left and 5 up to the handle itself
+    assert torch.equal(moved[..., 10:16, 11:16], 1.1 * first[..., 3:9, 0:5])
+
+
+def test_frozen_cells_follow_the_input(tiny, sample):
+    edited = QUICK_SDE(tiny, sample, 0)
+    z, z_0 = (tiny.encode(Frame.fit((64, 64), 4, 64).to_tensor(image)) for image in (edited, sample.image))
+    assert edited.size == (64, 64) and z.shape == z_0.shape
+    before = np.asarray(metrics.vae_round_trip(tiny, sample.image), dtype=int)
+    change = np.abs(np.asarray(edited, dtype=int) - before).max(axis=(0, 2))
+    assert change[:40].max() > 20
+    assert change[-1] < change[:40].max()  # the decoder sees a few cells around
+
+
+def test_latents_outside_the_mask_are_the_inputs(tiny64, schedule):
+    z = random(1, 4, 16, 16)
+    frozen = torch.zeros(1, 1, 16, 16)
+    frozen[..., 10:] = 1
+    path = noise_up(z, schedule, 5, seeded())
+    out = QUICK_SDE.denoise(tiny64, None, random(1, 4, 16, 16, seed=5), path, frozen, schedule)
+    assert torch.equal(out[..., 10:], z[..., 10:]) and (out[..., :10] - z[..., :10]).abs().min() > 0
+
+
+def test_lora_is_strong_at_the_clean_end(schedule, monkeypatch):
+    scales = []
+    module = "gooddrag.evaluation.methods.sde_drag"
+    monkeypatch.setattr(f"{module}.applied", lambda unet, lora, scale: scales.append(scale) or torch.no_grad())
+    model = SimpleNamespace(unet=None, eps=lambda z, t: z)
+    path = [random(1, 1, 2, 2, seed=i) for i in range(5)]
+    SdeDrag().denoise(model, None, path[-1], path, torch.zeros(1, 1, 2, 2), schedule)
+    assert scales == pytest.approx([0.5, 0.5 + 0.25 * (1 - 0.5**0.5), 0.75, 0.5 + 0.25 * (1 + 0.5**0.5)])
+
+
+def test_sde_drag_is_seeded(tiny, sample):
+    first, again, other = (QUICK_SDE(tiny, sample, seed).tobytes() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_sde_drag_takes_any_size(tiny):
+    image = picture((70, 45))
+    assert QUICK_SDE(tiny, Sample(image, [[[0, 0], [69, 44]]]), 0).size == (70, 45)
+
+
+def test_sde_drag_on_a_model_of_stable_diffusions_shape(tiny_sd):
+    image = picture((64, 64))
+    moved = QUICK_SDE(tiny_sd, Sample(image, POINTS), 0)
+    assert moved.size == (64, 64) and moved.tobytes() != metrics.vae_round_trip(tiny_sd, image).tobytes()

@@ -1,0 +1,144 @@
+"""A few steps of the real training on small networks: what is drawn, what a step does, and going on after an end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from tiny import random
+
+from gooddrag.model import load_model
+from storybook.training import __main__ as command
+from storybook.training.autoencoder import Recipe as AutoencoderRecipe
+from storybook.training.autoencoder import losses, measure
+from storybook.training.pages import HELD_OUT_PAGES, page, photo_crop, training_picture, training_pictures
+from storybook.training.unet import Muon, Noise, Recipe, orthogonalised
+
+SMALL = ["--eager", "--threads", "1", "--set", "size=64", "batch=2", "refill=4", "first=1", "pool=8", "eval_every=4"]
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_folder):
+    """The tiny model as a folder to begin with."""
+    card = {"samples": 100, "hours": 1.0, "pictures": 10, "lora_lr": 0.001, "preset": "released"}
+    (Path(tiny_folder) / "training.json").write_text(json.dumps(card))
+    return Path(tiny_folder)
+
+
+def log_of(work):
+    return [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_training_picture_is_the_same_in_every_process_and_never_held_out():
+    assert np.array_equal(training_pictures(5, 2, 48, 0.01)[1], training_picture(6, 48))
+    assert training_picture(6, 48).shape == (48, 48, 3) and training_picture(6, 48).dtype == np.uint8
+    assert not np.array_equal(training_picture(6, 48), training_picture(7, 48))
+    assert HELD_OUT_PAGES > 1e8
+
+
+def test_half_of_the_pages_are_as_drawn_the_others_enlarged():
+    drawn = [np.array_equal(training_picture(seed, 32), page(seed, 32)) for seed in range(60)]
+    assert 18 <= sum(drawn) <= 40
+
+
+def test_photographs_show_the_same_square_at_any_size():
+    small, large = photo_crop(3, 64, jitter=False), photo_crop(3, 128, jitter=False)
+    halved = large.reshape(64, 2, 64, 2, 3).mean((1, 3))
+    assert np.abs(halved - small).mean() < 4
+
+
+def test_orthogonalised_has_singular_values_near_one():
+    for shape in ((6, 20), (20, 6)):
+        values = torch.linalg.svdvals(orthogonalised(random(*shape, dtype=torch.float32)).float())
+        assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_muon_descends_and_leaves_what_has_no_gradient():
+    target, w, idle = (
+        random(8, 4, 3, 3),
+        torch.zeros(8, 4, 3, 3, requires_grad=True),
+        torch.ones(2, 2, requires_grad=True),
+    )
+    optimizer = Muon([w, idle], lr=0.05)
+    errors = []
+    for _ in range(80):
+        loss = (w - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        errors.append(loss.item())
+    assert errors[-1] < 0.3 * errors[0] and torch.equal(idle.detach(), torch.ones(2, 2))
+
+
+def test_the_loss_weighs_levels_by_min_snr(tiny):
+    z, noise = random(64, 4, 16, 16, dtype=torch.float32), Noise(Recipe(), 8)
+
+    def blind(z_t, t, encoder_hidden_states):
+        return type("Output", (), {"sample": torch.zeros_like(z_t)})
+
+    torch.manual_seed(0)
+    got = noise(blind, z).item()
+    snr = noise.alphas / (1 - noise.alphas)  # the error of a network that sees nothing is 1 everywhere
+    assert got == pytest.approx((snr.clamp(max=5) / snr).mean().item(), rel=0.05)
+
+
+def test_training_goes_on_where_it_ended_and_what_it_exports_loads(weights, tmp_path):
+    work = ["--weights", str(weights), "--work", str(tmp_path / "work")]
+    command.main(["unet", *work, "--samples", "8", *SMALL])
+    command.main(["unet", *work, "--samples", "4", "--cooldown", "0.5", *SMALL])
+    lines = log_of(tmp_path / "work")
+    assert [line["samples"] for line in lines] == [104, 108, 112] and [line["step"] for line in lines] == [2, 4, 6]
+    assert lines[-1]["drawn"] > lines[0]["drawn"] > 10 and all(np.isfinite(line["eps_mse_pages"]) for line in lines)
+    command.main(["export", *work, "--out", str(tmp_path / "out"), "--pieces", "20KB"])
+    model = load_model(tmp_path / "out", device="cpu")
+    saved = load_file(tmp_path / "work" / "unet.safetensors")
+    name = "conv_out.weight"
+    assert torch.equal(model.unet.state_dict()[name], saved[f"ema/{name}"].half().float())
+    assert not torch.equal(saved[f"ema/{name}"], load_model(weights, device="cpu").unet.state_dict()[name])
+    assert len(list((tmp_path / "out" / "unet").glob("*.safetensors"))) > 1 and model.lora_lr == 0.001
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["samples"] == 112
+
+
+def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
+    arguments = [sys.executable, "-m", "storybook.training", "unet", "--weights", str(weights)]
+    arguments += ["--work", str(tmp_path), *SMALL]
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen(arguments, cwd=root, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)})
+    while not (tmp_path / "metrics.jsonl").exists() and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()[-2000:]
+    assert load_file(tmp_path / "unet.safetensors")["unet/conv_out.weight"].isfinite().all()
+
+
+def test_bad_settings_are_named(weights, tmp_path):
+    with pytest.raises(SystemExit, match="^--set: bath; expected one of size, batch, "):
+        command.main(["unet", "--weights", str(weights), "--work", str(tmp_path), "--set", "bath=2"])
+
+
+def test_the_autoencoder_learns_the_teachers_latents_of_the_page_at_half_size(tiny, tmp_path):
+    recipe = replace(AutoencoderRecipe(), channels=8, blocks=(1, 1, 1, 1), size=64, crop=32)
+    torch.manual_seed(0)
+    vae, teacher = recipe.build(), tiny.vae.encoder
+    x = random(2, 3, 64, 64, dtype=torch.float32).clamp(-1, 1)
+    assert vae.encoder(x).shape == teacher(F.avg_pool2d(x, 2)).shape == (2, 4, 8, 8)
+    latent, picture = losses(vae, teacher, x, 0.0)
+    by_hand = (vae.encoder(x) - teacher(F.avg_pool2d(x, 2))).square().mean()
+    assert latent.item() == pytest.approx(by_hand.item(), rel=0.05) and picture.item() > 0
+    before = measure(vae, teacher, 64, torch.device("cpu"))
+    optimizer = torch.optim.AdamW(vae.parameters(), 2e-3)
+    for _ in range(30):
+        (sum(losses(vae, teacher, x, 0.05))).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert sum(losses(vae, teacher, x, 0.0)).item() < 0.9 * (latent + picture).item()
+    assert before.keys() == {"db_pages", "db_photos", "latent_error"} and before["latent_error"] > 0
