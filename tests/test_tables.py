@@ -15,7 +15,7 @@ def mixed_conventions(text):
     for paragraph in re.split(r"\n\s*\n", text):
         table = [line for line in paragraph.splitlines() if line.startswith("|")]
         prose = "\n".join(line for line in paragraph.splitlines() if not line.startswith("|"))
-        blocks = [*re.split(r"(?<=[.!?])\s+|\n(?=[-#])", prose), *(f"{table[0]}\n{row}" for row in table[2:])]
+        blocks = [*re.split(r"(?<=[.!?])(?<!Eq\.)\s+|\n(?=[-#])", prose), *(f"{table[0]}\n{row}" for row in table[2:])]
         for block in blocks:
             named = sum(name in block for name in CONVENTIONS.values())
             if "DAI" in block and re.search(r"\d\.\d|\d ?%", block) and named != 1:
@@ -73,7 +73,7 @@ def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     """A failed edit leaves a dash, never a mean of the others."""
     rows = [
         {"sample": s, "method": m, "state": "done", "dai_1": d, "distance_left_px": left}
-        for m, values in {"Unedited": (4, 4), "GoodDrag": (1, 3), "Other": (4, 4)}.items()
+        for m, values in {"Unedited": (4.0, 4.0), "GoodDrag": (1.0, 3.0), "Other": (4.0, 4.0)}.items()
         for s, d, left in zip("ab", values, (1.0, 99.0), strict=True)
     ]
     table = pd.DataFrame(rows)
@@ -83,7 +83,7 @@ def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     assert tables.dai("paper").splitlines()[3].startswith("| GoodDrag | 2.0000 (50%) |")
     assert "| Other | 0.50 (0.25 to 0.75) |" in tables.ratios("paper")
     assert tables.arrived(table[:2]) == "1" and tables.arrived(table[:2].assign(distance_left_px=None)) == "-"
-    table.loc[table["method"] == "Other", "dai_1"] = [4, None]
+    table.loc[table["method"] == "Other", "dai_1"] = [4.0, float("nan")]
     assert "| Other | - |" in tables.ratios("paper") and tables.dai("paper").splitlines()[4].startswith("| Other | - |")
 
 
