@@ -91,14 +91,9 @@ def test_choices_and_switches_are_checked(value):
             DragConfig(**{name: value})
 
 
-def test_fields_cover_everything():
-    assert set(NUMBERS) == set(DragConfig.RANGES)
-    assert set(CHOICES) | set(SWITCHES) | set(NUMBERS) == set(NAMES)
-    assert {f.name for f in fields(LoraConfig)} == set(LoraConfig.RANGES)
-
-
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_are_checked(name):
+    assert set(NUMBERS) == set(DragConfig.RANGES)
     low, high = DragConfig.RANGES[name]
     whole = "float" not in str(HINTS[name])
     bad = [True, False, "3", math.nan, math.inf, -math.inf, low - 1, high + 1, 10**400, [1], 1j]

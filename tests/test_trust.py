@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny import picture
 
-from gooddrag.sample import Sample, parse_points
+from gooddrag.sample import Sample
 from gooddrag.widgets import PointPicker
 
 PACKAGE = Path(__file__).parents[1] / "gooddrag"
@@ -50,15 +50,6 @@ def test_a_hostile_name_is_text_in_the_picker(tmp_path):
     picker.act(lambda: Sample.open(tmp_path / name))
     assert name in picker.message
     assert "<img" not in picker._says.value and "&lt;img" in picker._says.value
-
-
-def test_spaces_other_alphabets_and_windows_line_ends(tmp_path):
-    folder = tmp_path / "Mein Bild – 写真 № 1"
-    sample = Sample(picture((40, 30)), [[[3, 4], [30, 20]]], name="写真")
-    assert Sample.open(sample.save(folder)).name == "写真"
-    file = folder / "points.json"
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))  # as Notepad saves it
-    assert parse_points(file).tolist() == parse_points(str(file)).tolist() == [[[3, 4], [30, 20]]]
 
 
 def test_no_display_and_no_home(tmp_path, tiny_folder):
