@@ -96,7 +96,6 @@ def test_options_reach_the_model_and_the_editor(quick, place, monkeypatch):
     assert Path("with/result.png").read_bytes() != Path("without/result.png").read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore:LoRA")
 def test_notes_are_said_once(quick, place, tiny_folder):
     picture((1200, 900)).save("large.png")
     Image.new("L", (1200, 900)).save("empty.png")
