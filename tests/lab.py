@@ -78,15 +78,6 @@ class Lab:
         client.wait_for_ready(timeout=600)
         return client
 
-    def shut_down_kernels(self) -> None:
-        """End every kernel, as a person who closes the notebook for good."""
-        headers = {"Authorization": f"token {self.token}"}
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url()}api/kernels", headers=headers)) as reply:
-            kernels = json.load(reply)
-        for kernel in kernels:
-            address = f"{self.url()}api/kernels/{kernel['id']}"
-            urllib.request.urlopen(urllib.request.Request(address, headers=headers, method="DELETE")).close()
-
     def stop(self) -> None:
         self._process.terminate()
         try:

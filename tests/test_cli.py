@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import TINY_SD, picture
 from typer.testing import CliRunner
@@ -35,8 +36,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with a picture, points and a mask, which is the working directory and the home."""
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     picture().save("in.png")
     mask = np.zeros((64, 64), np.uint8)
@@ -59,24 +59,19 @@ def succeeded(result):
     return json.loads(result.stdout)
 
 
-# what it is for
-
-
 def test_round_trip(quick, place, tiny_folder):
     command = ("drag", "in.png", "--points", "points.json", "--mask", "mask.png", "--model", tiny_folder)
     result = gooddrag_(*command, "--output=~/out/edit", "--keep-outside", "--preset", "paper")
     metrics = succeeded(result)
     assert metrics["model"] == "tiny" and metrics["damage_outside_mask"] == 0 and metrics["drag_operations"] == 2
-    assert {"result.png", "overview.png", "metrics.json", "original.png", "points.json"} <= set(os.listdir("out/edit"))
+    assert {"result.png", "overview.png"} <= set(os.listdir("out/edit"))
     assert set(os.listdir("out/edit")) <= {*cli.REPLACED, "trajectory.gif", "trajectory.webp", "sample.json"}
     sample = Sample.open("out/edit")
     assert sample.name == "in" and sample.points.tolist() == [[[20, 20], [40, 35]]]
     assert sample.image.tobytes() == picture().tobytes()
-    assert Image.open("out/edit/result.png").size == (64, 64)
-    assert Image.open("out/edit/original.png").info["icc_profile"] == SRGB
+    assert Image.open("out/edit/result.png").info["icc_profile"] == SRGB
     report = json.loads(Path("out/edit/metrics.json").read_text())
-    assert report["gooddrag"] == gooddrag.__version__ and report["config"]["lam"] == 0.2
-    assert metrics.items() <= report.items()
+    assert report["config"]["lam"] == 0.2 and metrics.items() <= report.items()
     assert "written: ~/out/edit/result.png and overview.png, by tiny" in result.stderr
     assert "asked for, on c" in result.stderr  # which model made it
 
@@ -91,36 +86,24 @@ def test_options_reach_the_model_and_the_editor(quick, place, monkeypatch):
     save_lora(editor.lora, "mine.safetensors")
     made = []
     monkeypatch.setattr(gooddrag, "load_model", lambda **options: made.append(options) or load_model(**options))
-    common = ("drag", "in.png", "--points", POINTS, "--model", TINY_SD, "--device", "cpu", "-o")
-    results = [
-        succeeded(gooddrag_(*common, "with", "--lora=~/mine.safetensors", "--dtype", "float64")),
-        succeeded(gooddrag_(*common, "without", "--no-lora", "--dtype", "float64", "--vae", "other/vae")),
-    ]
-    assert [r["model"] for r in results] == ["tiny-sd"] * 2
-    assert [(m["device"], str(m["dtype"]), m["vae"]) for m in made] == [
-        ("cpu", "torch.float64", None),
-        ("cpu", "torch.float64", "other/vae"),
+    common = ("drag", "in.png", "--points", POINTS, "--model", TINY_SD, "--device=cpu", "--dtype=float64")
+    succeeded(gooddrag_(*common, "-o", "with", "--lora=~/mine.safetensors"))
+    succeeded(gooddrag_(*common, "-o", "without", "--no-lora", "--vae", "other/vae"))
+    assert [(m["device"], m["dtype"], m["vae"]) for m in made] == [
+        ("cpu", torch.float64, None),
+        ("cpu", torch.float64, "other/vae"),
     ]
     assert Path("with/result.png").read_bytes() != Path("without/result.png").read_bytes()
 
 
-def test_a_large_photo_names_keep_outside(quick, place, tiny_folder):
-    picture((1200, 900)).save("large.png")
-    result = gooddrag_(
-        "drag", "large.png", "--points", "100,100>800,500", "--model", tiny_folder, "-o", "out", "--no-lora"
-    )
-    metrics = succeeded(result)
-    assert "note: edited at 85x64, scaled back to 1200x900; --keep-outside leaves what" in result.stderr
-    assert metrics["size"] == [1200, 900] and Image.open("out/result.png").size == (1200, 900)
-
-
 def test_notes_are_said_once(quick, place, tiny_folder):
-    Image.new("L", (64, 64)).save("empty.png")
-    command = ("drag", "in.png", "--points", POINTS, "--mask", "empty.png", "--model", tiny_folder, "-o", "out")
-    result = gooddrag_(*command, "--no-lora")
-    succeeded(result)
+    picture((1200, 900)).save("large.png")
+    Image.new("L", (1200, 900)).save("empty.png")
+    command = ("drag", "large.png", "--points", "100,100>800,500", "--mask", "empty.png", "--no-lora", "-o", "out")
+    result = gooddrag_(*command, "--model", tiny_folder)
+    assert succeeded(result)["size"] == [1200, 900]
+    assert result.stderr.count("note: edited at 85x64, scaled back to 1200x900; --keep-outside leaves what") == 1
     assert result.stderr.count("note: mask: empty (nothing above half of white), so nothing may change\n") == 1
-    assert Image.open("out/result.png").tobytes() == picture().tobytes()
 
 
 def test_without_a_preset_the_settings_are_those_of_the_model(quick, place, tiny_folder):
@@ -152,7 +135,6 @@ def data(place):
 
 
 def test_bench(data, tiny_folder):
-    pytest.importorskip("gooddrag.evaluation.benchmark")
     common = ("bench", "~/data", "-o", "~/out", "--model", tiny_folder, "--methods", "unedited,Copy-Paste")
     first = gooddrag_(*common, "--only", "0,2")
     assert first.exit_code == 0, first.output + repr(first.exception)
@@ -171,12 +153,9 @@ def test_bench(data, tiny_folder):
         (("dragbench",), "source: none given; expected --source"),
         (("data", "--methods", "GoodDrag,BadDrag"), "methods: 'baddrag'; expected some of Unedited"),
         (("data", "--only", "7"), "only: 7; expected places from 0 to 2"),
-        (("data", "--only", "0,2,0-1"), "only: '0,2,0-1'; expected whole numbers and ranges, each number once"),
-        (("storybook100", "--source", "x"), "source: 'x' beside 'storybook100'; expected it with drag100, "),
     ],
 )
 def test_mistakes_of_bench_are_one_line(data, tiny_folder, arguments, said):
-    pytest.importorskip("gooddrag.evaluation.benchmark")
     result = gooddrag_("bench", *arguments, "-o", "out", "--model", tiny_folder)
     assert result.exit_code == 2 and result.stderr.startswith(f"gooddrag: {said}")
     assert len(result.stderr.splitlines()) == 1 and not os.path.exists("out")
@@ -184,17 +163,12 @@ def test_mistakes_of_bench_are_one_line(data, tiny_folder, arguments, said):
 
 def test_numbers():
     assert cli.numbers("0-2, 7", "only") == [0, 1, 2, 7]
-    for text in ("", "-1", "5-2", "1,5-2", "1,1", "1,,2", "9" * 30, "٣", "x"):
+    for text in ("", "-1", "5-2", "1,1", "1,,2", "٣", "x"):
         with pytest.raises(ValueError, match="^only: .*expected whole numbers"):
             cli.numbers(text, "only")
 
 
-DRAW = """\
-import os
-from pathlib import Path
-seen = [os.environ.get(f"GOODDRAG_{name}", "-") for name in ("MODEL", "RECOMPUTE")]
-(Path(os.environ["GOODDRAG_FIGURES"]) / "fig09.png").write_text(" ".join([*seen, Path.cwd().name]))
-"""
+DRAW = "import os; open(os.environ['GOODDRAG_FIGURES'] + '/fig09.png', 'w').write(os.environ['GOODDRAG_MODEL'])"
 
 
 def test_figures(place):
@@ -203,24 +177,17 @@ def test_figures(place):
         os.makedirs("notebooks", exist_ok=True)
         nbformat.write(notebook, f"notebooks/{name}.ipynb")
     before = Path("notebooks/09_draws.ipynb").read_bytes()
-    (place / "figures").mkdir()
-    (place / "figures" / "old.png").write_text("stays")
     (place / "a-model").mkdir()
-    done = gooddrag_("figures", "9", "--model", "a-model", "--recompute")
+    done = gooddrag_("figures", "9", "--model", "a-model")
     assert done.exit_code == 0 and done.stdout == "figures/fig09.png\n", done.output
-    assert Path("figures/fig09.png").read_text() == f"{place / 'a-model'} 1 notebooks"
-    assert sorted(os.listdir("figures")) == ["fig09.png", "old.png"]
+    assert Path("figures/fig09.png").read_text() == str(place / "a-model")
     assert Path("notebooks/09_draws.ipynb").read_bytes() == before
     for chosen, said in (
         (["9", "10"], "figures: 10_breaks.ipynb stopped: AssertionError: not so"),
-        (["77"], "notebooks: 77 in notebooks; expected 09, 10"),
         (["--notebooks", "none"], "notebooks: none in none; expected a clone of the repository"),
     ):
         result = gooddrag_("figures", *chosen, "-o", "out")
         assert result.exit_code == 2 and f"gooddrag: {said}" in result.stderr and not os.path.exists("out")
-
-
-# how one finds one's way
 
 
 def test_help_has_an_example_that_parses():
@@ -228,12 +195,8 @@ def test_help_has_an_example_that_parses():
         result = gooddrag_(command, "--help")
         assert result.exit_code == 0 and f"Example: gooddrag {command} " in " ".join(result.stdout.split())
     shown = gooddrag_("--help").stdout
-    assert all(word in shown for word in (*COMMANDS, "--version", "--install-completion", "--show-completion"))
-    assert "Usage" in gooddrag_().output
-
-
-def test_version():
-    assert gooddrag_("--version").stdout == f"gooddrag {gooddrag.__version__}\n"
+    assert all(word in shown for word in (*COMMANDS, "--version", "--install-completion"))
+    assert "Usage" in gooddrag_().output and gooddrag_("--version").stdout == f"gooddrag {gooddrag.__version__}\n"
 
 
 def test_completion(monkeypatch):
@@ -248,10 +211,7 @@ def test_completion(monkeypatch):
     [
         (["drag"], "Missing argument 'image', option '--points', option '--output' / '-o'."),
         (["drag", "in.png"], "Missing option '--points', option '--output' / '-o'."),
-        (["drag", "in.png", "--points", POINTS], "Missing option '--output'"),
-        (["bench"], "Missing argument 'data', option '--output' / '-o'."),
         (["drag", "in.png", "--points", POINTS, "-o", "out", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["demo", "--seed", "x"], "Invalid value for '--seed'"),
         (["dragg"], "No such command 'dragg'"),
     ],
 )
@@ -260,9 +220,6 @@ def test_usage_errors(place, arguments, said):
     result = gooddrag_(*arguments)
     assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.stderr
     assert tree(place) == before
-
-
-# what a user gets wrong: one line, exit code 2, nothing written
 
 
 def refused(place, *arguments, said, output="out"):
@@ -274,57 +231,32 @@ def refused(place, *arguments, said, output="out"):
     assert tree(place) == before
 
 
-def test_bad_points(place, tiny_folder):
-    for points, said in (
-        ("", "points: none given"),
-        ("20,20", "points: '20,20' cannot be read"),
-        ("20,20>64,3", "points: target 1 at (64, 3) is outside the image of 64 x 64 px"),
-        ("in.png", "points: 'in.png' cannot be read"),
-    ):
-        refused(place, "in.png", f"--points={points}", "--model", tiny_folder, said=said)
-
-
-def test_bad_files(place, tiny_folder):
+def test_what_a_user_gets_wrong_is_one_line(place, tiny_folder):
     Path("text.png").write_text("hello")
-    Path("cut.png").write_bytes(Path("in.png").read_bytes()[:-200])
-    Image.new("L", (64, 32), 255).save("small.png")
     common = ("--points", POINTS, "--model", tiny_folder)
     refused(place, "none.png", *common, said="image: 'none.png' cannot be read (No such file or directory)")
     refused(place, "text.png", *common, said="image: 'text.png' is not an image")
-    refused(place, "cut.png", *common, said="image: 'cut.png' cannot be read")
-    refused(place, "in.png", *common, "--mask", "small.png", said="mask: 64 x 32; expected the size of the image, 64 x")
-    refused(place, "in.png", *common, "--mask", "none.png", said="mask: 'none.png' cannot be read")
-    refused(place, "in.png", *common, "--lora", "x", said="lora: a file and --no-lora; expected one of them")
-
-
-def test_bad_settings(place, tiny_folder):
-    common = ("in.png", "--points", POINTS, "--model")
-    refused(place, *common, "nosuch", said="model: ")
-    refused(place, *common, tiny_folder, "--preset", "papyrus", said="preset: 'papyrus'; expected one of released")
-    refused(place, *common, tiny_folder, "--dtype", "float31", said="dtype: 'float31'; expected torch.float32")
-    refused(place, *common, tiny_folder, "--device", "abacus", said="device: 'abacus'")
-
-
-def test_bad_outputs(place, tiny_folder, monkeypatch):
-    common = ["in.png", "--points", POINTS, "--model", tiny_folder]
+    common = ("in.png", "--model", tiny_folder, f"--points={POINTS}")
+    refused(
+        place, *common, "--points=20,20>64,3", said="points: target 1 at (64, 3) is outside the image of 64 x 64 px"
+    )
+    refused(place, *common, "--mask", "none.png", said="mask: 'none.png' cannot be read")
+    refused(place, *common, "--lora", "x", said="lora: a file and --no-lora; expected one of them")
+    refused(place, *common, "--model", "nosuch", said="model: ")
+    refused(place, *common, "--preset", "papyrus", said="preset: 'papyrus'; expected one of released")
+    refused(place, *common, "--dtype", "float31", said="dtype: 'float31'; expected torch.float32")
+    refused(place, *common, "--device", "abacus", said="device: 'abacus'")
     refused(place, *common, output="in.png", said="output: 'in.png' cannot be written (it is a file)")
-    refused(place, *common, output="in.png/below", said="output: ")
-    if os.path.isdir("/proc/self"):
-        refused(place, *common, output="/proc/none/such", said="output: '/proc/none/such' cannot be written")
 
 
 def test_what_is_given_is_not_replaced(quick, place, tiny_folder):
     """An edit writes the sample that it is of: into the sample's own folder that would be instead of it."""
-    os.rename("in.png", "original.png")
-    common = ["original.png", "--points", POINTS, "--model", tiny_folder]
-    refused(place, *common, output=".", said="output: '.' holds original.png, which is given; expected another folder")
-    os.rename("original.png", "in.png")
-    common[0] = "in.png"
-    refused(place, *common, "--mask", "mask.png", output="~", said="output: '~' holds mask.png")
-    common[2] = "points.json"
-    refused(place, *common, output=".", said="output: '.' holds points.json")
-    common[2] = POINTS
-    succeeded(gooddrag_("drag", *common, "-o", "."))
+    shutil.copy("in.png", "original.png")
+    common = ("--points", POINTS, "--model", tiny_folder)
+    refused(place, "original.png", *common, output=".", said="output: '.' holds original.png, which is given; expected")
+    refused(place, "in.png", *common, "--mask", "mask.png", output="~", said="output: '~' holds mask.png")
+    refused(place, "in.png", *common, "--points", "points.json", output=".", said="output: '.' holds points.json")
+    succeeded(gooddrag_("drag", "in.png", *common, "-o", "."))
 
 
 @pytest.mark.parametrize(
@@ -348,11 +280,9 @@ def test_what_goes_wrong_leaves_nothing(quick, place, tiny_folder, monkeypatch, 
 
 def test_as_a_process(place, tiny_folder):
     """A real one, for what the runner cannot see: what libraries print, and the exit code."""
-    command = [sys.executable, "-m", "gooddrag", "drag", "in.png", "--points", "20,20>20,20", "--model", tiny_folder]
-    root = str(Path(gooddrag.__file__).parents[1])
-    ended = subprocess.run(
-        [*command, "-o", "out"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
-    )
+    command = f"{sys.executable} -m gooddrag drag in.png --points 20,20>20,20 --model {tiny_folder} -o out"
+    env = {**os.environ, "PYTHONPATH": str(Path(gooddrag.__file__).parents[1])}
+    ended = subprocess.run(command.split(), capture_output=True, text=True, env=env)
     assert ended.returncode == 2 and ended.stdout == "" and not (place / "out").exists()
     (error,) = ended.stderr.splitlines()  # and nothing else
     assert error.startswith("gooddrag: points: handle 1 equals its target")

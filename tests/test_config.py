@@ -1,5 +1,5 @@
 import math
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -51,21 +51,14 @@ def test_the_lora_of_a_preset():
 def test_presets_take_changes(name):
     assert DragConfig.preset(name, K=20, lam=0.5) == getattr(DragConfig, name)(K=20, lam=0.5)
     assert DragConfig.preset(name, K=20).K == 20
-
-
-def test_unknown_preset():
-    with pytest.raises(ValueError, match=rf"^preset: 'papyrus'; expected one of {', '.join(Preset)}$"):
+    with pytest.raises(ValueError, match=rf"^preset: 'papyrus'; expected one of .*{name}"):
         DragConfig.preset("papyrus")
-
-
-def test_level_that_is_dragged_from():
-    assert DragConfig().T == 38
-    assert DragConfig(strength=0.7).T == 35
-    assert DragConfig(num_steps=1, strength=0.01, K=1).T == 1
+    with pytest.raises(TypeError, match="lambda_"):
+        DragConfig.preset(name, lambda_=1)
 
 
 def test_schedule():
-    assert DragConfig().schedule == [10] * 7
+    assert DragConfig(num_steps=1, strength=0.01, K=1).T == 1
     assert DragConfig(K=23, B=10).schedule == [10, 10, 3]
     assert DragConfig(K=3, B=10).schedule == [3]
     assert DragConfig(aldd=False).schedule == [70]
@@ -88,28 +81,19 @@ def test_schedule_splits_K(K, B, num_steps, strength):
     assert all(n == B for n in schedule[:-1]) and all(1 <= n <= B for n in schedule)
 
 
-def test_fields_cover_everything():
-    assert set(NUMBERS) == set(DragConfig.RANGES)
-    assert set(CHOICES) | set(SWITCHES) | set(NUMBERS) == set(NAMES)
-    assert {f.name for f in fields(LoraConfig)} == set(LoraConfig.RANGES)
-
-
-@pytest.mark.parametrize("name", CHOICES)
-@pytest.mark.parametrize("value", ["", "nonsense", None, 1, True, []])
-def test_wrong_choice(name, value):
-    with pytest.raises(ValueError, match=rf"^{name}: .*; expected one of '{get_args(HINTS[name])[0]}', "):
-        DragConfig(**{name: value})
-
-
-@pytest.mark.parametrize("name", SWITCHES)
-@pytest.mark.parametrize("value", [0, 1, None, "yes", 1.0])
-def test_switches_are_bools(name, value):
-    with pytest.raises(ValueError, match=rf"^{name}: .*; expected True or False$"):
-        DragConfig(**{name: value})
+@pytest.mark.parametrize("value", ["", "nonsense", None, 1, 1.0, []])
+def test_choices_and_switches_are_checked(value):
+    for name in CHOICES:
+        with pytest.raises(ValueError, match=rf"^{name}: .*; expected one of '{get_args(HINTS[name])[0]}', "):
+            DragConfig(**{name: value})
+    for name in SWITCHES:
+        with pytest.raises(ValueError, match=rf"^{name}: .*; expected True or False$"):
+            DragConfig(**{name: value})
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_are_checked(name):
+    assert set(NUMBERS) == set(DragConfig.RANGES)
     low, high = DragConfig.RANGES[name]
     whole = "float" not in str(HINTS[name])
     bad = [True, False, "3", math.nan, math.inf, -math.inf, low - 1, high + 1, 10**400, [1], 1j]
@@ -120,32 +104,6 @@ def test_numbers_are_checked(name):
             DragConfig(**{name: value})
     for value in (low, high):  # aldd=False: K alone decides nothing about the number of steps
         assert getattr(DragConfig(**{"aldd": False, name: value}), name) == value
-
-
-@pytest.mark.parametrize("name", ["stop_distance", "stop_unmoved"])
-def test_no_early_stop(name):
-    assert getattr(DragConfig(**{name: None}), name) is None
-
-
-def test_float_field_takes_an_int_but_an_int_field_no_float():
-    assert DragConfig(beta=3).beta == 3
-    with pytest.raises(ValueError, match=r"^J: 3.0; expected a whole number from 1 to 1000$"):
-        DragConfig(J=3.0)
-
-
-def test_frozen_and_hashable():
-    with pytest.raises(FrozenInstanceError):
-        DragConfig().K = 3
-    with pytest.raises(FrozenInstanceError):
-        LoraConfig().rank = 3
-    assert hash(DragConfig()) == hash(DragConfig.released())
-
-
-def test_unknown_field():
-    with pytest.raises(TypeError, match="lambda_"):
-        DragConfig(lambda_=1)
-    with pytest.raises(TypeError, match="lambda_"):
-        DragConfig.paper(lambda_=1)
 
 
 def test_lora_defaults_and_checks():

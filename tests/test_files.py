@@ -2,7 +2,6 @@
 
 import os
 import stat
-import struct
 import sys
 import warnings
 from io import BytesIO
@@ -49,9 +48,6 @@ def turned(image, orientation):
     return (image if back is None else image.transpose(Image.Transpose(back))), {"exif": exif}
 
 
-# images
-
-
 def test_modes():
     rgb, grey = noise(), noise(channels=1)
     for source in (rgb, encoded(rgb), encoded(rgb, "WEBP", lossless=True), encoded(rgb, "TIFF"), encoded(rgb, "BMP")):
@@ -62,6 +58,8 @@ def test_modes():
     assert same(load_image(encoded(palette)), palette.convert("RGB"))
     assert same(load_image(rgb.convert("CMYK")), rgb.convert("CMYK").convert("RGB"))
     assert load_image(grey.convert("1")).getextrema() == ((0, 255),) * 3
+    rgb.info["dpi"] = (72, 72)  # what is given stays as it is
+    assert not load_image(rgb).info and rgb.info == {"dpi": (72, 72)}
 
 
 @pytest.mark.parametrize(
@@ -74,17 +72,6 @@ def test_deep_grey_is_scaled_to_its_white(dtype, white, recwarn):
         assert np.abs(np.asarray(load_image(source))[..., 1] - values * 255 / white).max() <= 0.51
     told = [str(w.message) for w in recwarn]
     assert told == ([] if white == 65535 else [f"image: grey values up to {white:g}; {white} is taken as white"] * 2)
-
-
-def test_a_tiff_of_12_bits():
-    values = np.linspace(0, 4095, 40 * 30).astype(int)
-    bits = "".join(f"{v:012b}" for v in values)
-    pixels = int(bits, 2).to_bytes(len(bits) // 8, "big")
-    tags = [(256, 40), (257, 30), (258, 12), (259, 1), (262, 1), (273, 200), (277, 1), (278, 30), (279, len(pixels))]
-    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in tags)
-    with pytest.warns(UserWarning, match="4095 is taken as white"):
-        loaded = load_image(head.ljust(200, b"\0") + pixels)
-    assert np.abs(np.asarray(loaded)[..., 0].ravel() - values / 4095 * 255).max() <= 0.51
 
 
 def test_transparency_is_over_white():
@@ -107,19 +94,6 @@ def test_exif_orientation(format, orientation):
     opened = load_image(encoded(stored, format, **exif))
     assert opened.size == (W, H) and not opened.getexif()
     assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
-
-
-def test_broken_exif_does_not_spoil_the_picture():
-    with pytest.warns(UserWarning, match="image: its EXIF block is broken"):
-        assert same(load_image(encoded(noise(), exif=b"Exif\0\0no tiff header")), noise())
-
-
-def test_given_image_stays_as_it_is():
-    image = noise(channels=4)
-    image.info["dpi"] = (72, 72)
-    before = image.copy()
-    assert not load_image(image).info
-    assert same(image, before) and image.info == {"dpi": (72, 72)}
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "PNG"])
@@ -147,18 +121,13 @@ def test_heic(monkeypatch, tmp_path):
     ("source", "message"),
     [
         (b"", "image: 0 bytes is not an image"),
-        (b"GIF89a", "image: 6 bytes"),
         (encoded(noise())[:-600], r"image: \d+ bytes cannot be read \(.*\); expected a whole image"),
-        (encoded(noise((200, 200)), "JPEG")[:-2000], "image: .*truncated"),
         (noise((1, 1)), "image: 1 x 1 px; expected at least 16 px on each side"),
-        (Image.new("RGB", (0, 5)), "image: 0 x 5 px; expected at least 16 px"),
         ("no/such/file.png", "image: 'no/such/file.png' cannot be read .No such file"),
-        (str(DATA), "image: .* cannot be read"),
         ("null\0byte", "image: .* cannot be read"),
         (str(DATA / "README.md"), "image: .*README.md' is not an image"),
         (Image.new("F", (W, H)), "image: floating-point pixels"),
         (np.zeros((H, W, 3)), "image: ndarray; expected a path, bytes or a PIL image"),
-        (None, "image: NoneType"),
     ],
 )
 def test_bad_images(source, message):
@@ -166,17 +135,10 @@ def test_bad_images(source, message):
         load_image(source)
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"II*\0"]))
-def test_any_bytes_are_refused(content, magic):
-    with warnings.catch_warnings(), pytest.raises(ValueError, match="^image: .*expected"):
-        warnings.simplefilter("ignore")  # Pillow's remarks on broken TIFF tags
-        load_image(magic + content)
-
-
 @given(st.sampled_from(FORMATS), st.data())
 def test_damaged_images_raise_only_value_errors(format, data):
-    content = bytearray(encoded(noise((20, 20)), format))
-    for _ in range(data.draw(st.integers(1, 8))):
+    content = bytearray(encoded(noise((20, 20)), format))[: data.draw(st.integers(1, 5000))]
+    for _ in range(data.draw(st.integers(0, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -187,22 +149,15 @@ def test_damaged_images_raise_only_value_errors(format, data):
                 assert str(error).startswith(("image: ", "mask: ")) and "expected" in str(error)
 
 
-def test_a_large_photograph_opens_quietly():
-    content = encoded(Image.new("L", (12000, 9000)), compress_level=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_image(content).size == (12000, 9000)
-
-
 @pytest.mark.parametrize("height", [9000, 15000])  # above our limit, above Pillow's
 def test_too_large_is_refused(height):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
     content = encoded(Image.new("1", (20000, 16)), "PPM")
     content = content.replace(b"20000 16", f"20000 {height}".encode(), 1)  # the header alone is read
     with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
         load_image(content)
-
-
-# colours
 
 
 def p3_to_srgb(pixels):
@@ -213,17 +168,12 @@ def p3_to_srgb(pixels):
     return 255 * np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055)
 
 
-@pytest.mark.parametrize("alpha", [False, True])
-def test_display_p3_becomes_srgb(alpha):
-    stored = Image.open(CASES / "photo_display_p3.jpg")
-    profile, expected = stored.info["icc_profile"], p3_to_srgb(np.asarray(stored))
-    assert np.abs(expected - np.asarray(stored)).mean() > 5
-    source = CASES / "photo_display_p3.jpg"
-    if alpha:
-        stored.putalpha(255)
-        source = encoded(stored, icc_profile=profile)
+def test_display_p3_becomes_srgb():
+    stored = np.asarray(Image.open(CASES / "photo_display_p3.jpg"))
+    expected = p3_to_srgb(stored)
+    assert np.abs(expected - stored).mean() > 5
     with pytest.warns(UserWarning, match="^image: colours converted from own to sRGB") as told:
-        loaded = load_image(source)
+        loaded = load_image(CASES / "photo_display_p3.jpg")
     assert len(told) == 1 and np.abs(np.asarray(loaded) - expected).mean() < 0.6
     assert same(load_image(encoded(loaded, icc_profile=SRGB)), loaded)
 
@@ -235,24 +185,21 @@ def test_srgb_and_grey_stay_bit_for_bit():
     assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(SRGB))).strip() == "sRGB built-in"
 
 
-@pytest.mark.parametrize("profile", [b"no profile", SRGB[:300]])
-def test_a_broken_profile_is_told(profile):
-    with pytest.warns(UserWarning, match="image: its colour profile cannot be used; its colours are taken as sRGB"):
-        assert same(load_image(encoded(noise(), icc_profile=profile)), noise())
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"icc_profile": b"no profile"}, "its colour profile cannot be used; its colours are taken as sRGB"),
+        ({"exif": b"Exif\0\0no tiff header"}, "its EXIF block is broken"),
+    ],
+)
+def test_a_broken_block_does_not_spoil_the_picture(broken, message):
+    with pytest.warns(UserWarning, match=f"^image: {message}"):
+        assert same(load_image(encoded(noise(), **broken)), noise())
 
 
-# masks
-
-
-def layer(alpha, colour=(255, 255, 255)):
+def layer(alpha, colour):
     """A painted layer: RGBA of one colour, opaque where `alpha` says so."""
     return np.dstack([np.full((H, W, 3), colour, np.uint8), np.asarray(alpha, np.uint8)])
-
-
-def palette_with_a_transparent_white():
-    image = Image.fromarray(INSIDE.astype(np.uint8)).convert("P")
-    image.putpalette([255, 255, 255, 0, 0, 0])
-    return encoded(image, transparency=0)
 
 
 GREY = (INSIDE * 255).astype(np.uint8)
@@ -261,20 +208,18 @@ MASKS = {
     "0 and 1": INSIDE.astype(np.uint8),
     "0 and 255": GREY,
     "uint16": INSIDE.astype(np.uint16) * 65535,
-    "uint16 of 0 and 255": GREY.astype(np.uint16),
     "float to 1": np.where(INSIDE, 0.8, 0.3),
     "float to 255": np.where(INSIDE, 200.0, 90.0),
     "video range": np.where(INSIDE, 235, 16).astype(np.uint8),
     "coloured": np.dstack([GREY, GREY * 0, GREY * 0]),
-    "one channel": GREY[..., None],
     "mode 1": Image.fromarray(INSIDE),
     "16 bits": encoded(Image.fromarray(INSIDE.astype(np.uint16) * 65535)),
     "CMYK": encoded(Image.fromarray(GREY).convert("RGB").convert("CMYK"), "TIFF"),
     "opaque": np.dstack([GREY] * 3 + [GREY * 0 + 255]),
-    "erased layer": layer(GREY),
-    "faint brush": layer(INSIDE * 100, (0, 0, 0)),
+    "erased layer": layer(GREY, 255),
+    "faint brush": layer(INSIDE * 100, 0),
     "LA": encoded(Image.merge("LA", (Image.new("L", (W, H), 255), Image.fromarray(GREY)))),
-    "palette with a transparent white": palette_with_a_transparent_white(),
+    "palette with a transparent white": encoded(Image.fromarray(~INSIDE).convert("P"), transparency=255),
     "photo with an opaque part": np.dstack([np.asarray(noise()), GREY]),
 }
 
@@ -284,6 +229,11 @@ MASKS = {
 def test_kinds_of_masks(kind):
     loaded = load_mask(MASKS[kind], (W, H))
     assert loaded.dtype == bool and np.array_equal(loaded, INSIDE)
+
+
+def test_no_mask_and_an_empty_one():
+    assert load_mask(None, (W, H)) is None
+    assert not load_mask(layer(INSIDE * 0, 255), (W, H)).any()  # all erased: nothing may change
 
 
 @pytest.mark.parametrize(
@@ -305,18 +255,6 @@ def test_jpeg_masks_at_any_quality(quality, what):
         assert (loaded != mask).mean() <= (0 if what != "part" else 0.002 if quality > 20 else 0.03)
 
 
-@given(hnp.arrays(np.uint8, (H, W)), st.booleans())
-def test_half_of_white_is_the_threshold(values, as_file):
-    values[0, 0] = 2  # not a mask of 0 and 1
-    loaded = load_mask(encoded(Image.fromarray(values)) if as_file else values, (W, H))
-    assert np.array_equal(loaded, values > 127)
-
-
-def test_a_layer_that_is_all_erased_lets_nothing_change():
-    assert not load_mask(layer(INSIDE * 0), (W, H)).any()
-    assert load_mask(None, (W, H)) is None
-
-
 def test_a_mask_of_the_stored_photo_is_turned_along():
     for orientation in (5, 6, 7, 8):
         stored, _ = turned(Image.fromarray(INSIDE), orientation)
@@ -324,9 +262,7 @@ def test_a_mask_of_the_stored_photo_is_turned_along():
             assert np.array_equal(load_mask(mask, (W, H), orientation), INSIDE)
     square = np.zeros((16, 16), bool)
     for orientation in (3, 6):
-        with pytest.warns(
-            UserWarning, match="^mask: its image is stored turned .EXIF.; the mask is taken as of the up"
-        ):
+        with pytest.warns(UserWarning, match="^mask: its image is stored turned .EXIF.; the mask is taken as of the "):
             load_mask(square, (16, 16), orientation)
 
 
@@ -334,14 +270,11 @@ def test_a_mask_of_the_stored_photo_is_turned_along():
     ("mask", "message"),
     [
         (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
-        (np.ones((W, H)), "mask: 30 x 40; expected the size of the image"),
-        (np.ones((1, H, W)), r"mask: shape \(1, 30, 40\)"),
         (np.ones(H * W), r"mask: shape \(1200,\)"),
         (np.ones((H, W, 5)), r"mask: shape \(30, 40, 5\)"),
         ([[1], [1, 2]], "mask: .*expected an image or an array"),
         ([["a"]], "mask: .*no plain numbers"),
         (np.full((H, W), np.nan), "mask: NaN"),
-        (np.full((H, W, 3), [1, np.inf, 1]), "mask: NaN or infinity"),
         ("missing.png", "mask: 'missing.png' cannot be read"),
         (b"text", "mask: 4 bytes is not an image"),
     ],
@@ -359,34 +292,25 @@ def test_any_array_is_a_mask_or_a_value_error(mask):
         assert str(error).startswith("mask: ") and "expected" in str(error)
 
 
-# files
-
-
 def tree(folder):
     return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_new_folder_appears_whole(tmp_path):
+def test_a_folder_appears_whole_and_keeps_what_is_not_replaced(tmp_path):
     out = tmp_path / "a" / "b"
     with atomic_folder(out) as temporary:
-        (temporary / "one.txt").write_text("1")
+        (temporary / "kept.txt").write_text("old")
+        (temporary / "replaced.txt").write_text("old")
         assert not out.exists() and temporary.parent == out.parent
-    assert tree(tmp_path) == {"a/b/one.txt": "1"}
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~umask
-
-
-def test_existing_folder_keeps_what_is_not_replaced(tmp_path):
-    (tmp_path / "sub").mkdir()
-    for name in ("kept.txt", "replaced.txt", "sub/kept.txt"):
-        (tmp_path / name).write_text("old")
-    with atomic_folder(tmp_path) as temporary:
+    with atomic_folder(out) as temporary:
         (temporary / "replaced.txt").write_text("new")
         (temporary / "sub").mkdir()
         (temporary / "sub" / "added.txt").write_text("new")
-    assert tree(tmp_path) == {"kept.txt": "old", "replaced.txt": "new", "sub/added.txt": "new", "sub/kept.txt": "old"}
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    assert tree(tmp_path) == {"a/b/kept.txt": "old", "a/b/replaced.txt": "new", "a/b/sub/added.txt": "new"}
+    assert os.listdir(out.parent) == ["b"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -403,20 +327,15 @@ def test_failure_leaves_nothing(tmp_path, writer, error):
 
 
 @pytest.mark.parametrize("writer", [atomic_folder, atomic_file])
-@pytest.mark.parametrize("name", ["file.txt/below", "null\0byte", "n" * 300])
+@pytest.mark.parametrize("name", ["file/below", "null\0byte", "n" * 300, "of the wrong kind"])
 def test_unwritable_paths_are_value_errors(tmp_path, writer, name):
-    (tmp_path / "file.txt").write_text("a file")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("a file")
+    if name == "of the wrong kind":
+        name = "file" if writer is atomic_folder else "folder"
     with pytest.raises(ValueError, match="^results: .*expected"), writer(tmp_path / name, argument="results"):
         raise AssertionError("the block must not run: the work would be lost")
-    assert tree(tmp_path) == {"file.txt": "a file"}
-
-
-def test_wrong_kind(tmp_path):
-    (tmp_path / "file.txt").write_text("")
-    with pytest.raises(ValueError, match="^output: .*it is a file"), atomic_folder(tmp_path / "file.txt"):
-        pass
-    with pytest.raises(ValueError, match="^output: .*it is a folder"), atomic_file(tmp_path):
-        pass
+    assert tree(tmp_path) == {"file": "a file"}
 
 
 def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
@@ -430,8 +349,7 @@ def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
 
 
 def test_home_is_expanded(tmp_path, monkeypatch):
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOODDRAG_CACHE", "~/kept")
     noise().save("in.png")

@@ -7,14 +7,14 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tiny import DATA, random
 
 from gooddrag.config import LoraConfig
-from gooddrag.lora import TARGETS, applied, check_lora, fit, fit_cached, load_lora, save_lora, unet_lock
+from gooddrag.ddim import add_noise
+from gooddrag.lora import TARGETS, applied, fit, fit_cached, load_lora, save_lora, unet_lock
 from gooddrag.masactrl import transformer_blocks
 from gooddrag.model import load_model
 
@@ -47,9 +47,6 @@ def eps(model, lora=None):
         return model.eps(Z_0, 301)
 
 
-# fitting
-
-
 def test_fit_gives_both_matrices_of_every_attention_projection(tiny, lora):
     modules, known = {k.rsplit(".lora_", 1)[0] for k in lora}, dict(tiny.unet.named_modules())
     assert modules == {name for name in known if name.endswith(tuple(TARGETS)) and ".attn" in name}
@@ -62,31 +59,22 @@ def test_fit_gives_both_matrices_of_every_attention_projection(tiny, lora):
 
 def test_applied_is_the_forward_pass_that_was_fitted(tiny):
     """peft's own forward pass with the adapter, after the last step of the fit, is what `applied` gives."""
-    seen = {}
-
-    def progress(stage, done, total):
-        assert stage == "LoRA"
-        if total == 0 or done == total:
-            with torch.no_grad():
-                seen[done] = tiny.eps(Z_0, 301)
-
-    fitted = fit(tiny, Z_0, LoraConfig(rank=3, steps=4, lr=0.05, batch_size=1), progress=progress)
+    seen = []
+    config = LoraConfig(rank=3, steps=4, lr=0.05, batch_size=1)
+    fitted = fit(tiny, Z_0, config, progress=lambda *_: seen.append(eps(tiny)))
     assert (eps(tiny, fitted) - eps(tiny)).abs().max() > 1e-2
-    torch.testing.assert_close(eps(tiny, fitted), seen[4], rtol=0, atol=1e-5)
+    torch.testing.assert_close(eps(tiny, fitted), seen[-1], rtol=0, atol=1e-5)
 
 
 def test_fit_leaves_the_unet_as_it_was(tiny_folder):
     model = load_model(tiny_folder, device="cpu")
-
-    def state():
-        processors = {n: type(p) for n, p in model.unet.attn_processors.items()}
-        return [n for n, _ in model.unet.named_modules()], processors
-
-    before, structure = weights(model.unet), state()
+    before, modules = weights(model.unet), [type(m) for m in model.unet.modules()]
     fit(model, Z_0, QUICK)
     with pytest.raises(RuntimeError):
         fit(model, random(1, 3, 8, 8, dtype=torch.float32), QUICK)  # 3 channels, the U-Net takes 4
-    assert same(weights(model.unet), before) and state() == structure
+    with pytest.raises(FloatingPointError, match="^LoRA: nan in loss at step 1 of 3; "):
+        fit(model, Z_0 * 1e30, QUICK)
+    assert same(weights(model.unet), before) and [type(m) for m in model.unet.modules()] == modules
     assert not any(p.requires_grad or p.grad is not None for p in model.unet.parameters())
 
 
@@ -101,14 +89,15 @@ def test_fit_is_deterministic_and_touches_no_global_generator(tiny, lora, monkey
     torch.random.set_rng_state(before)
 
 
-def test_the_rate_is_the_models_own_unless_the_config_has_one(tiny, lora, cache, monkeypatch):
+def test_the_rate_is_the_models_own_unless_the_config_has_one_and_the_cache_knows(tiny, lora, cache, monkeypatch):
     monkeypatch.setattr(tiny, "lora_lr", 3e-3)
     own, asked = fit(tiny, Z_0, QUICK), fit(tiny, Z_0, replace(QUICK, lr=3e-3))
     assert same(own, asked) and not same(own, lora)
     assert same(fit(tiny, Z_0, replace(QUICK, lr=5e-4)), lora)
-    fit_cached(tiny, Z_0, QUICK)
-    fit_cached(tiny, Z_0, replace(QUICK, lr=3e-3))
-    assert len(list(cache.glob("*.safetensors"))) == 1  # one file for one rate, however it was asked for
+    assert same(fit_cached(tiny, Z_0, QUICK), own)
+    (file,) = cache.iterdir()
+    save_file({k: v + 1 for k, v in own.items()}, file)  # to see where the second one comes from
+    assert same(fit_cached(tiny, Z_0, replace(QUICK, lr=3e-3)), {k: v + 1 for k, v in own.items()})
 
 
 def test_a_starts_gaussian_and_b_at_zero(tiny):
@@ -122,9 +111,7 @@ def test_a_starts_gaussian_and_b_at_zero(tiny):
 def test_fitting_lowers_the_loss(tiny):
     """On noise and time steps that the fit has not seen."""
     noise, t = random(16, 4, 8, 8, seed=99, dtype=torch.float32), torch.arange(20, 980, 60)
-    previous = torch.cat([torch.ones(1), tiny.alphas_cumprod[:-1]])
-    scheduler = DDPMScheduler(trained_betas=(1 - tiny.alphas_cumprod / previous).numpy())
-    z_t = scheduler.add_noise(Z_0.expand(16, -1, -1, -1), noise, t)
+    z_t = add_noise(Z_0, noise, tiny.alphas_cumprod[t, None, None, None])
 
     def loss():
         with torch.no_grad():
@@ -136,46 +123,20 @@ def test_fitting_lowers_the_loss(tiny):
     assert loss() == before
 
 
-def test_a_fit_that_diverges_says_where(tiny):
-    with pytest.raises(FloatingPointError, match="^LoRA: nan in loss at step 1 of 3; "):
-        fit(tiny, Z_0 * 1e30, QUICK)
-    assert not any(p.requires_grad for p in tiny.unet.parameters())
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_fit_in_other_precisions(tiny_folder, dtype):
-    model = load_model(tiny_folder, device="cpu", dtype=dtype)
-    state = fit(model, Z_0.to(torch.promote_types(dtype, torch.float32)), QUICK)
-    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in state.values())
-    assert all(p.dtype == dtype for p in model.unet.parameters())
-
-
-# using one
-
-
 @pytest.mark.parametrize("scale", [1.0, 0.5, -2.0])
-def test_applied_is_w_plus_b_a(tiny, lora, scale):
+def test_applied_is_w_plus_b_a_and_then_bit_for_bit_w(tiny, lora, scale):
     before = weights(tiny.unet)
-    with applied(tiny.unet, lora, scale):
+    with pytest.raises(RuntimeError, match="stop"), applied(tiny.unet, lora, scale):
         now = weights(tiny.unet)
+        raise RuntimeError("stop")
+    assert same(weights(tiny.unet), before)
     for name, weight in before.items():
         module = name.removesuffix(".weight")
         if f"{module}.lora_A.weight" in lora:
             change = scale * lora[f"{module}.lora_B.weight"] @ lora[f"{module}.lora_A.weight"]
             torch.testing.assert_close(now[name], weight + change)
-            # the prompt of a zero token leaves the cross-attentions without a gradient
-            assert torch.equal(now[name], weight) == (".attn2." in module)
         else:
             assert torch.equal(now[name], weight)
-
-
-def test_applied_restores_bit_for_bit(tiny, lora):
-    before, plain = weights(tiny.unet), eps(tiny)
-    assert not torch.equal(eps(tiny, lora), plain)
-    assert torch.equal(eps(tiny, {}), plain) and same(weights(tiny.unet), before)
-    with pytest.raises(RuntimeError, match="stop"), applied(tiny.unet, lora, 1e6):
-        raise RuntimeError("stop")
-    assert same(weights(tiny.unet), before) and torch.equal(eps(tiny), plain)
 
 
 def last(lora):
@@ -191,8 +152,9 @@ def without_b(lora):
     "changes",
     [
         {"zz.no.such.lora_A.weight": torch.ones(2, 2), "zz.no.such.lora_B.weight": torch.ones(2, 2)},
-        *({"{}.lora_A.weight": torch.ones(shape)} for shape in ((2, 3), (3, 16), (2, 16, 3, 3))),
-        *({"{}.lora_B.weight": torch.ones(shape)} for shape in ((1, 2), (5, 2))),
+        {"{}.lora_A.weight": torch.ones(2, 3)},
+        {"{}.lora_A.weight": torch.ones(2, 16, 3, 3)},
+        {"{}.lora_B.weight": torch.ones(5, 2)},
         without_b,
     ],
 )
@@ -204,49 +166,20 @@ def test_lora_that_does_not_fit(tiny, lora, changes):
     assert same(weights(tiny.unet), before)
 
 
-@pytest.mark.parametrize("wrong", [{"x": torch.ones(1)}, {"x.lora_A.weight": 3}])
-def test_a_dict_that_is_no_lora(lora, wrong):
-    check_lora(lora)
-    with pytest.raises(ValueError, match=r"^lora: 'x.*expected <module>.lora_A.weight"):
-        check_lora(wrong)
-
-
 def test_a_second_thread_waits_for_the_weights(tiny, lora):
     """Otherwise the one that ends last would put the other's LoRA back as the weights."""
-    before, order = weights(tiny.unet), []
-    inside, leave = threading.Event(), threading.Event()
-
-    def first():
-        with applied(tiny.unet, lora):
-            inside.set()
-            leave.wait(60)
-            order.append("first")
+    before, entered = weights(tiny.unet), threading.Event()
 
     def second():
         with applied(tiny.unet, lora, scale=2.0), unet_lock(tiny.unet):  # its own thread may go further in
-            order.append("second")
+            entered.set()
 
-    threads = [threading.Thread(target=work, daemon=True) for work in (first, second)]
-    threads[0].start()
-    inside.wait(60)
-    threads[1].start()
-    threads[1].join(0.2)
-    assert threads[1].is_alive() and not order
-    leave.set()
-    for thread in threads:
-        thread.join(60)
-    assert order == ["first", "second"] and same(before, weights(tiny.unet))
-
-
-# the cache
-
-
-def test_the_cache_is_read_the_second_time(tiny, cache):
-    state = fit_cached(tiny, Z_0, QUICK)
-    (file,) = cache.iterdir()
-    assert same(load_file(file), state)
-    save_file({k: v + 1 for k, v in state.items()}, file)  # to see where the second one comes from
-    assert same(fit_cached(tiny, Z_0, QUICK), {k: v + 1 for k, v in state.items()})
+    thread = threading.Thread(target=second, daemon=True)
+    with applied(tiny.unet, lora):
+        thread.start()
+        assert not entered.wait(0.2)
+    thread.join(60)
+    assert entered.is_set() and same(before, weights(tiny.unet))
 
 
 def test_the_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache):
@@ -258,7 +191,7 @@ def test_the_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache):
     assert len(list(cache.iterdir())) == 6
 
 
-@pytest.mark.parametrize("keep", [0, 5, 300, -1])
+@pytest.mark.parametrize("keep", [0, 300])
 def test_a_truncated_cache_file_is_fitted_anew(tiny, lora, cache, keep):
     fit_cached(tiny, Z_0, QUICK)
     (file,) = cache.iterdir()
@@ -273,18 +206,10 @@ def test_a_cache_that_cannot_be_written_is_only_a_warning(tiny, lora, cache, mon
     def full(*_):
         raise SafetensorError("No space left on device")
 
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
-        patch.setattr("gooddrag.lora.save_file", full)
+    monkeypatch.setattr("gooddrag.lora.save_file", full)
+    with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
     assert not list(cache.iterdir())
-    cache.rmdir()
-    cache.write_text("in the way")
-    with pytest.warns(UserWarning, match="LoRA not cached in"):
-        assert same(fit_cached(tiny, Z_0, QUICK), lora)
-    assert cache.read_text() == "in the way"
-
-
-# files
 
 
 def released_format(lora):
@@ -311,8 +236,6 @@ FORMATS = {
         f"unet.{k}".replace("lora_A", "lora.down").replace("lora_B", "lora.up"): lora[k] for k in lora
     },
     "released": released_format,
-    "released, prefixed": lambda lora: {f"unet.{k}": v for k, v in released_format(lora).items()},
-    "kohya": kohya_format,
 }
 
 
@@ -325,29 +248,6 @@ def test_every_format(lora, tmp_path, form, suffix):
     assert same(load_lora(file), lora) and same(load_lora(str(tmp_path)), lora)
 
 
-def test_widths_and_notes(lora, tmp_path):
-    save_file({k: v.half() for k, v in lora.items()}, tmp_path / "half.safetensors")
-    assert same(load_lora(tmp_path / "half.safetensors"), {k: v.half().float() for k, v in lora.items()})
-    torch.save({**{k: v.double() for k, v in lora.items()}, "note": "hello", 3: 4}, tmp_path / "a.bin")
-    assert all(v.dtype == torch.float64 for v in load_lora(tmp_path / "a.bin").values())
-
-
-@pytest.mark.parametrize("name", ["{}.alpha", "unet.{}.alpha", "unet.{}.lora.alpha"])
-def test_alpha_is_folded_in(lora, tmp_path, name):
-    module = last(lora)
-    save_file({**lora, name.format(module): torch.tensor(6.0)}, tmp_path / "a.safetensors")
-    b = f"{module}.lora_B.weight"
-    assert same(load_lora(tmp_path / "a.safetensors"), {**lora, b: lora[b] * (6 / 2)})  # alpha / rank
-
-
-def as_diffusers_applies(model, file):
-    """eps under diffusers' own adapter of a file."""
-    state, alphas, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(file, return_lora_metadata=True)
-    other = deepcopy(model)
-    other.unet.load_lora_adapter(state, network_alphas=alphas, metadata=metadata, prefix="unet")
-    return eps(other)
-
-
 @pytest.mark.filterwarnings("ignore:While injecting the PEFT adapters")  # the file has fewer layers than its metadata
 @pytest.mark.parametrize(("name", "strength"), [("diffusers_alpha16_r4", 16 / 4), ("kohya", None)])
 def test_the_strength_is_the_one_that_diffusers_gives(tiny_sd, name, strength):
@@ -357,43 +257,37 @@ def test_the_strength_is_the_one_that_diffusers_gives(tiny_sd, name, strength):
     up = next(v for k, v in raw.items() if "up.weight" in k)
     strength = strength or float(next(v for k, v in raw.items() if k.endswith("alpha"))) / 4
     assert strength != 1 and torch.equal(lora[f"{module}.lora_B.weight"], up * strength)
+    state, alphas, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(file, return_lora_metadata=True)
+    other = deepcopy(tiny_sd)
+    other.unet.load_lora_adapter(state, network_alphas=alphas, metadata=metadata, prefix="unet")
     assert (eps(tiny_sd, lora) - eps(tiny_sd)).abs().max() > 1e-4
-    torch.testing.assert_close(eps(tiny_sd, lora), as_diffusers_applies(tiny_sd, file), rtol=0, atol=1e-5)
+    torch.testing.assert_close(eps(tiny_sd, lora), eps(other), rtol=0, atol=1e-5)
 
 
 def test_a_kohya_file_with_convolutions_and_a_text_encoder(tiny_sd, tmp_path):
     """proj_in and proj_out of Stable Diffusion 1.x are 1 x 1 convolutions; alpha is a key of each layer."""
     block = "down_blocks.0.attentions.0"
-    shapes = {
-        f"{block}.proj_in": ((4, 16, 1, 1), (16, 4, 1, 1)),
-        f"{block}.transformer_blocks.0.ff.net.0.proj": ((4, 16), (128, 4)),
-        f"{block}.transformer_blocks.0.attn2.to_out.0": ((4, 16), (16, 4)),
+    conv, linear = f"{block}.proj_in", f"{block}.transformer_blocks.0.attn2.to_out.0"
+    raw = {
+        f"{conv}.lora_A.weight": random(4, 16, 1, 1).float(),
+        f"{conv}.lora_B.weight": random(16, 4, 1, 1).float(),
+        f"{linear}.lora_A.weight": random(4, 16).float(),
+        f"{linear}.lora_B.weight": random(16, 4).float(),
     }
-    raw = {}
-    for i, (module, (a, b)) in enumerate(shapes.items()):
-        raw |= {
-            f"{module}.lora_A.weight": random(*a, seed=i).float(),
-            f"{module}.lora_B.weight": random(*b, seed=9).float(),
-        }
-    state = kohya_format(raw)
-    for i, module in enumerate(shapes):
-        state[f"lora_unet_{module.replace('.', '_')}.alpha"] = torch.tensor(2.0**i)
-    for way, shape in (("down", (4, 32)), ("up", (32, 4))):
-        state[f"lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_{way}.weight"] = torch.ones(shape)
-    save_file(state, tmp_path / "mine.safetensors")
+    alphas = {f"lora_unet_{m.replace('.', '_')}.alpha": torch.tensor(a) for m, a in ((conv, 2.0), (linear, 8.0))}
+    text = "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_{}.weight"
+    encoder = {text.format("down"): torch.ones(4, 32), text.format("up"): torch.ones(32, 4)}
+    save_file({**kohya_format(raw), **alphas, **encoder}, tmp_path / "mine.safetensors")
     with pytest.warns(UserWarning, match="mine.safetensors: its text encoder's half is left out"):
         lora = load_lora(tmp_path / "mine.safetensors")
-    want = {
-        k: v * 2.0 ** list(shapes).index(k.removesuffix(".lora_B.weight")) / 4 if "_B" in k else v
-        for k, v in raw.items()
-    }
-    assert same(lora, want)
+    assert lora.keys() == raw.keys()
     before = weights(tiny_sd.unet)
     with applied(tiny_sd.unet, lora):
-        conv = tiny_sd.unet.get_submodule(f"{block}.proj_in").weight
-        change = lora[f"{block}.proj_in.lora_B.weight"].flatten(1) @ lora[f"{block}.proj_in.lora_A.weight"].flatten(1)
-        torch.testing.assert_close(conv, before[f"{block}.proj_in.weight"] + change[:, :, None, None])
-    assert same(weights(tiny_sd.unet), before)
+        now = weights(tiny_sd.unet)
+    for module, strength in ((conv, 2 / 4), (linear, 8 / 4)):
+        a, b = (raw[f"{module}.lora_{x}.weight"].flatten(1) for x in "AB")
+        name = f"{module}.weight"
+        torch.testing.assert_close(now[name], before[name] + strength * (b @ a).reshape(before[name].shape))
 
 
 @pytest.mark.parametrize("changes", [{}, {"use_rslora": True}, {"alpha_pattern": {"attn1.to_q": 1, "conv1": 6}}])
@@ -412,10 +306,7 @@ def test_what_peft_saves_is_what_peft_computes(tiny, tmp_path, changes):
         load_lora(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["lora_unet_x.hada_w1_a", "lora_unet_x.lokr_w1", "lora_unet_x.dora_scale", "unet.x.lora_magnitude_vector.weight"],
-)
+@pytest.mark.parametrize("key", ["lora_unet_x.hada_w1_a", "lora_unet_x.lokr_w1", "lora_unet_x.dora_scale"])
 def test_other_kinds_are_refused(lora, tmp_path, key):
     save_file({**kohya_format(lora), key: torch.ones(2)}, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=rf"^lora: cannot read .*'{key}' is DoRA's or LyCORIS's; expected"):
@@ -451,26 +342,14 @@ def test_pickles_are_not_run(tmp_path, monkeypatch):
     assert not Path("ran-the-pickle").exists()
 
 
-def test_files_that_cannot_be_read(lora, tmp_path):
-    torch.save(lora, tmp_path / "whole.bin")
-    save_file(lora, tmp_path / "whole.safetensors")
-    for suffix in ("bin", "safetensors"):
-        (tmp_path / f"cut.{suffix}").write_bytes((tmp_path / f"whole.{suffix}").read_bytes()[:500])
-        (tmp_path / f"empty.{suffix}").touch()
-    torch.save(torch.ones(3), tmp_path / "tensor.bin")
-    torch.save(3, tmp_path / "number.bin")
-    (tmp_path / "text.bin").write_text("hello")
-    cut = [f"{kind}.{suffix}" for kind in ("cut", "empty", "gone") for suffix in ("bin", "safetensors")]
-    for name in (*cut, "tensor.bin", "number.bin", "text.bin"):
-        with pytest.raises(ValueError, match=r"^lora: cannot read .*" + name) as caught:
-            load_lora(tmp_path / name)
-        assert "\n" not in str(caught.value)
-
-
 def test_files_without_a_lora(lora, tmp_path):
-    (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match=r"^lora: .* holds none of pytorch_lora_weights.safetensors, "):
-        load_lora(tmp_path / "folder")
+        load_lora(tmp_path)
+    for name in ("a.bin", "a.safetensors"):
+        for content in (save_lora(lora, tmp_path / "whole.safetensors").read_bytes()[:500], b""):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(ValueError, match=f"^lora: cannot read .*{name}"):
+                load_lora(tmp_path / name)
     b = f"{last(lora)}.lora_B.weight"
     for state, message in (
         ({}, "it holds no LoRA of a U-Net"),
@@ -478,8 +357,6 @@ def test_files_without_a_lora(lora, tmp_path):
         (without_b(lora), "has only one of its two matrices"),
         ({**lora, b: lora[b] * torch.nan}, "not all numbers are finite"),
         ({**lora, b: torch.ones(())}, "expected a matrix or a convolution's kernel"),
-        ({**lora, f"{last(lora)}.alpha": torch.tensor(torch.inf)}, "not all numbers are finite"),
-        ({**lora, f"{last(lora)}.alpha": torch.ones(3)}, "only one element tensors can be converted"),
     ):
         save_file(state, tmp_path / "a.safetensors")
         with pytest.raises(ValueError, match=f"^lora: cannot read .*{message}"):

@@ -15,8 +15,7 @@ from tiny import DATA, TINY_SD, random, save_tiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gooddrag import checkpoints
-from gooddrag import model as module
-from gooddrag.model import LORA_LR, SD_DDIM, DiffusionModel, choose_model, load_model
+from gooddrag.model import LORA_LR, SD_DDIM, choose_model, load_model
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 Z = random(1, 4, 8, 12, dtype=torch.float32)
@@ -47,9 +46,6 @@ def same_weights(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-# the contract
-
-
 def test_shapes(tiny, tiny_folder, tiny_sd):
     assert tiny.name == str(tiny_folder) and tiny.label == "tiny" and "asked for" in tiny.why
     assert isinstance(tiny.vae, AutoencoderTiny) and tiny.vae_scale == 4 and tiny.native_size == 64
@@ -61,19 +57,10 @@ def test_shapes(tiny, tiny_folder, tiny_sd):
         assert not part.training and not any(p.requires_grad for p in part.parameters())
 
 
-@pytest.mark.parametrize(("size", "native"), [([24, 16], 64), ([20, 24], 80), (None, 256), (32, 128)])
+@pytest.mark.parametrize(("size", "native"), [([20, 24], 80), (None, 256), (32, 128)])
 def test_the_trained_size_may_be_a_list(copy, size, native):
     edit(copy / "unet" / "config.json", sample_size=size)
     assert load_model(copy, device="cpu").native_size == native
-
-
-def test_schedule_is_the_released_one(tiny, tiny_sd):
-    """What decides the algorithm does not come from the folder: first drag time step 741, last 621."""
-    for model in (tiny, tiny_sd):
-        schedule = model.schedule(50)
-        assert (schedule.timestep(38), schedule.timestep(32), schedule.timestep(35)) == (741, 621, 681)
-        assert model.alphas_cumprod.dtype == torch.float32
-        assert torch.equal(model.alphas_cumprod, DDIMScheduler(**SD_DDIM).alphas_cumprod)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -88,25 +75,11 @@ def test_dtype_of_the_backbone(tiny_folder, dtype):
     assert all(part.dtype == wide for part in model.eps_and_features(z, 301))
 
 
-def test_encode_is_the_scaled_mean(tiny_sd):
-    x = random(1, 3, 32, 48, dtype=torch.float32).clamp(-1, 1)
-    with torch.no_grad():
-        want = tiny_sd.vae.encode(x).latent_dist.mean * 0.18215
-        assert torch.equal(tiny_sd.encode(x), want)
-        decoded = tiny_sd.vae.decode(want / 0.18215).sample
-        assert torch.equal(tiny_sd.decode(want), decoded)
-        assert torch.equal(tiny_sd.decode_image(want), (decoded / 2 + 0.5).clamp(0, 1))
-    assert want.shape == (1, 4, 4, 6)
-
-
 def test_encode_refuses_what_the_vae_would_crop(tiny, tiny_sd):
     for model in (tiny, tiny_sd):
         with pytest.raises(ValueError, match=r"^image: sides \(34, 32\); expected multiples of [48]$"):
             model.encode(torch.zeros(1, 3, 34, 32))
     assert tiny.decode(tiny.encode(torch.zeros(1, 3, 36, 20))).shape == (1, 3, 36, 20)
-
-
-def test_encode_says_what_is_not_finite(tiny):
     with pytest.raises(FloatingPointError, match="^encode: nan in z_0 at t = 0"):
         tiny.encode(torch.full((1, 3, 32, 32), torch.nan))
 
@@ -118,22 +91,11 @@ def test_features_are_an_up_blocks_output(tiny, block, shape):
     with tiny.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output)):
         assert torch.equal(eps, tiny.eps(Z, 301))
     assert torch.equal(F, seen[0]) and F.shape == shape
-
-
-def test_the_hook_is_removed_even_after_a_failure(tiny):
-    tiny.eps_and_features(Z, 301)
     with pytest.raises(RuntimeError):
-        tiny.eps_and_features(torch.zeros(1, 3, 8, 8), 301)
-    assert not tiny.unet.up_blocks[-2]._forward_hooks
+        tiny.eps_and_features(torch.zeros(1, 3, 8, 8), 301, block)
+    assert not tiny.unet.up_blocks[block]._forward_hooks
     with pytest.raises(ValueError, match=r"^feature_block: -4; expected -3 to -1, as tiny has 3 up blocks$"):
         tiny.eps_and_features(Z, 301, -4)
-
-
-def test_gradients_reach_the_latent_only(tiny):
-    z = Z.clone().requires_grad_()
-    eps, F = tiny.eps_and_features(z, 301)
-    (eps.sum() + F.sum()).backward()
-    assert z.grad.abs().sum() > 0 and all(p.grad is None for p in tiny.unet.parameters())
 
 
 @pytest.mark.parametrize("timestep", [1, 301, 981])
@@ -147,20 +109,11 @@ def test_v_prediction_gives_the_noise_that_a_scheduler_finds(copy, tiny, timeste
     with torch.no_grad():
         v = model.unet(z, timestep, encoder_hidden_states=model.prompt).sample
         eps = model.eps(z, timestep)
-        assert torch.equal(model.eps(z, torch.tensor([timestep])), eps)
     clean, a = scheduler.step(v, timestep, z).pred_original_sample, scheduler.alphas_cumprod[timestep].double()
     torch.testing.assert_close(eps, (z - a.sqrt() * clean) / (1 - a).sqrt(), rtol=0, atol=1e-5)
     assert model.fingerprint != tiny.fingerprint  # its LoRAs are others
-
-
-def test_other_predictions_are_refused(copy):
     edit(copy / "scheduler" / "scheduler_config.json", prediction_type="sample")
     refused(copy, "predicts 'sample'; expected 'epsilon' or 'v_prediction'$")
-
-
-def test_fingerprint_is_of_the_weights_and_not_of_their_place(tiny, copy, tmp_path):
-    assert load_model(copy, device="cpu").fingerprint == tiny.fingerprint
-    assert load_model(save_tiny(tmp_path / "other", seed=1), device="cpu").fingerprint != tiny.fingerprint
 
 
 def test_a_folder_may_ask_for_a_preset_and_a_lora_rate(tiny, copy):
@@ -183,33 +136,9 @@ def test_a_training_card_that_says_nonsense(copy, card):
     refused(copy, "^model: .*training.json: ")
 
 
-def test_a_model_from_parts(tiny):
-    model = DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**SD_DDIM), torch.ones(1, 3, 8))
-    assert model.prompt.shape == (1, 3, 8) and model.why == "mine: asked for"
-    with pytest.raises(ValueError, match="prompts of width 8 is not supported; .*, here of width 9$"):
-        DiffusionModel("mine", tiny.unet, tiny.vae, DDIMScheduler(**SD_DDIM), torch.ones(1, 3, 9))
-
-
-# choosing
-
-
-@pytest.fixture
-def no_wish(monkeypatch):
-    monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
-
-
-@pytest.mark.usefixtures("no_wish")
-def test_auto_without_a_gpu(monkeypatch, tiny_folder):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(module, "STORYBOOK", tiny_folder)
-    model = load_model()
-    assert model.name == "storybook" and model.why == "storybook: no CUDA GPU here"
-    assert load_model("auto", device="cpu").why == "storybook: device cpu was asked for"
-
-
-@pytest.mark.usefixtures("no_wish")
 @pytest.mark.parametrize(("free", "want"), [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
+    monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (int((free - 1) * 2**30), 2**34))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 3 * 2**30)  # of which one is free to be had
@@ -218,7 +147,11 @@ def test_auto_on_a_gpu(monkeypatch, free, want):
     assert choose_model()[0] == choose_model("cuda:1")[0] == want and f"{free:.1f} GiB free" in choose_model()[1]
 
 
-def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folder):
+def test_auto_without_a_gpu_and_with_a_wish(monkeypatch, tiny_folder):
+    monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_model() == ("storybook", "storybook: no CUDA GPU here")
+    assert load_model("auto", device="cpu").why == "storybook: device cpu was asked for"
     monkeypatch.setenv("GOODDRAG_MODEL", str(tiny_folder))
     model = load_model("auto", device="cpu")
     assert model.name == str(tiny_folder) and "GOODDRAG_MODEL" in model.why
@@ -227,33 +160,19 @@ def test_auto_takes_the_model_that_the_environment_names(monkeypatch, tiny_folde
         load_model()
 
 
-@pytest.mark.parametrize("device", ["nonsense", "cpu:x", "meta2", 3.5, "cuda"])
-def test_a_device_that_is_not_here(copy, device):
-    if device == "cuda" and torch.cuda.is_available():
-        pytest.skip("there is one here")
+@pytest.mark.parametrize("device", ["nonsense", 3.5, "cuda:99"])
+def test_a_device_or_dtype_that_is_not_here(copy, device):
     with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one$"):
         load_model(copy, device=device)
+    with pytest.raises(ValueError, match="^dtype: 'float16'; expected torch.float32"):
+        load_model(copy, device="cpu", dtype="float16")
 
 
-@pytest.mark.parametrize("dtype", ["float16", torch.int64, 16])
-def test_a_dtype_that_is_none(copy, dtype):
-    with pytest.raises(ValueError, match=f"^dtype: {dtype!r}; expected torch.float32"):
-        load_model(copy, device="cpu", dtype=dtype)
-
-
-# places
-
-
-@pytest.mark.parametrize("name", ["nosuch", "", "/no/such/folder", "./no/such", "a/b/c", "~/model"])
-def test_unknown_name(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    refused(name, f"^model: '{name}' is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id")
-
-
-def test_home_is_expanded(tiny, tiny_folder, monkeypatch):
+@pytest.mark.parametrize("name", ["nosuch", "", "/no/such/folder", "a/b/c", "~/model"])
+def test_unknown_name(name, tiny, tiny_folder, monkeypatch):
     monkeypatch.setenv("HOME", str(tiny_folder.parent))
-    assert load_model(f"~/{tiny_folder.name}", device="cpu", vae="~/tiny/vae").fingerprint == tiny.fingerprint
+    assert load_model("~/tiny", device="cpu", vae="~/tiny/vae").fingerprint == tiny.fingerprint
+    refused(name, f"^model: '{name}' is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id")
 
 
 def test_a_folder_of_the_hubs_cache(tiny, tiny_folder, tmp_path):
@@ -283,42 +202,10 @@ def test_offline_says_what_is_missing(monkeypatch, tmp_path, tiny_folder):
 def test_another_vae(tiny, copy, tmp_path):
     other = save_tiny(tmp_path / "other", seed=1) / "vae"
     model = load_model(copy, device="cpu", vae=other)
-    want = load_file(other / WEIGHTS)
-    assert all(torch.equal(v, want[k]) for k, v in model.vae.state_dict().items())
+    assert same_weights(model.vae, load_model(other.parent, device="cpu").vae)
     assert same_weights(model.unet, tiny.unet)
     with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
         load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
-
-
-def stored(folder, kind, model):
-    """Rewrite a model's weights as other programs leave them."""
-    for part, module_ in (("unet", model.unet), ("vae", model.vae)):
-        (folder / part / WEIGHTS).unlink()
-        if kind == "fp16":
-            module_.save_pretrained(folder / part, variant="fp16")
-        else:
-            torch.save(module_.state_dict(), folder / part / "diffusion_pytorch_model.bin")
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "fp16", "bin"])
-def test_loading_says_nothing_to_a_user(copy, tiny, tiny_sd, capfd, caplog, kind):
-    if kind != "safetensors":
-        stored(copy, kind, tiny)
-    capfd.readouterr()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert same_weights(load_model(copy, device="cpu").unet, tiny.unet)
-        assert same_weights(load_model(TINY_SD, device="cpu").unet, tiny_sd.unet)  # with a text encoder
-    assert capfd.readouterr() == ("", "") and not caplog.records
-
-
-# what is missing or damaged
-
-
-@pytest.mark.parametrize("part", ["unet", "vae", "scheduler", "tokenizer", "text_encoder"])
-def test_a_part_is_missing(copy_sd, part):
-    shutil.rmtree(copy_sd / part)
-    refused(copy_sd, rf"^model: .*/{part}")
 
 
 def test_a_model_without_text_encoder_gets_a_zero_token(copy_sd):
@@ -329,20 +216,51 @@ def test_a_model_without_text_encoder_gets_a_zero_token(copy_sd):
     assert torch.equal(load_model(copy_sd, device="cpu").prompt, torch.zeros(1, 1, 32))
 
 
-@pytest.mark.parametrize("part", ["unet", "vae", "scheduler", "text_encoder"])
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00"])
-def test_corrupt_config(copy_sd, part, content):
-    name = "scheduler_config.json" if part == "scheduler" else "config.json"
-    (copy_sd / part / name).write_bytes(content)
-    refused(copy_sd, rf"^model: cannot read .*/{part}/{name}: .")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["fp16", "bin"])
+def test_loading_says_nothing_to_a_user(copy, tiny, capfd, caplog, kind):
+    """Weights as other programs leave them."""
+    for part in ("unet", "vae"):
+        (copy / part / WEIGHTS).unlink()
+        if kind == "fp16":
+            getattr(tiny, part).save_pretrained(copy / part, variant="fp16")
+        else:
+            torch.save(getattr(tiny, part).state_dict(), copy / part / "diffusion_pytorch_model.bin")
+    capfd.readouterr()
+    assert same_weights(load_model(copy, device="cpu").unet, tiny.unet)
+    assert load_model(TINY_SD, device="cpu").prompt.shape == (1, 77, 32)  # with a text encoder
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+class Malicious:
+    def __reduce__(self):
+        return (Path.touch, (Path("ran-the-pickle"),))
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-@pytest.mark.parametrize("keep", [None, 0, 1000, -100])
-def test_truncated_or_missing_weights(copy_sd, part, keep, capfd):
+def test_a_damaged_part_is_named(copy_sd, part, capfd, tmp_path, monkeypatch):
+    """From a weight that diffusers and transformers would draw at random to a folder that is gone."""
+    monkeypatch.chdir(tmp_path)
     file = next((copy_sd / part).glob("*.safetensors"))
-    file.write_bytes(file.read_bytes()[:keep]) if keep is not None else file.unlink()
-    refused(copy_sd, rf"^model: cannot read .*/{part}: .")
+    state, message = load_file(file), rf"^model: cannot read .*/{part}"
+    gone = next(k for k in sorted(state) if k.endswith("bias"))
+    save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
+    refused(copy_sd, rf"{message}: 1 weights of .* are missing, .*{gone.split('.', 1)[1]} among")
+    save_file(state | {gone: torch.zeros(3)}, file, metadata={"format": "pt"})
+    refused(copy_sd, f"{message}: .")
+    for content in (file.read_bytes()[:-100], b""):
+        file.write_bytes(content)
+        refused(copy_sd, f"{message}: .")
+    file.unlink()
+    refused(copy_sd, f"{message}: .")
+    name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
+    torch.save({"conv_in.weight": Malicious()}, file.with_name(name))
+    refused(copy_sd, f"{message}: .")
+    assert not Path("ran-the-pickle").exists()
+    (copy_sd / part / "config.json").write_bytes(b"\xff\xfe\x00")
+    refused(copy_sd, f"{message}/config.json: .")
+    shutil.rmtree(copy_sd / part)
+    refused(copy_sd, rf"^model: .*/{part}")
     assert capfd.readouterr() == ("", "")
 
 
@@ -353,49 +271,15 @@ def test_tokenizer_file_missing(copy_sd, name):
     refused(copy_sd, "^model: .*/tokenizer")
 
 
-@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-def test_some_weights_are_missing_or_of_another_shape(copy_sd, part):
-    """diffusers and transformers would go on with random ones."""
-    file = next((copy_sd / part).glob("*.safetensors"))
-    state = load_file(file)
-    gone = next(k for k in sorted(state) if k.endswith("bias"))
-    save_file({k: v for k, v in state.items() if k != gone}, file, metadata={"format": "pt"})
-    refused(copy_sd, rf"^model: cannot read .*/{part}: 1 weights of .* are missing, .*{gone.split('.', 1)[1]} among")
-    save_file(state | {gone: torch.zeros(3)}, file, metadata={"format": "pt"})
-    refused(copy_sd, rf"^model: cannot read .*/{part}: .")
-
-
-class Malicious:
-    def __reduce__(self):
-        return (Path.touch, (Path("ran-the-pickle"),))
-
-
-@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
-def test_pickles_are_not_run(copy_sd, part, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    file = next((copy_sd / part).glob("*.safetensors"))
-    file.unlink()
-    name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
-    torch.save({"conv_in.weight": Malicious()}, file.with_name(name))
-    refused(copy_sd, rf"^model: cannot read .*/{part}: ")
-    assert not Path("ran-the-pickle").exists()
-
-
-# what is not supported
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (json.loads((DATA / "sdxl_like_unet_config.json").read_text()), "SDXL is not supported"),
-        ({"addition_embed_type": "image"}, "addition_embed_type 'image' is not supported"),
         ({"class_embed_type": "timestep"}, "class_embed_type 'timestep' is not supported"),
         ({"num_class_embeds": 10}, "num_class_embeds 10 is not supported"),
         ({"encoder_hid_dim_type": "ip_image_proj"}, "encoder_hid_dim_type 'ip_image_proj' is not supported"),
-        ({"cross_attention_dim": [32, 64]}, r"prompts of width \[32, 64\] is not supported"),
         ({"cross_attention_dim": 64}, "prompts of width 64 is not supported; .*, here of width 32"),
         ({"in_channels": 9}, "9 channels is not supported; .*, and latents of 4"),
-        ({"in_channels": 8}, "8 channels is not supported; .*, and latents of 4"),
     ],
 )
 def test_a_unet_that_needs_more_than_a_prompt(copy_sd, changes, message):
@@ -405,19 +289,19 @@ def test_a_unet_that_needs_more_than_a_prompt(copy_sd, changes, message):
     refused(copy_sd, f"^model: .*{message}")
 
 
-def test_models_that_ddim_inversion_does_not_suit(copy):
-    unet = UNet2DConditionModel.from_pretrained(copy / "unet", time_cond_proj_dim=4, low_cpu_mem_usage=False)
-    edit(copy / "scheduler" / "scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler")
-    with pytest.warns(UserWarning, match="is a flow-matching model, which DDIM inversion does not suit$"):
-        load_model(copy, device="cpu")
-    edit(copy / "scheduler" / "scheduler_config.json", _class_name="DDIMScheduler")
+@pytest.mark.parametrize(
+    ("scheduler", "changes", "kind"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {}, "flow-matching model"),
+        ("DDIMScheduler", {"time_cond_proj_dim": 4}, "latent consistency model"),
+    ],
+)
+def test_models_that_ddim_inversion_does_not_suit(copy, scheduler, changes, kind):
+    unet = UNet2DConditionModel.from_pretrained(copy / "unet", low_cpu_mem_usage=False, **changes)
     unet.save_pretrained(copy / "unet")
-    with pytest.warns(UserWarning, match="is a latent consistency model, which DDIM inversion does not suit$"):
-        model = load_model(copy, device="cpu")
-    assert model.eps(Z, 301).shape == Z.shape
-
-
-# single files
+    edit(copy / "scheduler" / "scheduler_config.json", _class_name=scheduler)
+    with pytest.warns(UserWarning, match=f"is a {kind}, which DDIM inversion does not suit$"):
+        assert load_model(copy, device="cpu").eps(Z, 301).shape == Z.shape
 
 
 @pytest.fixture
@@ -495,8 +379,6 @@ def test_single_files_that_are_refused(tiny, original):
     refused(original, "SDXL is not supported")
     save_original(weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, original)
     refused(original, "9 channels")
-    save_original({k: v for k, v in weights.items() if "cond_stage" not in k}, original)
-    refused(original, "weights of CLIPTextModel are missing")
     save_original({k: v for k, v in weights.items() if "output_blocks.3.1" not in k}, original)
     refused(original, "weights of UNet2DConditionModel are missing")
     save_original({"x.lora_A.weight": torch.ones(2, 2)}, original)

@@ -27,13 +27,6 @@ def drag_loss(F, F_0, size, p, p_0, q, r1, beta, ip=True, capped=True, skip=2.0,
     return motion.drag_loss(F, F_0, p, motion.Task(size, p_0, q, torch.zeros(1, 1, 9, 7)), config)
 
 
-def every(n):
-    return torch.arange(n)
-
-
-# the resized map, of which only a part is made
-
-
 @settings(max_examples=60)
 @given(
     inside=st.tuples(st.integers(1, 9), st.integers(1, 9)),
@@ -46,13 +39,8 @@ def every(n):
 def test_resized_is_torchs_interpolate(inside, outside, seed):
     G = random(1, 3, *inside, seed=seed)
     want = interpolate(G, outside, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(motion.resized(G, outside, every(outside[0]), every(outside[1])), want)
     rows, cols = torch.arange(outside[0]).flip(0)[::2], torch.arange(outside[1])[-1:]
     torch.testing.assert_close(motion.resized(G, outside, rows, cols), want[:, :, rows][:, :, :, cols])
-
-
-def test_resized_in_half_precision_keeps_its_dtype():
-    assert motion.resized(F.half(), SIZE, every(3), every(3)).dtype == torch.float16
 
 
 @settings(max_examples=60)
@@ -70,36 +58,14 @@ def test_patch_is_bilinear_interpolation(y, x, r):
     np.testing.assert_allclose(got[0].numpy(), want, rtol=0, atol=1e-6)  # the fractions are float32
 
 
-def test_patch_at_a_grid_point_is_exact():
-    dy, dx = motion.offsets(SIZE, 4, pt(10, 11))
-    assert torch.equal(dy, torch.arange(-4, 5))
-    torch.testing.assert_close(motion.patch(F, SIZE, pt(10, 11), dy, dx), WHOLE[..., 6:15, 7:16])
-
-
 @settings(max_examples=60)
 @given(a=points, b=points, r=st.integers(0, 40))
 def test_offsets_are_the_largest_window_inside_the_grid(a, b, r):
     for span, n, i in zip(motion.offsets(SIZE, r, pt(*a), pt(*b)), SIZE, (0, 1), strict=True):
         inside = [o for o in range(-r, r + 1) if all(0 <= c[i] + o < n for c in (a, b))]
-        assert span.tolist() == inside
-        assert 0 in inside
-
-
-def test_offsets_of_a_fractional_centre_stay_inside():
-    dy, dx = motion.offsets(SIZE, 2, pt(34.5, 0.5))
-    assert dy.tolist() == [-2, -1, 0]  # 34.5 + 1 would need row 36
-    assert dx.tolist() == [0, 1, 2]
-
-
-# next positions
-
-
-def test_step_is_beta_long_and_capped_at_the_target():
-    p, q = torch.stack([pt(0, 0), pt(5, 5), pt(3, 3)]), torch.stack([pt(30, 40), pt(5, 8), pt(3, 3)])
-    capped = motion.next_positions(p, q, 5.0, capped=True)
-    torch.testing.assert_close(capped, torch.stack([pt(3, 4), pt(5, 8), pt(3, 3)]))
-    always = motion.next_positions(p, q, 5.0, capped=False)
-    torch.testing.assert_close(always, torch.stack([pt(3, 4), pt(5, 10), pt(3, 3)]))
+        assert span.tolist() == inside and 0 in inside
+    between = motion.offsets(SIZE, 2, pt(34.5, 0.5))  # 34.5 + 1 would need row 36
+    assert [span.tolist() for span in between] == [[-2, -1, 0], [0, 1, 2]]
 
 
 @settings(max_examples=60)
@@ -111,9 +77,6 @@ def test_step_points_at_the_target(p, q, beta, capped):
     length = (min(beta, distance) if capped else beta) if distance else 0.0
     assert float(moved.norm()) == pytest.approx(length, abs=1e-4)
     assert float((moved * (q - p)).sum()) == pytest.approx(length * distance, rel=1e-4, abs=1e-3)
-
-
-# motion supervision
 
 
 def loss(p, q, p_0=None, **settings):
@@ -132,13 +95,8 @@ def test_drag_term_by_hand():
     assert float(loss(p, q, p_0, scale="dragdiffusion")) == pytest.approx(81 * float(gap.mean()))
     here = (WHOLE[..., 8:17, 8:17] - WHOLE[..., 8:17, 4:13]).abs()  # Eq. 7: around p, of the current features
     assert float(loss(p, q, p_0, ip=False)) == pytest.approx(64 * float(here.mean()))
-
-
-def test_printed_scale_is_810_times_the_released_one():
-    wide, wide_0 = random(1, 640, 9, 7), random(1, 640, 9, 7, seed=1)
-    p, q = pt(12, 8)[None], pt(12, 20)[None]
-    released, printed = (drag_loss(wide, wide_0, SIZE, p, p, q, 4, 4.0, scale=s) for s in ("released", "sum"))
-    assert float(printed / released) == pytest.approx(810)
+    corner = (WHOLE[..., :6, 18:24] - whole_0[..., :6, 22:]).abs()  # around (1, 22) and (1, 26), cut off alike
+    assert float(loss(pt(1, 26), pt(1, 10))) == pytest.approx(64 * float(corner.mean()))
 
 
 def test_pairs_add_up_and_near_ones_are_skipped():
@@ -150,61 +108,19 @@ def test_pairs_add_up_and_near_ones_are_skipped():
     assert float(loss(pt(20, 10), pt(20, 12))) > 0  # exactly 2 away is not closer than 2
 
 
-def test_target_at_its_handle_holds_the_patch_when_nothing_is_skipped():
-    assert float(loss(pt(20, 10), pt(20, 10), skip=0.0, F=F_0)) == 0
-    assert float(loss(pt(20, 10), pt(20, 10), skip=0.0)) > 0
-
-
-@pytest.mark.parametrize("capped", [True, False])
-@pytest.mark.parametrize("p", [(0, 0), (0, 27), (35, 0), (35, 27), (1, 14), (18, 26)])
-@pytest.mark.parametrize("q", [(0, 13), (35, 14), (17, 0), (17, 27)])
-def test_windows_at_the_border_are_cut_off(p, q, capped):
-    p_0 = pt(1, 26)
-    for ip in (True, False):
-        got = loss(pt(*p), pt(*q), p_0, ip=ip, capped=capped, beta=6.0, scale="sum", skip=0.0)
-        ahead = motion.next_positions(pt(*p)[None], pt(*q)[None], 6.0, capped)[0]
-        ahead = torch.minimum(ahead.clamp_min(0), pt(SIZE[0] - 1, SIZE[1] - 1))
-        origin, source = (p_0, F_0) if ip else (pt(*p), F)
-        total = 0.0
-        source = interpolate(source, SIZE, mode="bilinear", align_corners=False)[0].numpy()
-        for dy in range(-4, 5):
-            for dx in range(-4, 5):
-                a, b = np.array([dy, dx]) + ahead.numpy(), np.array([dy, dx]) + origin.numpy()
-                if all(0 <= c[i] <= SIZE[i] - 1 for c in (a, b) for i in (0, 1)):
-                    for f, f_0 in zip(WHOLE[0].numpy(), source, strict=True):
-                        here = map_coordinates(f, a[:, None], order=1)[0]
-                        total += abs(here - f_0[int(b[0]), int(b[1])])
-        assert float(got) == pytest.approx(total, rel=1e-5)
-
-
 @pytest.mark.parametrize("ip", [True, False])
-@pytest.mark.parametrize("scale", ["released", "sum", "dragdiffusion"])
-def test_gradients_against_finite_differences(ip, scale):
-    """gradcheck in float64; the L1 kinks are nowhere near with random features. The target patch is a constant."""
-    G = random(1, 3, 5, 4, seed=3).requires_grad_()
+def test_gradients_against_finite_differences(ip):
+    """In float64; the L1 kinks are nowhere near with random features. No gradient flows into the target patch."""
+    G, F_ref = random(1, 3, 5, 4, seed=3).requires_grad_(), F_0[:, :3, :5, :4].clone().requires_grad_()
     size, p_0, p, q = (20, 16), pt(10, 3)[None], pt(9, 4)[None], pt(2, 13)[None]
-    current = G.detach().clone()
+    target, start = (F_ref, p_0) if ip else (G.detach().clone(), p)  # Eq. 7's target is sg(F), which Eq. 8 also takes
 
     def supervised(G):
-        if ip:
-            return drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=True, scale=scale)
-        # Eq. 7's target is sg(F): freeze it, so that the finite differences do not move it either
-        dy, dx = motion.offsets(size, 2, p[0], motion.next_positions(p, q, 3.3, True)[0])
-        wanted = motion.patch(current, size, p[0], dy, dx)
-        gap = (motion.patch(G, size, motion.next_positions(p, q, 3.3, True)[0], dy, dx) - wanted).abs()
-        return gap.sum() if scale == "sum" else (16 if scale == "released" else 25) * gap.mean()
+        return drag_loss(G, target, size, p, start, q, 2, 3.3)
 
     assert torch.autograd.gradcheck(supervised, G, eps=1e-7, atol=1e-5)
-    mine = drag_loss(G, F_0[:, :3, :5, :4], size, p, p_0, q, 2, 3.3, ip=ip, scale=scale)
-    want = torch.autograd.grad(supervised(G), G)[0]
-    torch.testing.assert_close(torch.autograd.grad(mine, G)[0], want)
-    assert want.abs().sum() > 0
-
-
-def test_no_gradient_flows_into_the_reference():
-    F_ref = F_0.clone().requires_grad_()
-    G = F.clone().requires_grad_()
-    drag_loss(G, F_ref, SIZE, pt(12, 8)[None], pt(10, 6)[None], pt(12, 20)[None], 4, 4.0).backward()
+    drag_loss(G, F_ref, size, p, p_0, q, 2, 3.3, ip=ip).backward()
+    torch.testing.assert_close(G.grad, torch.autograd.grad(supervised(G), G)[0])
     assert F_ref.grad is None and G.grad.abs().sum() > 0
 
 
@@ -214,14 +130,9 @@ def test_mask_term_and_its_gradient():
     frozen[..., 1:, :2] = 1
     value = motion.mask_loss(z, z_0, frozen)
     assert float(value.detach()) == pytest.approx(float((z - z_0).detach()[..., 1:, :2].abs().sum()))
-    assert torch.autograd.gradcheck(lambda z: motion.mask_loss(z, z_0, frozen), z)
     value.backward()
     assert z_0.grad is None
     torch.testing.assert_close(z.grad, (z - z_0).detach().sign() * frozen)
-    assert float(motion.mask_loss(z, z_0, torch.zeros_like(frozen)).detach()) == 0
-
-
-# tracking
 
 
 def brute_force(G, f_0, size, p, r2):
@@ -253,16 +164,6 @@ def test_tracking_against_brute_force(p, r2):
         assert (distance[:y] > distance[y, x] - 1e-12).all()
 
 
-@settings(max_examples=40)
-@given(p=points, goal=points, r2=st.integers(1, 20))
-def test_tracking_finds_a_planted_feature(p, goal, r2):
-    """On a grid of the features' own size each point is distinct: it is found at that very point."""
-    G = random(1, 5, *SIZE, seed=5)
-    goal = (max(p[0] - r2, min(p[0] + r2, goal[0])), max(p[1] - r2, min(p[1] + r2, goal[1])))
-    found, _ = motion.track(G, G[:, :, *goal], SIZE, pt(*p)[None], r2)
-    assert tuple(found[0].tolist()) == goal
-
-
 def test_first_of_equal_points_is_taken():
     found, _ = motion.track(torch.zeros(1, 5, 9, 7), torch.zeros(1, 5), SIZE, pt(20, 20)[None], 3)
     assert found.tolist() == [[17, 17]]
@@ -274,30 +175,6 @@ def test_distance_map_knows_its_corner():
     assert corner.tolist() == [0, 14] and distance.shape == (15, 14)
     distance, corner = motion.distance_map(F, f_0, SIZE, pt(18, 14), 12)
     assert corner.tolist() == [6, 2] and distance.shape == (25, 25)
-
-
-def test_tracking_makes_no_graph():
-    found, maps = motion.track(F.clone().requires_grad_(), F_0[0, :, 0, :1].T, SIZE, pt(3, 3)[None], 4)
-    assert not found.requires_grad and not maps[0].requires_grad
-
-
-def test_features_at_grid_points():
-    got = motion.features_at(F, SIZE, torch.stack([pt(0, 0), pt(35, 27), pt(7, 11)]))
-    torch.testing.assert_close(got, torch.stack([WHOLE[0, :, 0, 0], WHOLE[0, :, 35, 27], WHOLE[0, :, 7, 11]]))
-
-
-def test_outside_the_hard_mask_the_latent_is_the_unedited_one():
-    z, z_0, frozen = random(1, 4, 5, 6), random(1, 4, 5, 6, seed=1), torch.zeros(1, 1, 5, 6)
-    frozen[..., :2] = 1
-    got = motion.replace_outside(z, z_0, frozen)
-    assert torch.equal(got[..., :2], z_0[..., :2]) and torch.equal(got[..., 2:], z[..., 2:])
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_gradient_is_that_of_the_loss_whatever_it_is_scaled_by(dtype):
-    z = random(1, 4, 5, 6, dtype=torch.float32).requires_grad_()
-    got = motion.gradient(1e-3 * (z**2).sum(), z, dtype)
-    assert torch.equal(got, torch.autograd.grad(1e-3 * (z**2).sum(), z)[0])
 
 
 def test_a_small_loss_keeps_its_gradient_through_float16():

@@ -1,12 +1,12 @@
 """What an edit gives back, checked against numpy by hand, and its files read back."""
 
-import dataclasses
 import json
+import os
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tiny import picture
 
@@ -14,14 +14,12 @@ from gooddrag import __version__
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.frame import Frame
-from gooddrag.result import DragResult, Recorder
+from gooddrag.result import Recorder
 from gooddrag.sample import Sample
 
 SIZE = (60, 45)
 POINTS = [[[20, 20], [40, 30]], [[50, 5], [50, 40]]]
 CONFIG = DragConfig(num_steps=4, K=3, B=1, J=2, stop_unmoved=None, lr=0.1)
-FILES = {"result.png", "overview.png", "trajectory.webp", "metrics.json", "original.png", "mask.png", "truth.png",
-         "points.json", "sample.json"}  # fmt: skip
 
 
 def floats(image):
@@ -41,10 +39,6 @@ def result(tiny, mask):
     return DragEditor(tiny).set_image(sample.image).drag(sample, config=CONFIG, keep=("maps", "latents"))
 
 
-def changed(result, **changes):
-    return dataclasses.replace(result, **changes)
-
-
 def test_history_is_one_entry_per_drag_operation(result):
     assert [(op.k, op.t, op.timestep) for op in result.history] == [(1, 3, 501), (2, 2, 251), (3, 1, 1)]
     for op in result.history:
@@ -55,23 +49,13 @@ def test_history_is_one_entry_per_drag_operation(result):
             assert distance == pytest.approx(m.numpy().min())
             assert spread == pytest.approx(m.numpy().std(ddof=1), rel=1e-5)
     assert len({op.latent.sum().item() for op in result.history}) == 3  # copies, not one tensor
-
-
-def test_history_keeps_little_unless_asked(tiny):
-    plain = DragEditor(tiny).set_image(picture(SIZE)).drag(POINTS, None, CONFIG)
-    assert all(op.maps is None and op.latent is None and op.z0_hat is not None for op in plain.history)
-
-
-def test_path_begins_at_the_handles(result):
-    assert result.path.shape == (4, 2, 2)
-    assert np.array_equal(result.path[0], result.sample.handles)
-    assert np.array_equal(result.path[-1], result.handles) and np.array_equal(result.path[1], result.history[0].handles)
+    path = [result.sample.handles, *(op.handles for op in result.history)]
+    assert np.array_equal(result.path, path) and np.array_equal(result.handles, path[-1])
 
 
 def test_metrics_by_hand(result, mask):
     m = result.metrics
-    assert (m["model"], m["size"], m["worked_at"]) == ("tiny", [60, 45], [60, 45])
-    assert (m["drag_operations"], m["updates"]) == (3, 6)
+    assert (m["model"], m["size"], m["drag_operations"], m["updates"]) == ("tiny", [60, 45], 3, 6)
     assert m["distance_asked_px"] == [22.36, 35.0]
     left = np.sqrt(((np.array(POINTS)[:, 1] - result.handles) ** 2).sum(axis=1))
     assert m["distance_left_px"] == pytest.approx(left, abs=0.005)
@@ -80,21 +64,15 @@ def test_metrics_by_hand(result, mask):
     assert m["truth_error_inside_mask"] == pytest.approx(np.mean((after - truth)[mask] ** 2), rel=1e-12)
     assert m["truth_error_unedited"] == pytest.approx(np.mean((before - truth)[mask] ** 2), rel=1e-12)
     assert m["truth_error_ratio"] == pytest.approx(m["truth_error_inside_mask"] / m["truth_error_unedited"])
-    json.dumps(m, allow_nan=False)
-
-
-def test_metrics_of_a_perfect_edit_and_of_none(result):
-    assert changed(result, image=result.sample.truth).metrics["truth_error_ratio"] == 0
-    assert changed(result, image=result.sample.image).metrics["truth_error_ratio"] == 1
-    assert changed(result, image=result.sample.image).metrics["damage_outside_mask"] == 0
-    same = dataclasses.replace(result.sample, truth=result.sample.image)
-    assert changed(result, sample=same).metrics["truth_error_ratio"] is None  # nothing was to be done
+    assert replace(result, image=result.sample.image).metrics["truth_error_ratio"] == 1
+    same = replace(result.sample, truth=result.sample.image)
+    assert replace(result, sample=same).metrics["truth_error_ratio"] is None  # nothing was to be done
 
 
 def test_metrics_without_mask_and_truth(result):
-    bare = changed(result, sample=Sample(result.sample.image, POINTS)).metrics
+    bare = replace(result, sample=Sample(result.sample.image, POINTS)).metrics
     assert "damage_outside_mask" not in bare and "truth_error_inside_mask" not in bare
-    whole = changed(result, sample=dataclasses.replace(result.sample, mask=None))
+    whole = replace(result, sample=replace(result.sample, mask=None))
     error = np.mean((floats(result.image) - floats(result.sample.truth)) ** 2)
     assert whole.metrics["truth_error_inside_mask"] == pytest.approx(error)
 
@@ -102,10 +80,10 @@ def test_metrics_without_mask_and_truth(result):
 def test_frames(result):
     frames = result.frames()
     assert len(frames) == 1 + 3 + 1 and {f.size for f in frames} == {(256, 192)}
-    assert len(result.frames(every=2)) == 1 + 2 + 1  # operations 1 and 3
     assert len(result.frames(every=100)) == 1 + 2 + 1  # the last one is always there
     assert result.frames(size=60)[0].size == SIZE
-    assert len(changed(result, history=[]).frames()) == 2
+    history = [replace(result.history[0], z0_hat=None), *result.history[1:]]  # stopped before its first update
+    assert len(replace(result, history=history).frames()) == 1 + 2 + 1
     assert len({f.tobytes() for f in frames}) == 5
     with pytest.raises(ValueError, match="^every: 0; expected 1 or more$"):
         result.frames(every=0)
@@ -120,21 +98,13 @@ def test_frames_mark_handles_red_and_targets_blue(result):
     assert last.getpixel((round(x), round(y))) == (230, 40, 40)
 
 
-def test_an_operation_without_updates_has_no_picture(result):
-    history = [dataclasses.replace(result.history[0], z0_hat=None), *result.history[1:]]
-    assert len(changed(result, history=history).frames()) == 1 + 2 + 1
-
-
 def test_save_and_read_back(result, tmp_path):
     folder = tmp_path / "new" / "edit"
     assert result.save(str(folder), every=1) == folder
-    assert {p.name for p in folder.iterdir()} == FILES
-    assert [p.name for p in folder.parent.iterdir()] == ["edit"]
+    assert os.listdir(folder.parent) == ["edit"]
     sample = Sample.open(folder)
     assert np.array_equal(sample.points, result.sample.points) and np.array_equal(sample.mask, result.sample.mask)
-    assert sample.image.tobytes() == result.sample.image.tobytes()
-    assert sample.truth.tobytes() == result.sample.truth.tobytes()
-    assert (sample.name, sample.category, sample.task) == ("name", "category", "task")
+    assert sample.truth.tobytes() == result.sample.truth.tobytes() and sample.task == "task"
     with Image.open(folder / "result.png") as image:
         assert image.size == SIZE and image.tobytes() == result.image.tobytes()
     with Image.open(folder / "trajectory.webp") as gif:
@@ -150,28 +120,21 @@ def test_save_and_read_back(result, tmp_path):
 
 def test_save_over_an_earlier_edit(result, tmp_path):
     result.save(tmp_path)
-    bare = changed(result, sample=Sample(result.sample.image, POINTS), history=[])
-    (tmp_path / "notes.txt").write_text("mine")
+    bare = replace(result, sample=Sample(result.sample.image, POINTS), history=[])
     bare.save(tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
     assert Sample.open(tmp_path).mask is None and Sample.open(tmp_path).truth is None
     with Image.open(tmp_path / "trajectory.webp") as gif:
         assert gif.n_frames == 2
 
 
-def test_unwritable_folder(result, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match="^folder: .* cannot be written"):
-            result.save(folder)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
 def test_failed_save_leaves_nothing(result, tmp_path):
-    broken = changed(result, handles=np.full((2, 2), object()))
+    broken = replace(result, handles=np.full((2, 2), object()))
     with pytest.raises(TypeError):
         broken.save(tmp_path / "edit")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="^folder: .* cannot be written"):
+        result.save(tmp_path / "file")
 
 
 def test_recorder_refuses_what_it_does_not_know():
@@ -179,26 +142,11 @@ def test_recorder_refuses_what_it_does_not_know():
         Recorder(Frame.fit((64, 64), 4, 64), (64, 64), {"b", "a", "maps"})
 
 
-def test_repr_is_short(result):
-    assert len(repr(result)) < 5000 and "history" not in repr(result) and isinstance(result, DragResult)
-
-
-# pictures of it
-
-
 def test_overview_has_the_edit_the_result_and_the_truth(result):
     assert result.overview(120).size == (3 * 128 - 8, 90)
-    bare = changed(result, sample=Sample(result.sample.image, POINTS))
+    bare = replace(result, sample=Sample(result.sample.image, POINTS))
     assert bare.overview(120).size == (2 * 128 - 8, 90)
     shown = np.asarray(result.overview(60))
     assert np.array_equal(shown[:, 136:], np.asarray(result.sample.truth))
-
-
-def test_a_notebook_shows_it(result):
-    with Image.open(BytesIO(result._repr_png_())) as image:
+    with Image.open(BytesIO(result._repr_png_())) as image:  # what a notebook shows
         assert image.size == result.overview().size
-
-
-def test_results_are_plain_tensors(result):
-    assert not result.latent.requires_grad and not result.tensor.requires_grad
-    assert isinstance(result.tensor, torch.Tensor) and result.tensor.shape == (1, 3, 48, 60)

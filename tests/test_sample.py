@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import os
 import warnings
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
-from test_files import CASES, DATA, H, W, encoded, noise, same, turned
+from PIL import Image, ImageColor
+from test_files import DATA, H, W, encoded, noise, same, turned
 
 from gooddrag.files import SRGB, load_image
 from gooddrag.marks import HANDLE, TARGET
-from gooddrag.sample import Sample, check_points, mask_note, parse_points
+from gooddrag.sample import Sample, check_points, parse_points
 
 PAIR = [[3, 4], [30, 20]]
 
@@ -36,29 +34,18 @@ def left_mask():
     return mask
 
 
-# points
-
-
 @pytest.mark.parametrize(
     ("points", "message"),
     [
         ([], "points: none given"),
         ([[1, 2], [3, 4], [5, 6]], "points: 3 points; expected an even number"),
-        (
-            [[[1, 2], [W, 4]]],
-            r"points: target 1 at \(40, 4\) is outside the image of 40 x 30 px; expected 0 <= x <= 39",
-        ),
-        ([[[1, -0.5], [3, 4]]], "points: handle 1 .* is outside"),
+        ([[[1, 2], [W - 0.99, 4]]], r"points: target 1 at \(39.01, 4\) is outside the image of 40 x 30 px; expected 0"),
         ([[5, 6], [5, 6], [7, 8], [7, 8]], r"points: handle 1 equals its target \(5, 6\); expected a target elsewhere"),
         ([[1, 2], [3, 4], [1, 2], [7, 8]], r"points: handles 1 and 2 are both at \(1, 2\)"),
         ([[1, 2], [float("nan"), 4]], "points: .*nan.*expected finite"),
-        ([[1, 2], [float("inf"), 4]], "points: .*inf.*expected finite"),
         ([1, 2, 3, 4], r"points: shape \(4,\); expected \(l, 2, 2\)"),
-        ([[1, 2, 3], [4, 5, 6]], r"points: shape \(2, 3\)"),
         ([[1, 2], [3]], "points: .*expected pairs"),
-        ([["1", "2"], ["3", "4"]], "points: .*no plain numbers"),
         ([[True, False], [True, True]], "points: .*no plain numbers"),
-        (None, "points: .*no plain numbers"),
     ],
 )
 def test_bad_points(points, message):
@@ -66,34 +53,12 @@ def test_bad_points(points, message):
         check_points(points, (W, H))
 
 
-def test_points_on_the_border_are_inside():
-    corners = [[[0, 0], [W - 1, H - 1]], [[W - 1, 0], [0, H - 1]]]
-    assert np.array_equal(check_points(corners, (W, H)), corners)
-    with pytest.raises(ValueError, match="outside"):
-        check_points([[[0, 0], [W - 0.99, 0]]], (W, H))
-
-
-def test_a_pair_at_rest_is_a_pin_beside_one_that_moves():
-    points = [PAIR, [[8, 9], [8, 9]]]
-    assert np.array_equal(check_points(points, (W, H)), points)
-
-
 def test_points_as_tensor_array_or_flat_list_are_the_same():
-    flat = [[3, 4], [30, 20], [5, 5], [6, 7]]
+    flat = [[0, 0], [W - 1, H - 1], [5, 5], [5, 5]]  # corners; a pin beside a pair that moves
     expected = np.array(flat, dtype=np.float64).reshape(2, 2, 2)
     for points in (flat, tuple(flat), expected, torch.tensor(flat), expected.astype(np.float32)):
         checked = check_points(points, (W, H))
         assert checked.dtype == np.float64 and np.array_equal(checked, expected)
-
-
-@given(st.lists(st.lists(st.lists(number, min_size=2, max_size=2), min_size=2, max_size=2), max_size=4) | junk)
-def test_any_points_are_checked_or_refused(points):
-    try:
-        checked = check_points(points, (W, H))
-    except ValueError as error:
-        assert str(error).startswith("points: ") and "expected" in str(error)
-    else:
-        assert checked.shape[1:] == (2, 2) and (checked >= 0).all() and (checked <= [W - 1, H - 1]).all()
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 4), min_size=1, max_size=5))
@@ -102,78 +67,51 @@ def test_parse_points_reads_what_is_written(values):
     assert np.array_equal(parse_points(text), np.array(values).reshape(-1, 2, 2))
 
 
-@given(junk)
+@given(st.lists(st.lists(st.lists(number, min_size=2, max_size=2), min_size=2, max_size=2), max_size=4) | junk)
 def test_any_json_is_points_or_a_value_error(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_text(json.dumps(value))
     try:
-        assert check_points(parse_points(path), (W, H)).shape[1:] == (2, 2)
+        points = check_points(parse_points(path), (W, H))
+        assert points.shape[1:] == (2, 2) and (points >= 0).all() and (points <= [W - 1, H - 1]).all()
     except ValueError as error:
         assert str(error).startswith("points: ") and "expected" in str(error)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1,2", "1,2>", "1,2>3,4>5,6", "1,2>3,4;5,6", "1>2", "a,b>c,d", "1,2>3,nan", ";", ">", "no.json", "a\0b"],
+    ["", "1,2", "1,2>3,4>5,6", "1,2>3,4;5,6", "1>2", "a,b>c,d", "1,2>3,nan", ";", "no.json", "a\0b"],
 )
 def test_bad_points_text(text):
     with pytest.raises(ValueError, match="^points: .*expected"):
         parse_points(text)
 
 
-def test_points_file_may_be_given_as_text_or_path():
-    path = DATA / "cat_2" / "points.json"
-    assert np.array_equal(parse_points(path), [[[147, 67], [202, 46]], [[410, 88], [336, 54]]])
-    assert np.array_equal(parse_points(str(path)), parse_points(path))
-
-
-# what is said about a mask
+LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
 
 
 @pytest.mark.parametrize(
     ("points", "mask", "note"),
     [
-        ([[[3, 4], [10, 20]]], left_mask(), ""),
-        ([PAIR], None, ""),
-        ([PAIR], left_mask(), "mask: target 1 at (30, 20): outside of what may change"),
-        (
-            [[[30, 4], [10, 20]], PAIR],
-            left_mask(),
-            "mask: handle 1 at (30, 4), target 2 at (30, 20): outside of what may",
-        ),
-        (
-            [[[3, 4], [10, 20]]],
-            ~left_mask(),
-            "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change; is it inverted? White is what",
-        ),
+        ([LEFT], left_mask(), None),
+        ([PAIR], None, None),
+        ([ACROSS, PAIR], left_mask(), "mask: handle 1 at (30, 4), target 2 at (30, 20): outside of what may change"),
+        ([LEFT], ~left_mask(), "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change; is it inv"),
         ([PAIR], np.ones((H, W), bool), "mask: everything may change, as without a mask"),
         ([PAIR], np.zeros((H, W), bool), "mask: empty (nothing above half of white), so nothing may change"),
     ],
 )
 def test_what_is_odd_about_a_mask_is_said_once(points, mask, note, recwarn):
-    assert mask_note(np.array(points), mask).startswith(note) and (not note) == (not mask_note(np.array(points), mask))
     sample = Sample(noise(), points, mask)
     assert sample.mask is None if mask is None else np.array_equal(sample.mask, mask)
-    assert [str(w.message).startswith(note) for w in recwarn] == [True] * bool(note)
+    assert [str(w.message)[: len(note)] for w in recwarn] == [note] if note else not recwarn
     assert all(w.filename == __file__ for w in recwarn)
 
 
-def test_an_inverted_mask_is_noted():
-    with pytest.warns(UserWarning, match=r"^mask: handle 1 at \(100, 90\), .*: outside of .* is it inverted\?"):
-        Sample(CASES / "scene.png", [[[100, 90], [120, 100]]], CASES / "mask_inverted.png")
-
-
 def test_a_mask_drawn_on_the_photo_as_stored():
-    mask = left_mask()
     stored, exif = turned(noise(), 6)
-    photo, along = encoded(stored, **exif), encoded(turned(Image.fromarray(mask), 6)[0])
-    assert np.array_equal(Sample(photo, [[[3, 4], [10, 20]]], along).mask, mask)
-    square, exif = turned(noise((W, W)), 6)
-    with pytest.warns(UserWarning, match="^mask: its image is stored turned"):
-        Sample(encoded(square, **exif), [[[3, 4], [10, 20]]], np.arange(W) < np.full((W, 1), 20))
-
-
-# samples
+    drawn = encoded(turned(Image.fromarray(left_mask()), 6)[0])
+    assert np.array_equal(Sample(encoded(stored, **exif), [LEFT], drawn).mask, left_mask())
 
 
 def test_sample_is_checked():
@@ -185,11 +123,8 @@ def test_sample_is_checked():
         sample.points = PAIR
     with pytest.raises(ValueError, match="truth: 30 x 40 px; expected the image's 40 x 30 px"):
         Sample(noise(), PAIR, truth=noise((H, W)))
-    with pytest.raises(ValueError, match="^truth: 2 bytes is not an image"):
-        Sample(noise(), PAIR, truth=b"no")
-    for name in ("name", "category", "task"):
-        with pytest.raises(ValueError, match=rf"^{name}: \['cat'\]; expected text"):
-            Sample(noise(), PAIR, **{name: ["cat"]})
+    with pytest.raises(ValueError, match=r"^category: \['cat'\]; expected text"):
+        Sample(noise(), PAIR, category=["cat"])
 
 
 def test_a_sample_shows_itself():
@@ -197,10 +132,8 @@ def test_a_sample_shows_itself():
     sample = Sample(white, [[[40, 90], [100, 90]], [[100, 150], [100, 150]]], np.arange(256) < np.full((192, 1), 128))
     shown = Image.open(BytesIO(sample._repr_png_()))
     assert shown.size == (512, 384)
-    hexed = {
-        at: "#{:02x}{:02x}{:02x}".format(*shown.getpixel(at)) for at in ((80, 180), (200, 180), (200, 300), (20, 20))
-    }
-    assert hexed == {(80, 180): HANDLE, (200, 180): TARGET, (200, 300): HANDLE, (20, 20): "#ffffff"}
+    for at, colour in (((80, 180), HANDLE), ((200, 180), TARGET), ((200, 300), HANDLE), ((20, 20), "#ffffff")):
+        assert shown.getpixel(at) == ImageColor.getrgb(colour)
     assert max(shown.getpixel((400, 180))) < 160  # the veil
     row = np.asarray(shown)[180, 95:185].min(axis=1)
     assert (row > 240).mean() > 0.8  # the arrow's white shaft, and its head
@@ -230,18 +163,11 @@ def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
     assert Image.open(folder / "original.png").info["icc_profile"] == SRGB
 
 
-def test_home_is_expanded(tmp_path, monkeypatch):
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert Sample(noise(), PAIR).save("~/edit") == tmp_path / "edit"
-    assert Sample.open("~/edit").name == "" and parse_points("~/edit/points.json").tolist() == [PAIR]
-    assert os.listdir() == ["edit"]
-
-
 @pytest.mark.parametrize(("name", "pairs"), [("cat_2", 2), ("furniture_0", 3)])
-def test_drag100_folders_open(name, pairs):
-    sample = Sample.open(DATA / name)
+def test_drag100_folders_open(name, pairs, monkeypatch):
+    monkeypatch.setenv("HOME", str(DATA))
+    sample = Sample.open(f"~/{name}")
+    assert np.array_equal(parse_points(f"~/{name}/points.json"), sample.points)
     assert sample.name == name and sample.image.size == (512, 512) and sample.truth is None
     assert sample.points.shape == (pairs, 2, 2) and 0.1 < sample.mask.mean() < 0.3
 
@@ -257,6 +183,8 @@ def test_content_decides_not_the_name(tmp_path):
 
 @pytest.mark.parametrize("missing", ["original.png", "points.json", "mask.png", "truth.png"])
 def test_a_missing_part_is_named(tmp_path, missing):
+    with pytest.raises(ValueError, match="^folder: .*cannot be read; expected"):
+        Sample.open(tmp_path / "missing")
     (Sample(noise(), PAIR, left_mask(), noise()).save(tmp_path) / missing).unlink()
     with pytest.raises(ValueError, match=f"^folder: .* has no {missing.removesuffix('.png')}; expected original, mask"):
         Sample.open(tmp_path)
@@ -269,7 +197,6 @@ ABOUT = {"format_version": 1, "name": "", "category": "", "task": "", "has_mask"
     ("about", "message"),
     [
         ("{", "folder: .*cannot be read"),
-        ("[]", "folder: .*cannot be read"),
         ("{}", "folder: .*cannot be read"),
         (ABOUT | {"format_version": 2}, "folder: .*version 2 is not 1"),
         (ABOUT | {"has_mask": "no"}, "folder: .*has_mask"),
@@ -277,14 +204,7 @@ ABOUT = {"format_version": 1, "name": "", "category": "", "task": "", "has_mask"
     ],
 )
 def test_bad_sample_json(tmp_path, about, message):
-    (Sample(noise(), PAIR).save(tmp_path) / "sample.json").write_text(
-        about if isinstance(about, str) else json.dumps(about)
-    )
+    file = Sample(noise(), PAIR).save(tmp_path) / "sample.json"
+    file.write_text(about if isinstance(about, str) else json.dumps(about))
     with pytest.raises(ValueError, match=f"^{message}.*"):
         Sample.open(tmp_path)
-
-
-@pytest.mark.parametrize("folder", ["missing", "null\0byte", Path(DATA / "README.md")])
-def test_unreadable_folder(folder):
-    with pytest.raises(ValueError, match="^folder: .*cannot be read; expected"):
-        Sample.open(folder)
