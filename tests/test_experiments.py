@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from dataclasses import asdict, replace
 
 import nbformat
@@ -176,7 +177,7 @@ def test_outputs_keep_nothing_of_the_machine():
     out = nbformat.v4.new_output
     outputs = [
         out("stream", name="stderr", text="100%|####| 3/3 [00:03<00:00]"),
-        out("stream", name="stdout", text="saved to /root/work/out.png by <f at 0x7f8a12345678>\n"),
+        out("stream", name="stdout", text="saved to " + os.sep + "root/work/out.png by <f at 0x7f8a12345678>\n"),
         out("execute_result", data={"text/plain": "2.5"}, execution_count=4),
         out("display_data", data={run.WIDGET: {"model_id": "1"}, "text/plain": "HBox()"}),
         out("display_data", data={run.WIDGET: {"model_id": "2"}, "text/plain": "Canvas()", "image/png": large}),

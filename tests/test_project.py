@@ -95,7 +95,11 @@ def test_wheel_holds_the_whole_package(tmp_path):
     wheel = next(wheel_builder.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     listing = subprocess.run([sys.executable, "-m", "zipfile", "-l", wheel], capture_output=True, text=True, check=True)
     packed = {line.split()[0] for line in listing.stdout.splitlines()}
-    expected = {str(path.relative_to(ROOT)) for path in tracked() if path.is_relative_to(ROOT / "gooddrag")}
+    expected = {
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.relative_to(ROOT).parts[0] in ("gooddrag", "storybook")
+    }
     assert expected <= packed
 
 
@@ -110,9 +114,23 @@ def test_import_is_light():
 
 def test_no_module_takes_the_place_of_a_function():
     # importing gooddrag/drag.py would set gooddrag.drag to the module, and `gd.drag(...)` would fail from then on
-    names = run("import gooddrag; print(*gooddrag.__all__)").stdout.split()
+    names = run("import gooddrag; print(*gooddrag._HOME)").stdout.split()
     assert "drag" in names
     assert not [name for name in names if (ROOT / "gooddrag" / f"{name}.py").exists()]
+
+
+def test_the_index_leads_from_every_equation_to_a_function():
+    done = run("import gooddrag; print(gooddrag.__doc__)").stdout
+    named = re.findall(r"\b((?:ddim|motion|config|algorithm|evaluation|lora|editor|masactrl)\.[\w.]+)", done)
+    assert {f"Eq. {n}" for n in range(1, 13)} <= set(re.findall(r"Eq\. \d+", done)) and len(named) >= 16
+    code = "import importlib, sys\nfor path in sys.argv[1:]:\n    *modules, name = path.split('.')\n"
+    code += (
+        "    while True:\n        try:\n            found = importlib.import_module('.'.join(['gooddrag', *modules]))\n"
+    )
+    code += "            break\n        except ModuleNotFoundError:\n            name = modules.pop() + '.' + name\n"
+    code += "    for part in name.split('.'):\n        found = getattr(found, part)\n"
+    checked = subprocess.run([sys.executable, "-c", code, *named], capture_output=True, text=True, cwd=ROOT)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_every_public_name_is_there():
