@@ -14,8 +14,8 @@ From the paper to the code (a test imports every name):
     Eq. 8   information preservation      motion.drag_loss (ip=True)
     Eq. 9   J updates an operation        algorithm.drag_latent
     Eq. 10  Dragging Accuracy Index       evaluation.metrics.dai
-    Eq. 11  GScore                        evaluation.gscore.rate
-    Eq. 12  rank correlation              evaluation.metrics.rank_correlation
+    Eq. 11  mean rank correlation         evaluation.metrics.rank_correlation
+    Eq. 12  of each image (Spearman)      evaluation.metrics.rank_correlation
     Algorithm 1, line 1                   lora.fit
     Algorithm 1, lines 2-16               editor.DragEditor.invert, algorithm.drag_latent
     Sec. 5.1, Latent-MasaCtrl             masactrl.borrowed_attention
