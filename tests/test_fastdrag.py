@@ -109,9 +109,9 @@ def test_no_way_leaves_the_picture_as_the_round_trip(tiny):
     editor = DragEditor(tiny, lora=None).set_image(sample.image)
     source = editor.source(DragConfig(num_steps=10, strength=0.7, K=0, masactrl_start=7))
     source.shared(1)
-    there_and_back = editor.frame.to_image(tiny.decode_image(source.latents[0]))
+    there_and_back = np.asarray(editor.frame.to_image(tiny.decode_image(source.latents[0])), dtype=int)
     for method in (FastDrag(), FastDrag(nearest=True, noise=True)):
-        assert np.array_equal(np.asarray(method(tiny, sample, 0)), np.asarray(there_and_back))
+        assert np.abs(np.asarray(method(tiny, sample, 0), dtype=int) - there_and_back).max() <= 1
 
 
 def test_noise_depends_on_the_seed_and_mixing_does_not(tiny):

@@ -132,6 +132,6 @@ def test_no_way_leaves_the_picture_as_the_round_trip(tiny):
     editor = DragEditor(tiny, lora=None).set_image(sample.image)
     source = editor.source(DragConfig.dragdiffusion())
     source.reference(35), source.shared(1)
-    there_and_back = editor.frame.to_image(tiny.decode_image(source.latents[0]))
+    there_and_back = np.asarray(editor.frame.to_image(tiny.decode_image(source.latents[0])), dtype=int)
     method = dataclasses.replace(FreeDrag(), lora=None)
-    assert np.array_equal(np.asarray(method(tiny, sample, 0)), np.asarray(there_and_back))
+    assert np.abs(np.asarray(method(tiny, sample, 0), dtype=int) - there_and_back).max() <= 1

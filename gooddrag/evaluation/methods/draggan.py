@@ -158,7 +158,8 @@ def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
     if not path.is_file():
         raise ValueError(f"generator: no {path}; expected the weights that storybook.training.generator exports")
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-    bank, net = tensors.pop("bank"), Generator(tensors["mapping.0.weight"].shape[1])
+    bank, (hidden, numbers) = tensors.pop("bank"), tensors["mapping.0.weight"].shape
+    net = Generator(numbers, hidden=hidden)
     net.load_state_dict(tensors)
     return net.requires_grad_(False), bank
 
