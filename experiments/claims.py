@@ -19,6 +19,7 @@ import pandas as pd
 from experiments.keep import RESULTS, read_json, read_results, write_json
 from experiments.study import ENOUGH, Paired, Records, column, paired, versus
 from gooddrag.config import DragConfig
+from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, ratio_interval
 
 VERDICTS = ("holds", "holds in part", "does not hold here", "undecided here", "untested")
@@ -143,21 +144,9 @@ def overhead(records: Records) -> Verdict:
     return judge([Part("same work", numbers, HOLDS if same == len(one) else FAILS)], len(one))
 
 
-def of_method(table: pd.DataFrame, method: str, column: str) -> dict[str, float]:
-    """{sample: value} of one method in a table of `gooddrag bench`; NaN where a task failed.
-
-    Raises:
-        ValueError: the table has no such method.
-    """
-    rows = table[table["method"] == method]
-    if rows.empty:
-        raise ValueError(f"method: {method!r}; expected one of {', '.join(table['method'].unique())}")
-    return rows.groupby("sample", sort=False)[column].agg(lambda v: v.mean(skipna=False)).to_dict()
-
-
 def method_wins(table: pd.DataFrame, first: str, second: str, column: str, *, higher_is_better: bool = False) -> Paired:
     """How often the first method is ahead of the second, sample by sample."""
-    a, b = (of_method(table, method, column) for method in (first, second))
+    a, b = (benchmark.values(table, method, column) for method in (first, second))
     sign = -1 if higher_is_better else 1
     return paired([sign * a[name] for name in a], [sign * b[name] for name in a])
 
@@ -166,7 +155,7 @@ def _ratios(table: pd.DataFrame, other: str, most: float) -> Verdict:
     """GoodDrag's mean DAI divided by the other's at every radius, as released, which is Table 1's convention."""
     parts = []
     for gamma in GAMMAS:
-        mine, its = (of_method(table, method, f"dai_released_{gamma}") for method in ("GoodDrag", other))
+        mine, its = (benchmark.values(table, method, f"dai_released_{gamma}") for method in ("GoodDrag", other))
         parts.append(Part.ratio(f"radius {gamma}", ratio_interval(mine, its), most))
     return judge(parts, len(mine))
 
@@ -188,8 +177,8 @@ def alternated(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: an edit of GoodDrag failed or is missing.
     """
-    operations = of_method(table, "GoodDrag", "drag_operations")
-    if lost := [name for name, k in operations.items() if np.isnan(k)]:
+    operations = benchmark.values(table, "GoodDrag", "drag_operations")
+    if lost := [name for name, k in operations.items() if k is None]:
         raise ValueError(f"table: no drag operations of GoodDrag on {', '.join(lost[:3])}; expected every edit")
     return table[table["sample"].map(operations) >= DragConfig().B]
 
@@ -231,7 +220,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
         if not name or not (file := results / name).is_file():
             continue
         if file.suffix == ".csv":
-            data = pd.read_csv(file)
+            data = benchmark.read(file)
             model, weights = data["model"].iloc[0], data["weights"].iloc[0]
         else:
             record = read_results(file)

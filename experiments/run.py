@@ -1,9 +1,9 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
-inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do `model`, `profile` and `cost_sd15`. What
-was interrupted goes on with the next edit. `documents` fills ledger, documents and card; `notebooks` executes the
-notebooks and keeps their outputs, cleaned.
+inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
+drag100_bounds. A study that was interrupted goes on with the next edit. `documents` fills ledger, documents and card;
+`notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from tqdm.auto import tqdm
 from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
 from experiments.keep import RESULTS, one_thread, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.evaluation import benchmark, datasets
+from gooddrag.evaluation.metrics import GAMMAS
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel, load_model
 from storybook.edits import edit
@@ -35,7 +37,7 @@ QUESTIONS = {
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
     "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
-OTHERS = ("cost_sd15", "documents", "notebooks")
+OTHERS = ("cost_sd15", "drag100_bounds", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -112,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
     parser.add_argument("--model", default="storybook")
+    parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
     for name in options.names:
@@ -120,6 +123,10 @@ def main() -> None:
             tables.write()
         elif name == "cost_sd15":
             write_json(RESULTS / "cost_sd15.json", {tier: cost.needs(low=tier == "low") for tier in ("full", "low")})
+        elif name == "drag100_bounds":
+            data = datasets.drag100(options.drag100)
+            about = {"samples": len(data), "sha256": datasets.fingerprint(data), "radii": GAMMAS}
+            write_json(RESULTS / "drag100_bounds.json", {**about, "dai": benchmark.bounds(list(data))})
         elif name in STUDIES:
             STUDIES[name].compute(load_model(options.model), edits=options.edits)
         elif name in QUESTIONS:

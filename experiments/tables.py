@@ -13,9 +13,10 @@ from statistics import median
 import pandas as pd
 
 from experiments import differences
-from experiments.claims import Part, method_wins, of_method
+from experiments.claims import Part, method_wins
 from experiments.keep import RESULTS, read_json
 from experiments.study import column, versus
+from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
 
 ROOT = Path(__file__).parents[1]
@@ -34,9 +35,9 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 @cache
-def benchmark(name: str = "storybook100") -> pd.DataFrame:
+def bench(name: str = "storybook100") -> pd.DataFrame:
     """A table of `gooddrag bench`."""
-    return pd.read_csv(RESULTS / f"{name}.csv")
+    return benchmark.read(RESULTS / f"{name}.csv")
 
 
 @cache
@@ -44,57 +45,73 @@ def data(name: str) -> dict:
     return read_json(RESULTS / f"{name}.json")
 
 
-def methods(name: str = "storybook100") -> list[str]:
-    return list(benchmark(name)["method"].unique())
+def methods() -> list[str]:
+    return list(bench()["method"].unique())
 
 
 def mean(method: str, column: str, digits: int = 4) -> str:
-    """The mean over all edits; a dash where an edit has no value: a mean of the others would flatter the method."""
-    value = benchmark().loc[benchmark()["method"] == method, column].mean(skipna=False)
-    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+    """The mean over all edits; a dash where an edit has no value."""
+    value = benchmark.mean(bench(), method, column)
+    return "-" if value is None else f"{value.value:.{digits}f}"
 
 
 def run() -> str:
     """Which run the tables of Storybook100 show."""
-    about, failed = benchmark().iloc[0], (benchmark()["state"] != "done").sum()
-    machines = ", ".join(benchmark()["machine"].dropna().unique())
-    n = benchmark()["sample"].nunique()
+    about, failed = bench().iloc[0], (bench()["state"] != "done").sum()
+    machines = ", ".join(bench()["machine"].dropna().unique())
+    n = bench()["sample"].nunique()
     return f"{n} edits, {failed} failed; model `{about.model}`, weights {about.weights}; {machines}."
 
 
+def columns(convention: str) -> tuple[list[str], list[str]]:
+    """The columns of DAI in a table of the benchmark, and their headers."""
+    return [COLUMN[convention].format(g) for g in GAMMAS], [
+        f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS
+    ]
+
+
+def shares(means: dict[str, Iterable[float]], convention: str) -> str:
+    """Means of DAI by method, the unedited images first; in brackets their share of these."""
+    nothing = next(iter(means.values()))
+    pairs = {m: zip(values, nothing, strict=True) for m, values in means.items()}
+    cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in pairs.items()}
+    return markdown(["method", *columns(convention)[1]], [[m, *row] for m, row in cells.items()])
+
+
 def dai(convention: str, name: str = "storybook100") -> str:
-    """Means of DAI, in brackets their share of the unedited images'; Table 1 beside them in its own convention."""
-    columns = [COLUMN[convention].format(g) for g in GAMMAS]
-    header = ["method", *(f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS)]
-    means = {m: benchmark(name).query("method == @m")[columns].mean(skipna=False) for m in methods(name)}
-    if convention == "released" and name == "drag100":
-        means |= {f"{m}, Table 1": values for m, values in data("claims")["table_1"].items()}
-    shares = {m: zip(values, means["Unedited"], strict=True) for m, values in means.items()}
-    cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in shares.items()}
-    return markdown(header, [[m, *row] for m, row in cells.items()])
+    """Means of DAI over a run of the benchmark."""
+    table, (keys, _) = bench(name), columns(convention)
+    ordered = sorted(methods(), key=lambda m: m != "Unedited")
+    return shares({m: table.loc[table["method"] == m, keys].mean(skipna=False) for m in ordered}, convention)
+
+
+def bounds(convention: str) -> str:
+    """Drag100 without a model; Table 1 beside it in its own convention."""
+    means = {method: values[convention] for method, values in data("drag100_bounds")["dai"].items()}
+    if convention == "released":
+        means |= {f"{method}, Table 1": values for method, values in benchmark.TABLE_1.items()}
+    return shares(means, convention)
 
 
 def ratios(convention: str) -> str:
     """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
-    header = ["GoodDrag divided by", *(f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS)]
+    keys, headers = columns(convention)
     rows = []
     for other in (m for m in methods() if m not in ("GoodDrag", *BOUNDS)):
-        columns = [COLUMN[convention].format(g) for g in GAMMAS]
-        pairs = [[of_method(benchmark(), m, c) for m in ("GoodDrag", other)] for c in columns]
-        failed = any(pd.isna(v) for pair in pairs for values in pair for v in values.values())
+        pairs = [[benchmark.values(bench(), m, key) for m in ("GoodDrag", other)] for key in keys]
+        failed = any(None in values.values() for pair in pairs for values in pair)
         cells = ["-"] * len(pairs) if failed else [Part.ratio("", ratio_interval(*pair), 1).numbers for pair in pairs]
         rows.append([other, *cells])
     if convention == "released":
-        table_1 = data("claims")["table_1"]
-        mine = table_1["GoodDrag"]
-        paper = {m: [a / b for a, b in zip(mine, v, strict=True)] for m, v in table_1.items() if m != "GoodDrag"}
-        rows += [[f"{m}, Table 1 on Drag100", *(f"{v:.2f}" for v in values)] for m, values in paper.items()]
-    return markdown(header, rows)
+        mine = benchmark.TABLE_1["GoodDrag"]
+        paper = {m: zip(mine, v, strict=True) for m, v in benchmark.TABLE_1.items() if m != "GoodDrag"}
+        rows += [[f"{m}, Table 1 on Drag100", *(f"{a / b:.2f}" for a, b in row)] for m, row in paper.items()]
+    return markdown(["GoodDrag divided by", *headers], rows)
 
 
 def order(convention: str) -> str:
     """The order of the methods by mean DAI at radius 1, in one convention."""
-    rows = benchmark()[~benchmark()["method"].isin(BOUNDS)]
+    rows = bench()[~bench()["method"].isin(BOUNDS)]
     ranked = rows.groupby("method")[COLUMN[convention].format(1)].mean().sort_values().index
     return f"By mean DAI {CONVENTIONS[convention]} at radius 1: {', '.join(ranked)}."
 
@@ -117,10 +134,10 @@ def measures() -> str:
     header += [f"handles within {NEAR:.0%}", "nearer to the truth than GoodDrag", "edit, s", "U-Net calls"]
     rows = []
     for m in methods():
-        own = benchmark()[benchmark()["method"] == m]
+        own = bench()[bench()["method"] == m]
         cells = [mean(m, "truth_error_inside_mask"), mean(m, "damage_outside_mask", 5), mean(m, "md", 1), arrived(own)]
         complete = own["truth_error_inside_mask"].notna().all()
-        beaten = method_wins(benchmark(), m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-"
+        beaten = method_wins(bench(), m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-"
         cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls"]].median()
         rows.append([m, *cells, beaten, *(f"{v:.0f}" for v in cost)])
     return markdown(header, rows)
@@ -130,7 +147,7 @@ def tasks() -> str:
     """Storybook100 by kind of edit: median error as a share of the unedited page's, and how many are below 1."""
     chosen = ("GoodDrag", "DragDiffusion", "SDE-Drag")
     rows = []
-    for task, group in [*benchmark().groupby("task"), ("all", benchmark())]:
+    for task, group in [*bench().groupby("task"), ("all", bench())]:
         shares = [group.loc[group["method"] == m, "truth_error_ratio"] for m in chosen]
         cells = [f"{x.median():.2f} ({(x < 1).sum()} below 1)" if x.notna().all() else "-" for x in shares]
         rows.append([task, group["sample"].nunique(), *cells])
@@ -174,13 +191,12 @@ def others() -> str:
 
 def inference() -> str:
     """Which convention Table 1 has: its DragDiffusion as a share of doing nothing, each way, and what others found."""
-    table_1, found = data("claims")["table_1"]["DragDiffusion"], []
+    table_1, found = benchmark.TABLE_1["DragDiffusion"], []
     for convention, name in CONVENTIONS.items():
-        columns = [COLUMN[convention].format(g) for g in GAMMAS]
-        nothing = benchmark("drag100").query("method == 'Unedited'")[columns].mean()
-        shares = ", ".join(f"{a / b:.0%}" for a, b in zip(table_1, nothing, strict=True))
+        nothing = data("drag100_bounds")["dai"]["unedited"][convention]
+        parts = ", ".join(f"{a / b:.0%}" for a, b in zip(table_1, nothing, strict=True))
         found.append(
-            f"- {name}, Table 1's DAI of DragDiffusion is {shares} of the unedited images' at radius 1, 5, 10, 20."
+            f"- {name}, Table 1's DAI of DragDiffusion is {parts} of the unedited images' at radius 1, 5, 10, 20."
         )
     for o in data("claims")["outside"]:
         share = f"{o['value']} of {o['nothing']} by doing nothing, {o['value'] / o['nothing']:.0%}"
@@ -208,7 +224,7 @@ def text_and_code() -> str:
 def aims() -> str:
     """The embedded model with its own preset and with the released settings, on the same edits, beside the aims."""
     preset, released = (
-        {m: rows.sort_values("sample") for m, rows in benchmark(name).groupby("method")}
+        {m: rows.sort_values("sample") for m, rows in bench(name).groupby("method")}
         for name in ("storybook100_preset", "storybook100")
     )
     chosen = preset["GoodDrag"]["sample"]
@@ -221,7 +237,7 @@ def aims() -> str:
         "damage outside the mask at most 0.001": lambda x: (x["damage_outside_mask"] <= 0.001).sum(),
         f"all handles within {NEAR:.0%} of the side from their targets": arrived,
     }
-    if all("nearest_page" in run["GoodDrag"] for run in both):
+    if all(run["GoodDrag"]["nearest_page"].notna().all() for run in both):
         lines["median distance to the nearest page"] = lambda x: f"{x['nearest_page'].median():.4f}"
     rows = [[what, *(of(run["GoodDrag"]) for run in both)] for what, of in lines.items()]
     for other in ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP"):
@@ -238,8 +254,7 @@ def model() -> str:
 PLAIN = (run, measures, tasks, cost, claims, others, inference, text_and_code, aims, model)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
-    TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (dai, ratios, order)}
-    TABLES[f"drag100 {key}"] = partial(dai, key, "drag100")
+    TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
 
 
 def filled(text: str) -> str:

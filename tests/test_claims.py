@@ -84,7 +84,18 @@ def table():
             dai = {f"dai_released_{g}": scale * (1 + i / 9) for g in GAMMAS}
             error = scale if i < 14 else 5 - scale
             numbers = {"truth_error_inside_mask": error, "damage_outside_mask": scale, "model": "m", "weights": "w"}
-            rows.append({"sample": f"s{i}", "method": method, "drag_operations": 70 if i < 14 else 9, **numbers, **dai})
+            rows.append(
+                {
+                    "sample": f"s{i}",
+                    "method": method,
+                    "seed": 0,
+                    "pairs": 1,
+                    "state": "done",
+                    "drag_operations": 70 if i < 14 else 9,
+                    **numbers,
+                    **dai,
+                }
+            )
     return pd.DataFrame(rows)
 
 

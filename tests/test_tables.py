@@ -54,7 +54,7 @@ def test_markers_are_checked():
 def test_one_convention_a_table(name):
     text, (other,) = TABLES[name](), set(CONVENTIONS) - {name.split()[-1]}
     assert CONVENTIONS[name.split()[-1]] in text and CONVENTIONS[other] not in text
-    assert ("Table 1" in text) == (name in ("drag100 released", "ratios released"))
+    assert ("Table 1" in text) == (name in ("bounds released", "ratios released"))
 
 
 def test_doing_nothing_on_drag100():
@@ -63,23 +63,23 @@ def test_doing_nothing_on_drag100():
         ("paper", "0.3772 0.3657 0.3360 0.2961", "0.0061 0.0083 0.0106 0.0114"),
         ("released", "0.1974 0.1899 0.1751 0.1601", "0.0017 0.0024 0.0030 0.0031"),
     ):
-        lines = tables.dai(convention, "drag100").splitlines()
+        lines = tables.bounds(convention).splitlines()
         found = {line.split(" | ")[0].strip("| "): re.findall(r"0\.\d{4}", line) for line in lines}
-        assert found["Unedited"] == unedited.split() and found["Copy-paste"] == pasted.split()
-    assert "| DragDiffusion, Table 1 | 0.1477 (75%) |" in tables.dai("released", "drag100")
+        assert found["unedited"] == unedited.split() and found["copy-paste, radius 20"] == pasted.split()
+    assert "| DragDiffusion, Table 1 | 0.1477 (75%) |" in tables.bounds("released")
 
 
 def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     """A failed edit leaves a dash, never a mean of the others."""
     rows = [
-        {"sample": s, "method": m, "state": "done", "dai_1": d, "distance_left_px": left}
+        {"sample": s, "method": m, "seed": 0, "state": "done", "dai_1": d, "distance_left_px": left}
         for m, values in {"Unedited": (4.0, 4.0), "GoodDrag": (1.0, 3.0), "Other": (4.0, 4.0)}.items()
         for s, d, left in zip("ab", values, (1.0, 99.0), strict=True)
     ]
     table = pd.DataFrame(rows)
     for g in tables.GAMMAS:
         table[f"dai_{g}"] = table["dai_1"]
-    monkeypatch.setattr(tables, "benchmark", lambda name="": table)
+    monkeypatch.setattr(tables, "bench", lambda name="": table)
     assert tables.dai("paper").splitlines()[3].startswith("| GoodDrag | 2.0000 (50%) |")
     assert "| Other | 0.50 (0.25 to 0.75) |" in tables.ratios("paper")
     assert tables.arrived(table[:2]) == "1" and tables.arrived(table[:2].assign(distance_left_px=None)) == "-"
