@@ -36,7 +36,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with a picture, points and a mask, which is the working directory and the home."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     picture().save("in.png")
     mask = np.zeros((64, 64), np.uint8)

@@ -349,7 +349,8 @@ def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
 
 
 def test_home_is_expanded(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOODDRAG_CACHE", "~/kept")
     noise().save("in.png")

@@ -165,7 +165,8 @@ def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
 
 @pytest.mark.parametrize(("name", "pairs"), [("cat_2", 2), ("furniture_0", 3)])
 def test_drag100_folders_open(name, pairs, monkeypatch):
-    monkeypatch.setenv("HOME", str(DATA))
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(DATA))
     sample = Sample.open(f"~/{name}")
     assert np.array_equal(parse_points(f"~/{name}/points.json"), sample.points)
     assert sample.name == name and sample.image.size == (512, 512) and sample.truth is None
