@@ -49,7 +49,7 @@ def test_a_hostile_name_is_text_in_the_picker(tmp_path):
     picker = PointPicker(Sample(picture((40, 30)), [[[3, 4], [30, 20]]], name=name))
     picker.act(lambda: Sample.open(tmp_path / name))
     assert name in picker.message
-    assert "<img" not in picker._says.value and "&lt;img" in picker._says.value
+    assert "<img" not in picker.notice.value and "&lt;img" in picker.notice.value
 
 
 def test_no_display_and_no_home(tmp_path, tiny_folder):
