@@ -274,6 +274,3 @@ def tracked(F: Tensor, f_0: Tensor, p: Tensor, r2: int) -> Tensor:
     far = (motion.patch(F, (SIDE, SIDE), p, dy, dx)[0] - f_0[:, None, None]).norm(dim=0)
     row, col = divmod(int(far.argmin()), len(dx))
     return p + torch.stack([dy[row], dx[col]])
-
-
-METHODS = {"DragGAN": DragGan()}

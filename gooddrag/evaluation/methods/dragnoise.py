@@ -77,6 +77,3 @@ def replaced(module: nn.Module, output: Tensor) -> Iterator[None]:
     """Inside this context the module puts out `output`, whatever it is given."""
     with module.register_forward_hook(lambda *_: output):
         yield
-
-
-METHODS = {"DragNoise": DragNoise()}

@@ -160,6 +160,3 @@ def pasted(z: Tensor, task: Task) -> Tensor:
     for p, q in boxes(task, tuple(z.shape[-2:])):
         out[:, :, *q] = z[:, :, *p]
     return out
-
-
-METHODS = {"DragonDiffusion": DragonDiffusion()}

@@ -122,6 +122,3 @@ def preview(image: Image.Image, points: NDArray, mask: NDArray | None = None) ->
     mask = np.ones(x.shape[1:], bool) if mask is None else np.asarray(mask) > 0
     moved = fill(*warp(x, mask, np.asarray(points, dtype=float)[..., ::-1], nearest=True))
     return Image.fromarray(moved.round().astype(np.uint8).transpose(1, 2, 0))
-
-
-METHODS = {"FastDrag": FastDrag(), "FastDrag, nearest and noise": FastDrag(nearest=True, noise=True)}

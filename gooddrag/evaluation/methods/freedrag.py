@@ -124,6 +124,3 @@ def square(F: Tensor, size: Size, p: Tensor, radius: int) -> Tensor:
     inside = torch.stack([p[i].clamp(radius, n - 1 - radius) for i, n in enumerate(size)])
     reach = torch.arange(-radius, radius + 1, device=F.device)
     return motion.patch(F, size, inside, reach, reach)
-
-
-METHODS = {"FreeDrag": FreeDrag()}
