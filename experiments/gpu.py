@@ -1,7 +1,7 @@
 """One command on a bare machine with a GPU: PyTorch is there, diffusers and the network are not. Run it as a script:
 
 wheels                with the network, here: fill wheels/ (git ignores it), which then has to be carried along
-train --minutes 8     train the embedded model; its weights and logs come back in $OUT in pieces (`cat X.* > X`)
+train --minutes 8     train the embedded model; the U-Net in pieces, the log and training.json come back in $OUT
 measure               an edit of Stable Diffusion 1.5's shape with random weights, beside what `cost` predicts; float64
                       beside the CPU and the recording; compiled. $OUT/measure.json
 """
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,21 +19,22 @@ OUT, SITE, WHEELS = Path(os.environ.get("OUT", "out")).resolve(), ROOT / ".site"
 PACKAGES = ("diffusers", "importlib_metadata", "platformdirs")  # what such a machine lacks
 TARGET = ["--no-deps", "--only-binary=:all:", "--python-version=3.12", "--implementation=cp"]
 TARGET += [f"--platform=manylinux{n}_x86_64" for n in ("_2_28", "_2_27", "_2_17", "2014", "1")]
-PIECE = 15_000_000  # bytes
 PIP = [sys.executable, "-m", "pip", "--quiet"]
 
 
 def train(device: str, minutes: float, recipe: list[str]) -> None:
-    command = [sys.executable, "-m", "storybook.training", "--weights", str(ROOT / "storybook" / "weights")]
-    command += ["--work", str(OUT / "work"), "--device", device, "--minutes", str(minutes), "--cooldown", "0.25"]
-    try:
-        subprocess.run([*command, "--set", *recipe], check=True)
-    finally:  # also of a training that failed
-        for file in (f for f in (OUT / "work").rglob("*") if f.suffix in (".safetensors", ".json", ".jsonl")):
-            data = file.read_bytes()
-            for i, start in enumerate(range(0, len(data), PIECE)):
-                (OUT / f"{file.name}.{i:02d}").write_bytes(data[start : start + PIECE])
-        shutil.rmtree(OUT / "work", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        work, weights = Path(folder, "work"), Path(folder, "weights")
+        training = [sys.executable, "-m", "storybook.training"]
+        eager = ["--eager"] if device == "cpu" else []
+        how = ["--device", device, "--minutes", str(minutes), "--cooldown", "0.25", "--set", *recipe]
+        subprocess.run([*training, "unet", "--work", str(work), *how, *eager], check=True)
+        subprocess.run(
+            [*training, "export", "--work", str(work), "--out", str(weights), "--pieces", "15MB"], check=True
+        )
+        OUT.mkdir(parents=True, exist_ok=True)
+        for file in (*weights.glob("unet/*"), *weights.glob("*.json*")):  # few files come back: nothing that is known
+            shutil.copy(file, OUT / file.name)
 
 
 def measure(device: str, tiny: bool) -> None:
