@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -224,6 +225,13 @@ def curves(
     ax.legend()
 
 
+def plain_ticks(axis: Axis, digits: Sequence[int] = (1, 3)) -> None:
+    """Plain numbers, at these digits of every decade, on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=digits))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, second: str) -> Figure:
     """Two ways on the same edits: one line per edit, green where the first way (blue dot) is lower, which is better.
 
@@ -243,9 +251,7 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
         ax.grid(axis="y", visible=False)
         if 0 < 3 * min(a.min(), b.min()) < max(a.max(), b.max()):
             ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            plain_ticks(ax.xaxis)
     axes[0, 0].set_ylabel("edits")
     axes[0, 0].legend(loc="lower right")
     return fig

@@ -152,6 +152,7 @@ def test_paired_dots_are_green_where_the_first_way_is_lower():
     assert colours == [plots.BETTER, plots.WORSE, plots.BETTER]  # from the smallest of the second way up
     assert dots(fig.axes[0]) == {plots.WITHOUT: [(2, 0), (4, 1), (30, 2)], plots.WITH: [(1, 0), (5, 1), (1, 2)]}
     assert [ax.get_xscale() for ax in fig.axes] == ["log", "linear"]
+    assert [fig.axes[0].xaxis.get_major_formatter()(x) for x in (0.003, 1, 30)] == ["0.003", "1", "30"]
     png(fig)
 
 
