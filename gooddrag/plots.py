@@ -249,7 +249,7 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
         ax.set(yticks=[])
         ax.set_title(title, loc="left")
         ax.grid(axis="y", visible=False)
-        if 0 < 3 * min(a.min(), b.min()) < max(a.max(), b.max()):
+        if 0 < 10 * min(a.min(), b.min()) < max(a.max(), b.max()):
             ax.set_xscale("log")
             plain_ticks(ax.xaxis)
     axes[0, 0].set_ylabel("edits")
