@@ -55,7 +55,7 @@ class Toolbar:
             button.on_click(lambda _, action=action: act(action))
             self.buttons[name] = button
         self.modes.observe(lambda change: self._changed("mode", change["new"]), "value")
-        self.size.observe(lambda change: self._changed("radius", change["new"]), "value")
+        self.size.observe(lambda change: self._shows(g.radius) or self._changed("radius", change["new"]), "value")
         self.widget = W.HBox([self.modes, *self.buttons.values(), self.size], layout={"flex_flow": "row wrap"})
         self.widget.add_class("gooddrag-tools")
 
@@ -68,9 +68,13 @@ class Toolbar:
         self.size.layout.visibility = "visible" if g.mode in ("brush", "eraser") else "hidden"
         self._showing = True  # our own changes are not the user's
         self.modes.value = g.mode
-        if abs(self.size.value - g.radius) > 0.01 * g.radius:
+        if not self._shows(g.radius):
             self.size.value = min(g.radius, 4096)
         self._showing = False
+
+    def _shows(self, radius: float) -> bool:
+        """Whether the slider stands at it; the browser rounds to a step of 7 % and says so later."""
+        return abs(self.size.value - radius) <= 0.04 * radius
 
     def _around(self) -> None:
         self._gestures.state.set(mask=around_drags(self._gestures.state.size, self._gestures.state.points))

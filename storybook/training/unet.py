@@ -141,8 +141,11 @@ class Latents:
     def add(self, pictures: np.ndarray) -> None:
         """Encode pictures (n, size, size, 3) uint8; the oldest latents make room."""
         for part in to_tensor(pictures).split(32):
-            x, at = part.to(self.ring.device), (self.added + torch.arange(len(part))) % len(self.ring)
-            self.ring[at.to(x.device)] = torch.stack([self.encoder(x), self.encoder(x.flip(-1))], 1).half()
+            x = part.to(self.ring.device).contiguous(memory_format=torch.channels_last)
+            at = (self.added + torch.arange(len(part))) % len(self.ring)
+            with torch.autocast(x.device.type, torch.bfloat16):
+                both = [self.encoder(x), self.encoder(x.flip(-1))]
+            self.ring[at.to(x.device)] = torch.stack(both, 1).half()
             self.added += len(part)
 
     def batch(self, size: int) -> Tensor:
@@ -185,13 +188,13 @@ def train_unet(
     if path.exists():
         progress = load_checkpoint(path, state, steppers)
     torch.manual_seed(progress["samples"])
-    encoder = vae.encoder.to(where).eval().requires_grad_(False)
+    encoder = vae.encoder.to(where, memory_format=torch.channels_last).eval().requires_grad_(False)
     evals = [torch.cat([encoder(x.to(where)) for x in pictures.split(8)]) for pictures in held_out(recipe.size)]
     run, began, losses = torch.compile(unet) if compiled else unet, dict(progress), []
     begun = clock = saved = time.monotonic()
     spent, evaluated = 0.0, progress["samples"]
     pages = Pages(recipe.size, recipe.refill, recipe.workers, progress["drawn"])
-    latents = Latents(recipe, encoder, where)
+    latents = Latents(recipe, torch.compile(encoder) if compiled else encoder, where)
     with until_sigterm() as stopped:
         while not stopped() and spent < 1:
             wanted = (progress["samples"] - began["samples"]) * recipe.fresh + recipe.first * recipe.refill
