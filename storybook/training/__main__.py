@@ -48,7 +48,9 @@ def main(arguments: list[str] | None = None) -> None:
     budget = {"device": options.device, "minutes": options.minutes}
     if options.part == "autoencoder":
         recipe = changed(autoencoder.Recipe(), options.set)
-        autoencoder.train_autoencoder(vae.encoder, options.work, recipe, steps=options.samples, **budget)
+        autoencoder.train_autoencoder(
+            vae, options.work, recipe, steps=options.samples, compiled=not options.eager, **budget
+        )
         return
     if options.part == "unet":
         recipe = changed(unet.Recipe(), options.set)

@@ -27,7 +27,7 @@ class Recipe:
 
     size: int = 256  # px
     channels: int = 32
-    blocks: tuple[int, ...] = (1, 2, 3, 3)  # of the encoder, full size first; the decoder has them in reverse
+    blocks: tuple[int, ...] = (1, 1, 3, 3)  # of the encoder, full size first; the decoder has them in reverse
     crop: int = 128  # px; local statistics are all that it learns
     batch: int = 16
     lr: float = 2e-3
@@ -50,13 +50,25 @@ class Recipe:
         )
 
 
-def losses(vae: AutoencoderTiny, teacher: nn.Module, x: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+def grown(vae: AutoencoderTiny, first: AutoencoderTiny) -> AutoencoderTiny:
+    """`vae` with the weights of `first`, whose pages are half as large, wherever the layers are the same; in place."""
+    inner, outer = vae.encoder.layers, first.encoder.layers[1:]
+    pairs = [*zip(reversed(inner), reversed(outer), strict=False)]
+    pairs += zip(vae.decoder.layers, first.decoder.layers[:-1], strict=False)
+    for mine, theirs in pairs:
+        mine.load_state_dict(theirs.state_dict())
+    return vae
+
+
+def losses(
+    encoder: nn.Module, decoder: nn.Module, teacher: nn.Module, x: Tensor, noise: float
+) -> tuple[Tensor, Tensor]:
     """Squared error of the latents; L1, L1 of the gradients and four times L2 of the picture; x (B, 3, H, W)."""
     with torch.no_grad():
         z = teacher(F.avg_pool2d(x, 2))
     with torch.autocast(x.device.type, torch.bfloat16):
-        found = vae.encoder(x.contiguous(memory_format=torch.channels_last)).float()
-        y = vae.decoder(z + noise * torch.randn_like(z)).float()
+        found = encoder(x.contiguous(memory_format=torch.channels_last)).float()
+        y = decoder(z + noise * torch.randn_like(z)).float()
     d = y - x
     edges = d.diff(dim=-1).abs().mean() + d.diff(dim=-2).abs().mean()
     return (found - z).square().mean(), d.abs().mean() + edges + 4 * d.square().mean()
@@ -87,7 +99,7 @@ def crops(pages: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
 
 
 def train_autoencoder(
-    teacher: nn.Module,
+    first: AutoencoderTiny,
     work: Path,
     recipe: Recipe,
     *,
@@ -95,11 +107,12 @@ def train_autoencoder(
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    compiled: bool = True,
 ) -> tuple[AutoencoderTiny, dict]:
     """Train until SIGTERM, or until the whole training has `steps` or `minutes`; goes on from `work`'s checkpoint.
 
     Args:
-        teacher: the first generation's encoder, (B, 3, h, w) -> (B, 4, h / 4, w / 4).
+        first: the first generation's autoencoder, whose encoder (B, 3, h, w) -> (B, 4, h / 4, w / 4) is the teacher.
         work: folder of the checkpoint and the log.
 
     Returns:
@@ -107,8 +120,9 @@ def train_autoencoder(
     """
     torch.manual_seed(seed)
     where, path = torch.device(device), work / "autoencoder.safetensors"
-    vae = recipe.build().to(where, memory_format=torch.channels_last)
-    teacher = teacher.to(where).eval().requires_grad_(False)
+    vae = grown(recipe.build(), first).to(where, memory_format=torch.channels_last)
+    teacher = first.encoder.to(where).eval().requires_grad_(False)
+    encoder, decoder = (torch.compile(part) if compiled else part for part in (vae.encoder, vae.decoder))
     optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.lr, weight_decay=0.0)
     progress = {"step": 0, "seconds": 0.0, "drawn": 0}
     if path.exists():
@@ -129,7 +143,7 @@ def train_autoencoder(
                 pictures, progress["drawn"] = torch.cat(list(kept)), pages.drawn
             warm, cool = min(1.0, (progress["step"] + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * min(1.0, spent()))
             optimizer.param_groups[0]["lr"] = recipe.lr * warm * (cool if spent() else 1.0)
-            latent, picture = losses(vae, teacher, crops(pictures, recipe, where), recipe.latent_noise)
+            latent, picture = losses(encoder, decoder, teacher, crops(pictures, recipe, where), recipe.latent_noise)
             (latent + picture).backward()
             nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
             optimizer.step()
