@@ -18,7 +18,7 @@ from tiny import random
 from gooddrag.model import load_model
 from storybook.training import __main__ as command
 from storybook.training.autoencoder import Recipe as AutoencoderRecipe
-from storybook.training.autoencoder import losses, measure
+from storybook.training.autoencoder import grown, losses, measure
 from storybook.training.pages import HELD_OUT_PAGES, page, photo_crop, training_picture, training_pictures
 from storybook.training.unet import Muon, Noise, Recipe, orthogonalised
 
@@ -125,20 +125,28 @@ def test_bad_settings_are_named(weights, tmp_path):
         command.main(["unet", "--weights", str(weights), "--work", str(tmp_path), "--set", "bath=2"])
 
 
+def test_the_autoencoder_begins_with_the_layers_of_the_smaller_one():
+    small, large = (replace(AutoencoderRecipe(), channels=8, blocks=b).build() for b in ((1, 2, 1), (1, 1, 2, 1)))
+    grown(large, small)
+    inner, z = random(1, 8, 16, 16, dtype=torch.float32), random(1, 4, 4, 4, dtype=torch.float32)
+    assert torch.equal(large.encoder.layers[3:](inner), small.encoder.layers[1:](inner))
+    assert torch.equal(large.decoder.layers[:-4](z), small.decoder.layers[:-1](z))
+
+
 def test_the_autoencoder_learns_the_teachers_latents_of_the_page_at_half_size(tiny, tmp_path):
     recipe = replace(AutoencoderRecipe(), channels=8, blocks=(1, 1, 1, 1), size=64, crop=32)
     torch.manual_seed(0)
     vae, teacher = recipe.build(), tiny.vae.encoder
     x = random(2, 3, 64, 64, dtype=torch.float32).clamp(-1, 1)
     assert vae.encoder(x).shape == teacher(F.avg_pool2d(x, 2)).shape == (2, 4, 8, 8)
-    latent, picture = losses(vae, teacher, x, 0.0)
+    latent, picture = losses(vae.encoder, vae.decoder, teacher, x, 0.0)
     by_hand = (vae.encoder(x) - teacher(F.avg_pool2d(x, 2))).square().mean()
     assert latent.item() == pytest.approx(by_hand.item(), rel=0.05) and picture.item() > 0
     before = measure(vae, teacher, 64, torch.device("cpu"))
     optimizer = torch.optim.AdamW(vae.parameters(), 2e-3)
     for _ in range(30):
-        (sum(losses(vae, teacher, x, 0.05))).backward()
+        (sum(losses(vae.encoder, vae.decoder, teacher, x, 0.05))).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert sum(losses(vae, teacher, x, 0.0)).item() < 0.9 * (latent + picture).item()
+    assert sum(losses(vae.encoder, vae.decoder, teacher, x, 0.0)).item() < 0.9 * (latent + picture).item()
     assert before.keys() == {"db_pages", "db_photos", "latent_error"} and before["latent_error"] > 0
