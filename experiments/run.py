@@ -2,8 +2,9 @@
 
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
 inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
-drag100_bounds. A study that was interrupted goes on with the next edit. `documents` fills ledger, documents and card;
-`notebooks` executes the notebooks and keeps their outputs, cleaned.
+drag100_bounds. A study that was interrupted goes on with the next edit. `sheet` draws every fourth edit of
+Storybook100, `documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their outputs,
+cleaned.
 """
 
 import argparse
@@ -37,7 +38,7 @@ QUESTIONS = {
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
     "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
-OTHERS = ("cost_sd15", "drag100_bounds", "documents", "notebooks")
+OTHERS = ("cost_sd15", "drag100_bounds", "sheet", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -127,6 +128,8 @@ def main() -> None:
             data = datasets.drag100(options.drag100)
             about = {"samples": len(data), "sha256": datasets.fingerprint(data), "radii": GAMMAS}
             write_json(RESULTS / "drag100_bounds.json", {**about, "dai": benchmark.bounds(list(data))})
+        elif name == "sheet":
+            edits.results_sheet(load_model(options.model)).save(edits.FIGURES / "storybook100.jpg", quality=88)
         elif name in STUDIES:
             STUDIES[name].compute(load_model(options.model), edits=options.edits)
         elif name in QUESTIONS:
