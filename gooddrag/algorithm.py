@@ -38,7 +38,7 @@ class State:
         z, handles: latent and handles after the event.
         source: the unedited latent at the same level ("denoise"; None where it was not denoised that far).
         z_before, grad, drag_loss, loss, z0_hat: of an "update"; z0_hat is the clean latent that eps points to.
-        counted: False for the extra tracking at the start of a time step, which belongs to no drag operation.
+        counted: False for the extra tracking at the start of a level, which belongs to no drag operation.
         maps: one distance map per handle ("track").
     """
 
