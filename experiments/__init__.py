@@ -2,8 +2,8 @@
 
 `study` compares ways to drag on the same edits; one module a question says which ways and what is measured:
 `aldd` (Sec. 3.3; Fig. 1, 3, 12), `ip` (Sec. 3.4; Fig. 5, 13, 14), `identity` (the LoRA and Latent-MasaCtrl, Sec. 5.1),
-`differences` (the paper's text against the released code), `edits` (the embedded model itself, sheets of results),
-`bounds` (what doing nothing scores), `cost` (passes, bytes and seconds of an edit).
+`differences` (the paper's text against the released code), `latents` (inversion, noise and features alone, notebooks 01
+to 03), `edits` (the embedded model itself, sheets of results), `cost` (passes, bytes and seconds of an edit).
 `claims` turns results into verdicts by rule, `tables` writes them into the documents, `run` computes and keeps:
 
     python -m experiments.run aldd ip      compute these studies; interrupted, the same command goes on

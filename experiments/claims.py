@@ -1,10 +1,11 @@
 """What results say of the paper's claims, by one rule, and the ledger that holds it (results/claims.json).
 
 A claim is made of parts, each measured on the same edits. A part that counts wins holds if the 95 % interval of their
-share lies wholly above one half, does not hold here if it lies wholly below, and else is undecided here. A part about
-a ratio holds if its interval lies wholly at or below the bound that stands for the paper's words, holds in part if it
-lies wholly below 1, and does not hold here if it lies wholly above 1. The claim has its parts' verdict where they
-agree, holds in part where some do, and else does not hold here. Fewer than 12 edits: untested.
+share lies wholly above one half, does not hold here if it lies wholly below, and otherwise is undecided here. A part
+about a ratio holds if its interval lies wholly at or below the bound that stands for the paper's words, holds in part
+if it lies wholly below 1, does not hold here if it lies wholly above 1, and otherwise is undecided here. The claim has
+its parts' verdict where they agree; where they differ, it holds in part if some part holds, wholly or in part, and
+otherwise does not hold here. Fewer than 12 edits: untested.
 """
 
 from collections.abc import Callable, Mapping
@@ -194,7 +195,7 @@ def _needed(table: pd.DataFrame, other: str) -> Verdict:
 
 RULES: Mapping[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file in results/, rule for what it holds
     "fig1": ("aldd.json", fig1),
-    "fig4": ("fig04_noise.json", fig4),  # written by notebook 03
+    "fig4": ("fig04_noise.json", fig4),  # of `python -m experiments.run fig04_noise`
     "fig12": ("aldd.json", fig12),
     "overhead": ("aldd.json", overhead),
     "fig5": ("ip.json", fig5),

@@ -1,4 +1,4 @@
-"""GoodDrag (Zhang et al., ICLR 2025): drag editing with diffusion models, behind notebooks.
+"""GoodDrag (Zhang et al., ICLR 2025): drag editing with diffusion models, the package behind the notebooks.
 
 The names of `__all__` are imported when first used, so that `import gooddrag` is quick.
 

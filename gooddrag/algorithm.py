@@ -3,7 +3,7 @@
 Notation, with the lines of Algorithm 1 in the comments below:
 
     z, p     the edited latent z_t^k, (1, C, h, w), and its handles p^k, (l, 2) float32, (y, x) on the grid
-    ref      the unedited latent z_t^0 at the same level: its features F_0, and z_{t-1}^0, where denoising takes it
+    ref      the unedited latent z_t^0 at the same level: its features F_0, and z_{t-1}^0, one denoising step on
     eps, F   noise prediction and features of z, from one forward pass of the U-Net
 
 `callback(state)` is the one observer. It is called after every update, tracking and denoising step. Where it returns
@@ -33,13 +33,13 @@ class State:
 
     Attributes:
         event: "update" (a gradient step was taken), "track" (handles were located) or "denoise" (t went to t - 1).
-        t: level, T ... 0; after "denoise" the one that was reached. timestep: what the U-Net was told.
+        t: level, T ... 0; after "denoise" the one that was reached. timestep: the time step that the U-Net was given.
         k, updates: drag operations finished and gradient steps taken, over the whole run.
         z, handles: latent and handles after the event.
-        source: the unedited latent at the same level ("denoise"; None where no pass of it was made).
+        source: the unedited latent at the same level ("denoise"; None where it was not denoised that far).
         z_before, grad, drag_loss, loss, z0_hat: of an "update"; z0_hat is the clean latent that eps points to.
-        counted: False for the extra tracking at the start of a time step, which is no drag operation's own.
-        maps: one distance map a handle ("track").
+        counted: False for the extra tracking at the start of a level, which belongs to no drag operation.
+        maps: one distance map per handle ("track").
     """
 
     event: str
@@ -117,7 +117,7 @@ class _Run:
         return parameter
 
     def drag(self, n: int, ref: Reference) -> Tensor | None:
-        """Lines 6-11 for n drag operations at level t. Returns eps of the last latent if a pass has seen it."""
+        """Lines 6-11 for n drag operations at level t. Returns eps of the last latent; None if no pass has seen it."""
         c, alpha, alpha_prev = self.config, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1)
         if self.f_0 is None or c.tracking_reference == "current":
             self.f_0 = motion.features_at(ref.F, self.task.size, self.task.p_0)

@@ -2,7 +2,7 @@
 
 Notation:
 
-    F          feature map, (1, C, h, w); never resized as a whole: only the patches that are asked for are
+    F          feature map, (1, C, h, w); never resized as a whole, only in the patches that are needed
     size       (H, W) of the supervision grid, on which points, r1, r2 and beta are measured
     p, q       handles and targets, (l, 2) float32, (y, x) on the grid
     Omega(p, r)  the square of side 2 r + 1 around p; cut off where it would leave the grid

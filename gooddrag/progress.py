@@ -1,4 +1,4 @@
-"""Progress of the slow loops: a bar on stderr, or a call to whoever asked."""
+"""Progress of the slow loops: a bar on stderr, or calls of a given function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unedited latent's own way down, z_T^0 to z_0^0: what an edit compares itself with and borrows from.
+"""The unedited latent's own denoising path, z_T^0 to z_0^0: an edit compares itself with it and borrows from it.
 
 It depends on the image and not on the points, so every pass is made once and kept: for the next drag of the same image,
 or for another method on it.
@@ -32,8 +32,8 @@ class Reference:
 def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
     """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
 
-    Runs the same forward pass as an update does, gradient included: in `drag` the two must differ by exactly nothing
-    while nothing has been dragged, since the mask term's gradient is the sign of their difference.
+    Runs the same forward pass as an update does, gradient included: in `drag` the two must be exactly
+    equal while nothing has been dragged, since the mask term's gradient is the sign of their difference.
     """
     with torch.enable_grad():
         eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)

@@ -2,8 +2,8 @@
 
     python -m storybook.training.generator --work .training/generator --minutes 60 --export storybook/weights/generator
 
-The numbers of a page go into the mapping network and the page is the target: no discriminator. Seeds are not numbers,
-so every page has the same layout of its backdrop and of its spots.
+The numbers of a page go into the mapping network, and the page is the target; there is no discriminator. Random seeds
+are not among these numbers, so every page has the same layout of its backdrop and of its spots.
 """
 
 import argparse
