@@ -228,8 +228,12 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             data, model, weights = record["data"], record["model"], record["weights"]
         try:
             verdict = rule(data)
-        except (KeyError, ValueError) as error:  # a file of an earlier study
-            verdict = Verdict(UNTESTED, "", f"{name} lacks what the rule asks for ({error}); compute it anew")
+        except (KeyError, ValueError):  # a file of an earlier study
+            verdict = Verdict(
+                UNTESTED,
+                "",
+                f"results/{name} is of an earlier study: `python -m experiments.run {Path(name).stem}` computes it anew",
+            )
         found[claim["id"]] = verdict
         made_by = {"where": name, "model": model, "weights": weights}
         claim |= {**vars(verdict), **(made_by if verdict.verdict != UNTESTED else dict.fromkeys(made_by, ""))}

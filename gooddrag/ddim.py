@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 CAUSE = (
-    "half precision overflows so: try dtype=torch.float32; in float32, damaged weights, a LoRA of another model, "
-    "or too large a step (lr)"
+    "likely half precision overflowed (try dtype=torch.float32), weights are damaged, a LoRA is of another model, "
+    "or the step (lr) is too large"
 )
 
 
