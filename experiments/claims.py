@@ -229,11 +229,8 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
         try:
             verdict = rule(data)
         except (KeyError, ValueError):  # a file of an earlier study
-            verdict = Verdict(
-                UNTESTED,
-                "",
-                f"results/{name} is of an earlier study: `python -m experiments.run {Path(name).stem}` computes it anew",
-            )
+            why = f"results/{name} is of an earlier study: `python -m experiments.run {file.stem}` computes it anew"
+            verdict = Verdict(UNTESTED, "", why)
         found[claim["id"]] = verdict
         made_by = {"where": name, "model": model, "weights": weights}
         claim |= {**vars(verdict), **(made_by if verdict.verdict != UNTESTED else dict.fromkeys(made_by, ""))}
