@@ -4,6 +4,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -68,6 +69,7 @@ def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict |
     from google import genai
     from google.genai import errors, types
 
+    http = [import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)]  # by google-genai's age
     retry = types.HttpRetryOptions(attempts=rater.attempts, http_status_codes=AGAIN)
     timeout = int(rater.timeout * 1000)
     options = types.HttpOptions(base_url=rater.endpoint, api_version="v1beta", timeout=timeout, retry_options=retry)
@@ -75,13 +77,8 @@ def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict |
         with genai.Client(api_key=key, vertexai=False, http_options=options) as client:
             response = client.models.generate_content(model=rater.model, contents=contents, config=config)
         return response.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response", "parsed"})
-    except (errors.APIError, *_http_errors(), OSError, ValueError) as error:
+    except (errors.APIError, *http, OSError, ValueError) as error:
         return error
-
-
-def _http_errors() -> list[type[Exception]]:
-    """google-genai's transport is httpx, or httpx2 in its newer versions."""
-    return [import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)]
 
 
 def _generativeai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict | Exception:
@@ -110,15 +107,12 @@ CLIENTS = {"google-genai": _genai, "google-generativeai": _generativeai}
 def find_key() -> str:
     """The key from the environment (GEMINI_API_KEY or GOOGLE_API_KEY), or from Colab's secrets of these names."""
     found = [os.environ.get(name, "").strip() for name in KEYS]
-    try:
+    with suppress(ImportError):
         from google.colab import userdata
-    except ImportError:
-        userdata = None
-    for name in KEYS if userdata and not any(found) else ():
-        try:
-            found.append(userdata.get(name) or "")
-        except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
-            continue
+
+        for name in () if any(found) else KEYS:
+            with suppress(userdata.SecretNotFoundError, userdata.NotebookAccessError):
+                found.append(userdata.get(name) or "")
     if not any(found):
         raise RaterError(f"no API key; expected one in {' or '.join(KEYS)} (environment, or secrets on Colab)")
     return next(filter(None, found))
