@@ -31,14 +31,13 @@ class GeminiRater:
 
     Args:
         model: as Google names it. client: "google-genai", or its predecessor "google-generativeai".
-        endpoint: another server that speaks the Gemini REST protocol. temperature: None: the model's own.
+        endpoint: another server that speaks the Gemini REST protocol.
         attempts: how often the client asks a busy service. timeout: of one request, seconds.
     """
 
     model: str = MODEL
     client: str = "google-genai"
     endpoint: str | None = None
-    temperature: float | None = None
     attempts: int = 5
     timeout: float = 120.0
 
@@ -48,12 +47,11 @@ class GeminiRater:
 
     @property
     def name(self) -> str:
-        return f"{self.client}:{self.model}" + (f":{self.temperature}" if self.temperature is not None else "")
+        return f"{self.client}:{self.model}"
 
     def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
         key = find_key()
         config = {"response_mime_type": "application/json", "response_schema": schema}
-        config |= {} if self.temperature is None else {"temperature": self.temperature}
         reply = CLIENTS[self.client](self, key, [text, *images], config)
         if isinstance(reply, dict):
             return json.loads(json.dumps(reply).replace(key, "[key]"))

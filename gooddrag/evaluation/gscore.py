@@ -190,11 +190,6 @@ def _read(path: Path) -> dict:
         raise ValueError(f"folder: {path.name} cannot be read ({error}); expected a kept reply") from error
 
 
-def read(folder: str | os.PathLike) -> list[dict]:
-    """The records that a folder holds."""
-    return [_read(path) for path in sorted(Path(folder).expanduser().glob("[!.]*.json"))]
-
-
 def summary(records: Sequence[Mapping]) -> pd.DataFrame:
     """Table 2: by method, gscore (mean over samples of the mean over repeats; NaN if any sample has no score), spread
     (mean over samples of the standard deviation over repeats), samples, and the number of records of each status."""
