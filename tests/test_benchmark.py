@@ -130,14 +130,6 @@ def test_one_thread_whatever_the_process_has(tiny, tmp_path):
         torch.set_num_threads(before)
 
 
-def test_scores_are_added_without_running(finished, tmp_path):
-    copy = shutil.copytree(finished[0], tmp_path / "copy")
-    assert benchmark.rescore(copy, make(2), lambda sample, image: {"nearest_page": float(image.width)}) == 8
-    again = benchmark.read(copy)
-    assert again["nearest_page"].tolist()[:8] == [48] * 8 and again["nearest_page"][8:].isna().all()
-    same(finished[1], again.assign(nearest_page=np.nan))
-
-
 def test_csv_gives_the_table_back(finished, tmp_path):
     _, table = finished
     table.to_csv(tmp_path / "table.csv", index=False)

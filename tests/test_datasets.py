@@ -306,12 +306,7 @@ def test_noise_is_no_pickle(noise):
 
 
 def test_sde_dragbench(tmp_path):
-    prompts = {
-        "a": [[[10, 20]], [[30, 40]]],
-        "b": [[1, 2], [3, 4]],
-        "odd": [[1, 2], [[1, 2], [3, 4]]],
-        "wrong": ["x", []],
-    }
+    prompts = {"a": ([[10, 20]], [[30, 40]]), "b": ([1, 2], [3, 4]), "odd": ([1, 2], [[1, 2], [3, 4]]), "wrong": "x "}
     for name, (source, target) in prompts.items():
         (tmp_path / name).mkdir()
         picture((64, 48)).save(tmp_path / name / "origin_image.png")

@@ -116,9 +116,3 @@ def test_two_rounds_computed_anew(tiny64, source):
     assert len(fates) > 1  # the case is worth its name
     assert (found - z).abs().max() < 1e-5 and (found - ref.z).abs().max() > 1e-2
     assert torch.allclose(handles.double(), torch.stack(p), atol=1e-4)
-
-
-def test_no_way_changes_nothing(source):
-    rest = task([[20, 20], [20, 20]])
-    z, p = FreeDrag().drag(source, rest, 35)
-    assert torch.equal(z, source.latents[35]) and torch.equal(p, rest.p_0)

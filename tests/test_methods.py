@@ -55,7 +55,7 @@ def test_the_papers_methods():
         assert METHODS[f"GoodDrag without {name}"] == Dragging(DragConfig(**{off: False}), LoraConfig())
 
 
-@pytest.mark.parametrize("preset", ["released", "paper", "fast", "storybook"])
+@pytest.mark.parametrize("preset", ["paper", "storybook"])
 def test_a_preset_changes_gooddrag_and_the_lambda_of_the_others(preset):
     methods, own = methods_with(preset), DragConfig.preset(preset)
     assert list(methods) == list(METHODS) and methods["GoodDrag"] == Dragging(own, LoraConfig.preset(preset))
@@ -90,8 +90,6 @@ def test_copy_paste_copies_from_the_input():
     chain = Sample(picture(), [[[10, 20], [20, 20]], [[20, 20], [30, 20]]])
     image = np.asarray(CopyPaste(radius=2)(None, chain))
     assert np.array_equal(image[18:23, 28:33], np.asarray(chain.image)[18:23, 18:23])  # not what was pasted there
-    with pytest.raises(ValueError, match=r"^radius: -1; expected a whole number"):
-        CopyPaste(-1)
 
 
 # settings of Algorithm 1

@@ -11,7 +11,7 @@ The JSON is written last: where it is, the task is complete. A failure of a meth
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
@@ -21,14 +21,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from gooddrag.evaluation import metrics, tasks
 from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
 from gooddrag.evaluation.metrics import Interval
 from gooddrag.evaluation.tasks import Task, record_file, slug
-from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -70,8 +68,8 @@ def run(
 ) -> pd.DataFrame:
     """Run what is not there yet, and return the table of what is.
 
-    Whatever stops it, the same call goes on after the last finished edit; several may run on one folder. On a CPU every
-    task computes with one thread, however it is run, so that its numbers are the same.
+    Whatever stops it, the same call goes on after the last finished edit. On a CPU every task computes with one thread,
+    however it is run, so that its numbers are the same.
 
     Args:
         samples: with distinct names; a `Dataset` may hold unusable ones, which become rows and are warned about.
@@ -90,7 +88,12 @@ def run(
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
     folder, model = Path(folder).expanduser().absolute(), {"name": model} if isinstance(model, str) else model
     named = {((key, 0) if isinstance(key, str) else key): method for key, method in methods.items()}
-    usable, unusable = _usable(samples)
+    usable, unusable = [], {}  # unusable: {name: why}
+    for i in range(len(samples)):
+        try:
+            usable.append(samples[i])
+        except ValueError as error:
+            unusable[samples.names[i]] = str(error)
     for argument, names in (("samples", [*unusable, *(s.name for s in usable)]), ("methods", {n for n, _ in named})):
         if not names or len({slug(name) for name in names}) < len(names):
             raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names, at least one")
@@ -118,17 +121,6 @@ def run(
         for _ in finished:
             bar.update()
     return read(folder)
-
-
-def _usable(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, str]]:
-    """The samples that can be read, and why the others cannot, by name."""
-    usable, unusable = [], {}
-    for i in range(len(samples)):
-        try:
-            usable.append(samples[i])
-        except ValueError as error:
-            unusable[samples.names[i]] = str(error)
-    return usable, unusable
 
 
 def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Task]:
@@ -196,7 +188,8 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        table = pd.DataFrame([record for _, record in _records(path)], columns=COLUMNS)
+        records = [tasks.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
+        table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
         about = ["sample", "category", "task", "pairs"]
         samples, methods = table[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
         whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
@@ -215,12 +208,6 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
     order = {name: f"{i:03}" for i, name in enumerate(METHODS)}
     by = {"key": lambda column: column.map(order).fillna(column) if column.name == "method" else column}
     return table.sort_values(["sample", "seed", "method"], ignore_index=True, **by).astype({"pairs": int, "seed": int})
-
-
-def _records(folder: Path) -> Iterator[tuple[Path, dict]]:
-    for file in sorted(folder.glob("[!.]*/[!.]*.json")):
-        if record := tasks.read_record(file):
-            yield file, record
 
 
 def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:
@@ -256,20 +243,6 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
 def costs(table: pd.DataFrame) -> pd.DataFrame:
     """Medians of what an edit cost, by method; failed ones have none."""
     return table[table["state"] == "done"].groupby("method", sort=False)[COST].median()
-
-
-def rescore(
-    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
-) -> int:
-    """Add or renew scores of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
-
-    Returns how many there were. `measure` gives columns of the table.
-    """
-    by_name = {sample.name: sample for sample in samples}
-    found = [(f, r) for f, r in _records(Path(folder).expanduser()) if r["state"] == "done" and r["sample"] in by_name]
-    for file, record in found:
-        tasks.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
-    return len(found)
 
 
 def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:

@@ -51,9 +51,12 @@ class Dataset(Sequence[Sample]):
         return f"Dataset({self.title}, {len(self)} samples)"
 
 
-def _dataset(title: str, root: Path, marker: str, read: Callable[[Path], Sample] = Sample.open) -> Dataset:
-    """The folders below `root` that hold a file `marker`, by name, and those beside them, which should: a sample that
-    lacks it must be reported, not lost. Samples named alike get their whole path."""
+def _dataset(
+    title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample] = Sample.open
+) -> Dataset:
+    """The folders that hold a file `marker`, by name, and those beside them, which should: a sample that lacks it must
+    be reported, not lost. Samples named alike get their whole path."""
+    root = opened(source, title)
     marked = {p.parent for p in root.rglob(marker)} - {root}
     beside = {p for m in marked for p in m.parent.iterdir() if p.is_dir()}
     found = sorted(beside - {parent for m in marked for parent in m.parents})
@@ -80,7 +83,7 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
         return replace(sample, category=category(folder.name))
 
-    data = _dataset("drag100", opened(_from_drive() if source is None else source, "drag100"), "points.json", read)
+    data = _dataset("drag100", _from_drive() if source is None else source, "points.json", read)
     if source is None and fingerprint(data) != DRAG100_SHA256:
         warnings.warn("drag100: what came is not the copy that the package's numbers were made with", stacklevel=2)
     return data
@@ -93,7 +96,7 @@ def category(name: str) -> str:
 
 def folder(source: str | os.PathLike) -> Dataset:
     """A folder or a zip of samples as `Sample.save` writes them: `<name>/original.*, points.json, mask.*`."""
-    return _dataset("folder", opened(source, "folder"), "points.json")
+    return _dataset("folder", source, "points.json")
 
 
 def dragbench(source: str | os.PathLike) -> Dataset:
@@ -110,7 +113,7 @@ def dragbench(source: str | os.PathLike) -> Dataset:
             points, mask = read_meta(path / "meta_data.pkl")
         return _sample(path / "original_image.png", points, mask, path.parent.name)
 
-    return _dataset("dragbench", opened(source, "dragbench"), "original_image.png", read)
+    return _dataset("dragbench", source, "original_image.png", read)
 
 
 def sde_dragbench(source: str | os.PathLike) -> Dataset:
@@ -125,7 +128,7 @@ def sde_dragbench(source: str | os.PathLike) -> Dataset:
             raise ValueError(f"prompt.json: {len(source)} source and {len(target)} target points; expected as many")
         return _sample(path / "origin_image.png", np.stack([source, target], axis=1), path / "mask.png")
 
-    return _dataset("sde_dragbench", opened(source, "sde_dragbench"), "prompt.json", read)
+    return _dataset("sde_dragbench", source, "prompt.json", read)
 
 
 def _sample(image: Path, points: object, mask: object, category: str = "") -> Sample:

@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from PIL import Image
 
 MODEL = "gemini-2.5-flash"
 """The default, named here only. Google withdraws models: the paper's gemini-pro-vision is gone."""
-KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # environment variables, and secrets on Colab
+KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # environment variables
 AGAIN = [408, 429, 500, 502, 503, 504]  # HTTP codes after which the clients try again by themselves
 
 
@@ -103,14 +102,8 @@ CLIENTS = {"google-genai": _genai, "google-generativeai": _generativeai}
 
 
 def find_key() -> str:
-    """The key from the environment (GEMINI_API_KEY or GOOGLE_API_KEY), or from Colab's secrets of these names."""
-    found = [os.environ.get(name, "").strip() for name in KEYS]
-    with suppress(ImportError):
-        from google.colab import userdata
-
-        for name in () if any(found) else KEYS:
-            with suppress(userdata.SecretNotFoundError, userdata.NotebookAccessError):
-                found.append(userdata.get(name) or "")
-    if not any(found):
-        raise RaterError(f"no API key; expected one in {' or '.join(KEYS)} (environment, or secrets on Colab)")
-    return next(filter(None, found))
+    """The key in the environment: GEMINI_API_KEY, or else GOOGLE_API_KEY."""
+    found = [key for name in KEYS if (key := os.environ.get(name, "").strip())]
+    if not found:
+        raise RaterError(f"no API key; expected one in the environment, {' or '.join(KEYS)}")
+    return found[0]

@@ -1,7 +1,6 @@
 """GScore (Sec. 4.2): a large multimodal model rates edited images. Every reply is kept; no failure is a number."""
 
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -91,7 +91,6 @@ def rate(
     folder: str | os.PathLike,
     prompt: str = "single-1",
     *,
-    repeats: int = 1,
     again: bool = False,
 ) -> list[dict]:
     """Have every result rated, each request once: what is in `folder` is not asked again.
@@ -101,32 +100,31 @@ def rate(
 
     Args:
         samples: with distinct names. results: {method: {sample name: edited image}}; none may be missing.
-        folder: one JSON file a request. prompt: a name in `PROMPTS`. repeats: how often the same is asked.
-        again: ask again what has no score.
+        folder: one JSON file a request. prompt: a name in `PROMPTS`. again: ask again what has no score.
 
     Returns:
-        The records: sample, methods (in the order shown), repeat, status (one of `STATUS`), scores {method: score},
-        detail (why there is none), rater, prompt, model_version, when, reply, raw.
+        The records: sample, methods (in the order shown), status (one of `STATUS`), scores {method: score}, detail (why
+        there is none), rater, prompt, scale, when, reply, raw.
     """
     if prompt not in PROMPTS:
         raise ValueError(f"prompt: {prompt!r}; expected one of {', '.join(PROMPTS)}")
     names, asked, folder = [sample.name for sample in samples], PROMPTS[prompt], Path(folder).expanduser()
     lacking = [f"{method} of {name}" for method in results for name in names if name not in results[method]]
-    if not names or not results or lacking or len(set(names)) < len(names) or repeats < 1:
-        told = f"no image by {', '.join(lacking[:5])}" if lacking else f"{names}, {list(results)}, repeats {repeats}"
+    if not names or not results or lacking or len(set(names)) < len(names):
+        told = f"no image by {', '.join(lacking[:5])}" if lacking else f"{names}, {list(results)}"
         raise ValueError(f"samples, results: {told}; expected an image of every method for distinct samples")
     if prompt == "released" and len(results) != 3:
         raise ValueError(f"results: {len(results)} methods; the released prompt speaks of 3")
     records = []
-    for sample, repeat in itertools.product(samples, range(repeats)):
+    for sample in samples:
         shown = list(results)
         if asked.shuffle:
-            shown = random.Random(f"{sample.name} {repeat}").sample(shown, len(shown))
+            random.Random(sample.name).shuffle(shown)
         for methods in [shown] if asked.together else [[method] for method in shown]:
             images = [sample.image, *([marked(sample.image, sample.points)] if asked.drawn else [])]
             images += [results[method][sample.name] for method in methods]
-            about = {"sample": sample.name, "methods": methods, "repeat": repeat, "rater": rater.name}
-            about |= {"prompt": prompt, "scale": list(asked.scale)}
+            about = {"sample": sample.name, "methods": methods, "rater": rater.name, "prompt": prompt}
+            about |= {"scale": list(asked.scale)}
             hashed = hashlib.sha256(json.dumps([about, asdict(asked)]).encode())
             for image in images:
                 hashed.update(repr(image.size).encode() + image.tobytes())
@@ -191,18 +189,12 @@ def _read(path: Path) -> dict:
 
 
 def summary(records: Sequence[Mapping]) -> pd.DataFrame:
-    """Table 2: by method, gscore (mean over samples of the mean over repeats; NaN if any sample has no score), spread
-    (mean over samples of the standard deviation over repeats), samples, and the number of records of each status."""
+    """Table 2: by method, gscore (mean over samples; NaN if any has no score), samples, and the number of records of
+    each status."""
     if len({(r["rater"], r["prompt"]) for r in records}) > 1:
         raise ValueError("records: of more than one rater or prompt; expected one, as they make no mean")
-    rows = [
-        {"method": method, "sample": r["sample"], "status": r["status"], "score": r["scores"].get(method)}
-        for r in records
-        for method in r["methods"]
-    ]
-    table = pd.DataFrame(rows, columns=["method", "sample", "status", "score"]).astype({"score": float})
-    each = table.groupby(["method", "sample"], sort=False)["score"].agg(["mean", "std"]).groupby("method", sort=False)
-    means, spreads = each["mean"], each["std"]
-    found = {"gscore": means.agg(lambda x: x.mean(skipna=False)), "spread": spreads.mean(), "samples": means.size()}
-    counts = {s: (table["status"] == s).groupby(table["method"], sort=False).sum() for s in STATUS}
-    return pd.DataFrame(found | counts).rename_axis("method").reset_index()
+    rows = [(method, r["status"], r["scores"].get(method, np.nan)) for r in records for method in r["methods"]]
+    by = pd.DataFrame(rows, columns=["method", "status", "score"]).groupby("method", sort=False)
+    found = {"gscore": by["score"].agg(lambda scores: scores.mean(skipna=False)), "samples": by.size()}
+    counts = {status: by["status"].agg(lambda seen, status=status: (seen == status).sum()) for status in STATUS}
+    return pd.DataFrame(found | counts).reset_index()

@@ -32,6 +32,7 @@ TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"
 FAILURES = (ValueError, RuntimeError, ArithmeticError, MemoryError, TypeError, LookupError, AttributeError, OSError)
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _model_in_use = threading.RLock()
+loaded = lru_cache(maxsize=1)(load_model)
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,11 @@ def metered(model: DiffusionModel) -> Iterator[dict]:
         cost["calls"] += 1
         cost["images"] += len(args[0])
 
-    hook = model.unet.register_forward_pre_hook(counted)
-    try:
+    with model.unet.register_forward_pre_hook(counted):
         yield cost
-    finally:
-        hook.remove()
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        cost["seconds"] = round(time.perf_counter() - start, 3)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    cost["seconds"] = round(time.perf_counter() - start, 3)
 
 
 @contextmanager
@@ -227,14 +225,7 @@ def write_record(file: Path, record: Mapping) -> None:
 
 def resolved(model: Mapping | DiffusionModel) -> DiffusionModel:
     """The model that the arguments of `load_model` name; a process keeps the last one."""
-    return model if isinstance(model, DiffusionModel) else loaded(json.dumps(model))
-
-
-@lru_cache(maxsize=1)
-def loaded(arguments: str) -> DiffusionModel:
-    arguments = json.loads(arguments)
-    dtype = arguments.pop("dtype", None)
-    return load_model(**arguments, dtype=dtype and getattr(torch, dtype))
+    return model if isinstance(model, DiffusionModel) else loaded(**model)
 
 
 def identity_of(model: Mapping | DiffusionModel) -> dict[str, str]:
