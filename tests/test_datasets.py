@@ -91,18 +91,14 @@ def test_categories_by_name():
     assert {category(n) for n in animals} == {"animal"}
 
 
-@pytest.mark.parametrize("prefix", ["", "a/b/c/"])
-def test_drag100_from_a_zip(root, tmp_path, cache, prefix):
-    path = zipped(tmp_path / "any name.zip", root, prefix)
+def test_drag100_from_a_zip(root, tmp_path, cache):
+    path = zipped(tmp_path / "any name.zip", root, "a/b/c/")
     data = drag100(path)
     assert data.names == NAMES and data[0].mask.any()
     (unpacked,) = cache.iterdir()
     before = os.stat(unpacked).st_mtime_ns
     assert drag100(str(path)).names == NAMES and os.stat(unpacked).st_mtime_ns == before  # once per content
-
-
-def test_a_zip_made_on_windows():
-    data = drag100(DATA / "windows_backslashes.zip")
+    data = drag100(DATA / "windows_backslashes.zip")  # made on Windows
     assert data.names == ["cat_0", "cat_1"] and [s.image.size for s in data] == [(96, 64)] * 2
 
 
@@ -142,11 +138,20 @@ def test_the_report_says_what_lies_outside_the_mask(tmp_path):
     assert second["notes"] == "no mask: everything is editable" and second["editable"] == 1
 
 
-def test_no_data_set(tmp_path):
-    empty = zipped(tmp_path / "empty.zip", tmp_path / "none")
-    for source, said in ((tmp_path / "nothing", "is not there"), (empty, "no sample in"), (tmp_path, "no sample in")):
+def test_no_data_set_and_a_damaged_zip(root, tmp_path, cache):
+    empty, damaged = zipped(tmp_path / "empty.zip", tmp_path / "none"), zipped(tmp_path / "drag.zip", root)
+    damaged.write_bytes(damaged.read_bytes()[:400] + b"\0" * 999 + damaged.read_bytes()[1399:])
+    shutil.rmtree(root)
+    for source, said in (
+        (tmp_path / "nothing", "is not there; expected a folder or a zip"),
+        (empty, "no sample in .*; expected folders with points.json"),
+        (tmp_path, "no sample in"),
+        (damaged, "cannot be unpacked .*; expected a plain zip"),
+        (DATA / "cat_2" / "mask.png", "cannot be unpacked"),
+    ):
         with pytest.raises(ValueError, match=rf"^drag100: .*{said}"):
             drag100(source)
+    assert not any(p.is_file() for p in cache.rglob("*"))
 
 
 # hostile zips
@@ -182,15 +187,6 @@ def test_hostile_zips_write_nothing(tmp_path, cache, monkeypatch, members, messa
         drag100(tmp_path / "drag.zip")
     left = {p for p in tmp_path.rglob("*") if p.is_file()} - before
     assert not left and not Path("/etc/outside.txt").exists()
-
-
-def test_a_damaged_zip(root, tmp_path, cache):
-    path = zipped(tmp_path / "drag.zip", root)
-    path.write_bytes(path.read_bytes()[:400] + b"\0" * 999 + path.read_bytes()[1399:])
-    for source in (path, DATA / "cat_2" / "mask.png"):
-        with pytest.raises(ValueError, match="^drag100: .* cannot be unpacked .*; expected a plain zip$"):
-            drag100(source)
-    assert not any(p.is_file() for p in cache.rglob("*"))
 
 
 # the download
@@ -266,7 +262,7 @@ def test_dragbench(tmp_path):
 @given(st.integers(0, 4), st.sampled_from("?bBhHiIqQfd"), st.sampled_from("CF"))
 def test_arrays_come_back(protocol, code, order):
     array = np.asarray(np.arange(6).reshape(2, 3), dtype=code, order=order)
-    path = Path(os.environ["GOODDRAG_CACHE"] + f"-{protocol}.pkl")
+    path = Path(os.environ["GOODDRAG_CACHE"] + "-arrays.pkl")
     path.write_bytes(pickle.dumps({"points": [1, (2.5, None), array[1, 2]], "mask": array}, protocol))
     points, mask = unpack.read_meta(path)
     assert np.array_equal(mask, array) and points == [1, (2.5, None), array[1, 2]]

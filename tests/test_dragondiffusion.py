@@ -56,14 +56,6 @@ def energies(maps, wanted):
     return edit, keep
 
 
-def test_the_energies_cell_by_cell():
-    maps, wanted = ([random(1, c, 32, 32, seed=seed + c) for c in (5, 7)] for seed in (0, 10))
-    found, expected = METHOD.energies(maps, wanted, TASK), energies(maps, wanted)
-    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
-    nothing_outside = METHOD.energies(maps, wanted, task([[20, 20], [24, 26]], frozen=16))
-    assert nothing_outside[1] == 0
-
-
 def test_features_share_a_grid_of_twice_the_latents_side(tiny64):
     z = random(1, 4, 16, 16)
     _, maps = METHOD.passes(tiny64, z, 481)

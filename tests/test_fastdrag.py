@@ -61,14 +61,6 @@ def test_warp_cell_by_cell(mask, nearest):
     assert np.array_equal(warped, expected)
 
 
-def test_the_handle_goes_to_its_target_and_the_circle_rests(mask):
-    x = cells()
-    warped, _ = warp(x, np.ones_like(mask), np.array([[[6.0, 7.0], [8.0, 10.0]]]))
-    assert np.array_equal(warped[:, 8, 10], x[:, 6, 7])
-    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-        assert np.array_equal(warped[:, *corner], x[:, *corner])
-
-
 def test_edge_cases(mask):
     x, rest = cells(), np.stack([POINTS[:, 0]] * 2, axis=1)
     for handle in ((0.0, 0.0), (-3.0, 20.0)):  # at the circle, and beyond

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from tiny import picture, random
@@ -47,24 +46,6 @@ def test_the_patch():
         assert torch.allclose(square(F, SIZE, torch.tensor(p), 4), bilinear(grid(F), torch.tensor(p)), atol=1e-5)
     corner = square(F, SIZE, torch.tensor([0.0, 63.0]), 4)
     assert torch.allclose(corner, grid(F)[..., :9, 55:])  # moved inside
-
-
-def test_the_templates_share():
-    method = FreeDrag(level=2.0)
-    assert method.share(0.4) == pytest.approx(0.5) and method.share(1.6) == pytest.approx(0.1)
-    assert method.share(0.0) == pytest.approx(1 / (1 + 9 ** (-1 / 3)))
-
-
-def test_the_line_search():
-    F = random(1, 3, 16, 16)
-    p, q = torch.tensor([20.0, 20.0]), torch.tensor([30.0, 44.0])
-    template = bilinear(grid(F), p)
-    method = FreeDrag(level=0.4)
-    for length, reach in ((5.0, 5.0), (100.0, 26.0)):  # never beyond the target
-        ahead = [p + reach * k / 10 * (q - p) / 26 for k in range(1, 11)]
-        gaps = [abs(float((bilinear(grid(F), at) - template).abs().mean()) - 0.4) for at in ahead]
-        found = method.search(F, SIZE, template, p, q, length)
-        assert torch.allclose(found, ahead[int(np.argmin(gaps))], atol=1e-4)
 
 
 def test_two_rounds_computed_anew(tiny64, source):

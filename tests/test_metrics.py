@@ -81,20 +81,17 @@ def test_dai_at_the_border_uses_the_common_part():
     assert 0 < metrics.dai(before, after, POINTS, 1000) < 3
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_dai_refuses():
+    for changes, message in (
         (dict(gamma=-1), "convention, gamma: 'paper', -1; expected"),
         (dict(convention="printed"), "convention, gamma: 'printed', 1; expected 'paper' or 'released'"),
         (dict(edited=picture((61, 45))), "image: 61 x 45 px; expected the other's 60 x 45 px"),
         (dict(edited=picture(SIZE).convert("L")), r"image: uint8 of shape \(45, 60\); expected RGB"),
         (dict(points=[[[1, 2], [60, 3]]]), r"points: \[\[\[1, 2\], \[60, 3\]\]\]; expected pairs inside the image"),
-    ],
-)
-def test_dai_refuses(changes, message):
-    arguments = dict(original=picture(SIZE), edited=picture(SIZE, 1), points=POINTS, gamma=1)
-    with pytest.raises(ValueError, match=f"^{message}"):
-        metrics.dai(**{**arguments, **changes})
+    ):
+        arguments = dict(original=picture(SIZE), edited=picture(SIZE, 1), points=POINTS, gamma=1)
+        with pytest.raises(ValueError, match=f"^{message}"):
+            metrics.dai(**{**arguments, **changes})
 
 
 def test_the_round_trip_is_the_models_own(tiny):
@@ -215,8 +212,7 @@ def test_the_rank_correlation_is_the_printed_formula_on_every_ranking(n):
 
 
 def test_the_rank_correlation_is_the_mean_over_images():
-    people = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [2, 2, 2]]
-    metric = [[1, 2, 3], [3, 2, 1], [3, 2, 1], [1, 2, 3]]
+    people, metric = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [2, 2, 2]], [[1, 2, 3], [3, 2, 1], [3, 2, 1], [1, 2, 3]]
     assert metrics.rank_correlation(people, metric) == pytest.approx((1 - 1 + 0.5 + 0) / 4)
     tied = [1, 2.5, 2.5]
     assert metrics.rank_correlation([tied], [[1, 2, 3]]) == pytest.approx(np.corrcoef(tied, [1, 2, 3])[0, 1])
@@ -230,20 +226,17 @@ def test_ranks_and_their_means():
     assert metrics.mean_ranks(table).loc[("quality", "X")].tolist() == pytest.approx([1.5, 0.5**0.5, 2])
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_statistics_refuse():
+    for call, message in (
         (lambda: metrics.ranks([1, np.nan], True), "values: one is not finite"),
         (lambda: metrics.rank_correlation([1, 2], [1, 2]), r"people, metric: shapes \(2,\) and \(2,\)"),
         (lambda: metrics.mean_interval([]), "values: 0 of 0 missing"),
         (lambda: metrics.mean_interval({"a": 1.0, "b": np.nan}), r"values: 1 of 2 missing or not finite \(b\)"),
         (lambda: metrics.ratio_interval({"a": 1}, {"b": 1}), "first, second: a, b in only one of them"),
         (lambda: metrics.ratio_interval({"a": 1}, {"a": 0}), "second: its mean is 0"),
-    ],
-)
-def test_statistics_refuse(call, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        call()
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
 
 
 def test_the_interval_of_a_mean():

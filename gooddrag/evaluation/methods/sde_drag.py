@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag.config import LoraConfig, level
-from gooddrag.ddim import Schedule, predict_z0
+from gooddrag.ddim import Schedule, add_noise, predict_z0
 from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached
@@ -96,9 +96,8 @@ class SdeDrag:
 
 def to_cells(points: np.ndarray, frame: Frame, vae_scale: int) -> np.ndarray:
     """Points (l, 2, 2), (x, y) in pixels of the user's image -> int latent cells: pixel // vae_scale."""
-    scale = np.array(frame.scaled) / np.array(frame.user)
-    last = np.array(frame.padded) // vae_scale - 1
-    return np.clip(np.floor(points * scale / vae_scale).astype(int), 0, last)
+    cells = points * (np.array(frame.scaled) / np.array(frame.user)) / vae_scale
+    return np.clip(np.floor(cells).astype(int), 0, np.array(frame.padded) // vae_scale - 1)
 
 
 def stations(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -120,7 +119,7 @@ def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) 
     for t in range(1, T + 1):
         left = schedule.alpha(t) / schedule.alpha(t - 1)
         noise = torch.randn(z.shape, generator=generator).to(z)
-        path.append(left**0.5 * path[-1] + (1 - left) ** 0.5 * noise)
+        path.append(add_noise(path[-1], noise, left))
     return path
 
 
