@@ -148,29 +148,28 @@ def _json(path: Path, *keys: str) -> list:
 
 def report(data: Dataset) -> list[dict]:
     """One row a sample, for a table: what is in it, why it cannot be used (problem), what one should know (notes)."""
-    return [_row(data, name) for name in data.names]
-
-
-def _row(data: Dataset, name: str) -> dict:
-    row = dict(name=name, category="", width=0, height=0, pairs=0, editable=0.0, problem="", notes="")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            sample = data[name]
-        except ValueError as error:
-            return row | {"problem": str(error)}
-    (width, height), mask = sample.image.size, sample.mask
-    notes = [str(warning.message) for warning in caught if "outside" not in str(warning.message)]
-    if mask is None:
-        mask = np.ones((height, width), bool)
-        notes.append("no mask: everything is editable")
-    counts = {"pairs at rest": (sample.handles == sample.targets).all(axis=1).sum()}
-    for kind, points in (("handles", sample.handles), ("targets", sample.targets)):
-        x, y = np.rint(points).astype(int).T
-        counts[f"{kind} outside the mask"] = (~mask[y, x]).sum()
-    notes += [f"{what}: {n}" for what, n in counts.items() if n]
-    found = dict(category=sample.category, width=width, height=height, pairs=len(sample.points))
-    return row | found | dict(editable=round(float(mask.mean()), 4), notes="; ".join(notes))
+    rows = []
+    for name in data.names:
+        rows.append(dict(name=name, category="", width=0, height=0, pairs=0, editable=0.0, problem="", notes=""))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                sample = data[name]
+            except ValueError as error:
+                rows[-1]["problem"] = str(error)
+                continue
+        (width, height), mask = sample.image.size, sample.mask
+        notes = [str(warning.message) for warning in caught if "outside" not in str(warning.message)]
+        notes += ["no mask: everything is editable"] if mask is None else []
+        mask = np.ones((height, width), bool) if mask is None else mask
+        counts = {"pairs at rest": (sample.handles == sample.targets).all(axis=1).sum()}
+        for kind, points in (("handles", sample.handles), ("targets", sample.targets)):
+            x, y = np.rint(points).astype(int).T
+            counts[f"{kind} outside the mask"] = (~mask[y, x]).sum()
+        notes += [f"{what}: {n}" for what, n in counts.items() if n]
+        found = dict(category=sample.category, width=width, height=height, pairs=len(sample.points))
+        rows[-1] |= found | dict(editable=round(float(mask.mean()), 4), notes="; ".join(notes))
+    return rows
 
 
 def composition(data: Dataset) -> dict[str, int]:

@@ -29,8 +29,7 @@ class GeminiRater:
     """A Gemini model. The key is read when a request is made, kept nowhere, and taken out of replies and errors.
 
     Args:
-        model: as Google names it. client: "google-genai", or its predecessor "google-generativeai".
-        endpoint: another server that speaks the Gemini REST protocol.
+        client: "google-genai", or its predecessor "google-generativeai". endpoint: another server of the same protocol.
         attempts: how often the client asks a busy service. timeout: of one request, seconds.
     """
 
