@@ -127,16 +127,13 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
     """Every thread has a process of its own, so that where one dies it is known on which edit."""
     own, alive, ranks = threading.local(), [], count()
 
-    def started() -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
-        pool.submit(int).result()
-        alive.append(pool)
-        return pool
-
     def finish(group: Sequence[Task]) -> Sequence[Task]:
         for death in count(1):
             try:
-                own.pool = getattr(own, "pool", None) or started()
+                if getattr(own, "pool", None) is None:
+                    own.pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
+                    own.pool.submit(int).result()  # whether a process can start at all
+                    alive.append(own.pool)
                 own.pool.submit(tasks.finish, group, model, identity).result()
                 return group
             except BrokenProcessPool:
