@@ -72,11 +72,9 @@ def test_the_first_step_computed_anew(net):
     F = net.synthesis(torch.cat([w, w_plus[:, 6:]], dim=1))[1]
     for p, q in POINTS:
         d = (q - p) / (q - p).norm()
-        disc = torch.stack(
-            [p + torch.tensor(o) for o in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0))]
-        )
-        here, there = (grid_sample(grid(F), (2 * at.flip(1) / 127 - 1)[None, None], align_corners=True)
-                       for at in (disc, disc + d))  # fmt: skip
+        disc = p + torch.tensor([[0.0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
+        at = [(2 * cells.flip(1) / 127 - 1)[None, None] for cells in (disc, disc + d)]
+        here, there = (grid_sample(grid(F), cells, align_corners=True) for cells in at)
         loss = loss + (there - here.detach()).abs().mean()
     loss.backward()  # the mask's term is 0 at first
     method = DragGan(steps=1, lr=0.1)

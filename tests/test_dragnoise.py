@@ -64,6 +64,18 @@ def test_handles_are_tracked_in_the_new_features(tiny64, source):
     assert torch.equal(p, motion.track(F, f_0, (64, 64), task.p_0, 3)[0])
 
 
+def test_the_mask_holds_back(tiny64, source):
+    task, schedule = Task((64, 64), torch.tensor([[20.0, 20.0]]), torch.tensor([[20.0, 32.0]]), FROZEN), source.schedule
+    moved = []
+    for lam in (0.0, 10.0):
+        c = dataclasses.replace(METHOD.config, K=6, lam=lam)
+        with replaced(tiny64.unet.mid_block, dataclasses.replace(METHOD, config=c).drag(source, task)[0]):
+            eps = tiny64.eps(source.latents[35], schedule.timestep(35))
+        z_prev = step(source.latents[35], eps, schedule.alpha(35), schedule.alpha(34))
+        moved.append(float(((z_prev - source.reference(35).z_prev) * FROZEN).abs().sum()))
+    assert moved[1] < 0.5 * moved[0]
+
+
 def test_the_replaced_output_reaches_eps_and_leaves(tiny64, source):
     z, t = source.latents[35], source.schedule.timestep(35)
     plain, h = tiny64.eps(z, t), mid(tiny64, z, t)

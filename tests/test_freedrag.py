@@ -1,9 +1,7 @@
 """FreeDrag against its formulas, computed anew on whole feature maps, and a drag of length zero."""
 
-import dataclasses
 import math
 
-import numpy as np
 import pytest
 import torch
 from tiny import picture, random
@@ -14,7 +12,6 @@ from gooddrag.ddim import step
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.methods.freedrag import FreeDrag, square
 from gooddrag.motion import Task
-from gooddrag.sample import Sample
 
 SIZE = (64, 64)
 QUICK = FreeDrag(rounds=2, updates=2, level=0.05, lora=None)
@@ -49,24 +46,6 @@ def test_the_patch():
         assert torch.allclose(square(F, SIZE, torch.tensor(p), 4), bilinear(grid(F), torch.tensor(p)), atol=1e-5)
     corner = square(F, SIZE, torch.tensor([0.0, 63.0]), 4)
     assert torch.allclose(corner, grid(F)[..., :9, 55:])  # moved inside
-
-
-def test_the_templates_share():
-    method = FreeDrag(level=2.0)
-    assert method.share(0.4) == pytest.approx(0.5) and method.share(1.6) == pytest.approx(0.1)
-    assert method.share(0.0) == pytest.approx(1 / (1 + 9 ** (-1 / 3)))
-
-
-def test_the_line_search():
-    F = random(1, 3, 16, 16)
-    p, q = torch.tensor([20.0, 20.0]), torch.tensor([30.0, 44.0])
-    template = bilinear(grid(F), p)
-    method = FreeDrag(level=0.4)
-    for length, reach in ((5.0, 5.0), (100.0, 26.0)):  # never beyond the target
-        ahead = [p + reach * k / 10 * (q - p) / 26 for k in range(1, 11)]
-        gaps = [abs(float((bilinear(grid(F), at) - template).abs().mean()) - 0.4) for at in ahead]
-        found = method.search(F, SIZE, template, p, q, length)
-        assert torch.allclose(found, ahead[int(np.argmin(gaps))], atol=1e-4)
 
 
 def test_two_rounds_computed_anew(tiny64, source):
@@ -118,20 +97,3 @@ def test_two_rounds_computed_anew(tiny64, source):
     assert len(fates) > 1  # the case is worth its name
     assert (found - z).abs().max() < 1e-5 and (found - ref.z).abs().max() > 1e-2
     assert torch.allclose(handles.double(), torch.stack(p), atol=1e-4)
-
-
-def test_no_way_changes_nothing(source):
-    rest = task([[20, 20], [20, 20]])
-    z, p = FreeDrag().drag(source, rest, 35)
-    assert torch.equal(z, source.latents[35]) and torch.equal(p, rest.p_0)
-
-
-@pytest.mark.filterwarnings("ignore:points")
-def test_no_way_leaves_the_picture_as_the_round_trip(tiny):
-    sample = Sample(picture(), [[[20, 20], [20.3, 20]]])
-    editor = DragEditor(tiny, lora=None).set_image(sample.image)
-    source = editor.source(DragConfig.dragdiffusion())
-    source.reference(35), source.shared(1)
-    there_and_back = np.asarray(editor.frame.to_image(tiny.decode_image(source.latents[0])), dtype=int)
-    method = dataclasses.replace(FreeDrag(), lora=None)
-    assert np.abs(np.asarray(method(tiny, sample, 0), dtype=int) - there_and_back).max() <= 1

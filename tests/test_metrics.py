@@ -19,7 +19,7 @@ from tiny import picture
 
 import gooddrag as gd
 from gooddrag.evaluation import metrics
-from gooddrag.evaluation.methods import CopyPaste, Unedited
+from gooddrag.evaluation.methods import CopyPaste
 from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
@@ -57,30 +57,20 @@ def equation_10(before, after, points, gamma):
 
 @pytest.mark.parametrize("gamma", [0, 1, 5, 8])
 def test_dai_is_equation_10(sample, gamma):
-    expected = equation_10(sample.image, sample.truth, POINTS, gamma)
-    assert metrics.dai(sample.image, sample.truth, POINTS, gamma) == pytest.approx(expected)
-    released = metrics.dai(sample.image, sample.truth, POINTS, gamma, "released")
-    assert released == pytest.approx(expected / 2)  # two pairs: divided by l once more
-    one = np.add(POINTS[:1], 0.4)  # rounded to whole pixels
-    assert metrics.dai(sample.image, sample.truth, one, gamma) == metrics.dai(
-        sample.image, sample.truth, POINTS[:1], gamma, "released"
-    )
+    pair, expected = (sample.image, sample.truth), equation_10(sample.image, sample.truth, POINTS, gamma)
+    assert metrics.dai(*pair, POINTS, gamma) == pytest.approx(expected)
+    assert metrics.dai(*pair, POINTS, gamma, "released") == pytest.approx(expected / 2)  # divided by l once more
+    rounded = metrics.dai(*pair, np.add(POINTS[:1], 0.4), gamma)  # to whole pixels
+    assert rounded == metrics.dai(*pair, POINTS[:1], gamma, "released")
+    assert metrics.dai(plain("black"), plain("white"), [[[20, 20], [5, 5]]], gamma) == 3  # the most
+    assert metrics.dai(plain("black"), plain((255, 0, 0)), [[[20, 20], [5, 5]]], gamma) == pytest.approx(1)
 
 
-@given(st.integers(0, 12), st.integers(1, 59), st.integers(1, 44))
+@given(st.integers(0, 12), st.integers(1, 30), st.integers(1, 22))
 def test_dai_of_content_that_arrived_is_0(gamma, x, y):
     image = np.asarray(picture(SIZE))
     moved = np.roll(image, (y, x), axis=(0, 1))
-    handle = [30 - x // 2, 22 - y // 2]
-    target = [handle[0] + x, handle[1] + y]
-    if target[0] < 60 and target[1] < 45:
-        assert metrics.dai(image, moved, [[handle, target]], gamma) == 0
-
-
-def test_dai_is_at_most_3():
-    for gamma in metrics.GAMMAS:
-        assert metrics.dai(plain("black"), plain("white"), [[[20, 20], [5, 5]]], gamma) == 3
-    assert metrics.dai(plain("black"), plain((255, 0, 0)), [[[20, 20], [5, 5]]], 1) == 1
+    assert metrics.dai(image, moved, [[[15, 11], [15 + x, 11 + y]]], gamma) == 0
 
 
 def test_dai_at_the_border_uses_the_common_part():
@@ -91,21 +81,17 @@ def test_dai_at_the_border_uses_the_common_part():
     assert 0 < metrics.dai(before, after, POINTS, 1000) < 3
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_dai_refuses():
+    for changes, message in (
         (dict(gamma=-1), "convention, gamma: 'paper', -1; expected"),
         (dict(convention="printed"), "convention, gamma: 'printed', 1; expected 'paper' or 'released'"),
         (dict(edited=picture((61, 45))), "image: 61 x 45 px; expected the other's 60 x 45 px"),
         (dict(edited=picture(SIZE).convert("L")), r"image: uint8 of shape \(45, 60\); expected RGB"),
-        (dict(original=np.zeros((45, 60, 3))), r"image: float64 of shape \(45, 60, 3\); expected RGB, uint8"),
         (dict(points=[[[1, 2], [60, 3]]]), r"points: \[\[\[1, 2\], \[60, 3\]\]\]; expected pairs inside the image"),
-    ],
-)
-def test_dai_refuses(changes, message):
-    arguments = dict(original=picture(SIZE), edited=picture(SIZE, 1), points=POINTS, gamma=1)
-    with pytest.raises(ValueError, match=f"^{message}"):
-        metrics.dai(**{**arguments, **changes})
+    ):
+        arguments = dict(original=picture(SIZE), edited=picture(SIZE, 1), points=POINTS, gamma=1)
+        with pytest.raises(ValueError, match=f"^{message}"):
+            metrics.dai(**{**arguments, **changes})
 
 
 def test_the_round_trip_is_the_models_own(tiny):
@@ -124,12 +110,11 @@ def test_match_is_the_argmin_over_the_resized_features(tiny):
     a, b, points = picture((61, 45)), picture((61, 45), seed=1), np.array([[20.0, 20], [60, 44], [0, 0]])
     frame = Frame.fit((61, 45), 4, 64)
     A, B = (
-        F.interpolate(metrics.features(tiny, frame.to_tensor(x), noises=2), frame.padded[::-1], mode="bilinear")
-        for x in (a, b)
+        F.interpolate(metrics.features(tiny, frame.to_tensor(x)), frame.padded[::-1], mode="bilinear") for x in (a, b)
     )
     inside = np.zeros((45, 61), bool)
     inside[10:20, 30:50] = True
-    everywhere, masked = (metrics.match(tiny, a, points, b, inside=x, noises=2) for x in (None, inside))
+    everywhere, masked = (metrics.match(tiny, a, points, b, inside=x) for x in (None, inside))
     for (x, y), at, at_masked in zip(points.astype(int), everywhere, masked, strict=True):
         likeness = F.cosine_similarity(A[:, :, y, x][:, :, None, None], B)[0, :45, :61]
         assert divmod(int(likeness.argmax()), 61) == (at[1], at[0])
@@ -144,7 +129,7 @@ def test_mean_distance(tiny, sample):
     nothing_moved = metrics.mean_distance(tiny, sample, sample.image)
     assert nothing_moved == pytest.approx(metrics.drag_length(sample))
     assert metrics.drag_length(sample) == pytest.approx((np.hypot(20, 10) + np.hypot(5, 28)) / 2)
-    assert metrics.mean_distance(tiny, sample, sample.truth, reference="truth") == 0  # nothing is left to do
+    assert metrics.mean_distance(tiny, sample, sample.truth, truth=True) == 0  # nothing is left to do
     inside = metrics.match(tiny, sample.image, sample.handles, sample.truth, inside=sample.mask)
     x, y = np.rint(inside).astype(int).T
     assert sample.mask[y, x].all()
@@ -152,35 +137,14 @@ def test_mean_distance(tiny, sample):
     assert masked == pytest.approx(np.linalg.norm(inside - sample.targets, axis=1).mean())
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (dict(reference="handle"), "reference: 'handle'; expected 'original', or 'truth'"),
-        (dict(timestep=1000), "timestep, noises: 1000, 8; expected 0 to 999"),
-        (dict(noises=0), "timestep, noises: 261, 0; expected"),
-        (dict(image=picture((64, 45))), "image: 64 x 45 px; expected the other's 60 x 45 px"),
-    ],
-)
-def test_mean_distance_refuses(tiny, sample, changes, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        metrics.mean_distance(tiny, **{"sample": sample, "image": sample.image, **changes})
-    with pytest.raises(ValueError, match="'truth' for a sample that has one"):
-        metrics.mean_distance(tiny, Sample(sample.image, POINTS), sample.image, reference="truth")
+def test_mean_distance_refuses(tiny, sample):
+    with pytest.raises(ValueError, match="^image: 64 x 45 px; expected the other's 60 x 45 px"):
+        metrics.mean_distance(tiny, sample, picture((64, 45)))
+    with pytest.raises(ValueError, match="^truth: the sample has none"):
+        metrics.mean_distance(tiny, Sample(sample.image, POINTS), sample.image, truth=True)
 
 
 # fidelity, quality, and the way back
-
-
-def test_what_the_truth_and_the_mask_tell(sample):
-    image = picture(SIZE, seed=2)
-    before, after, truth = map(floats, (sample.image, image, sample.truth))
-    expected = {
-        "damage_outside_mask": np.mean((after - before)[~sample.mask] ** 2),
-        "truth_error_inside_mask": np.mean((after - truth)[sample.mask] ** 2),
-        "truth_error_unedited": np.mean((before - truth)[sample.mask] ** 2),
-    }
-    expected["truth_error_ratio"] = expected["truth_error_inside_mask"] / expected["truth_error_unedited"]
-    assert metrics.edit_metrics(sample, image) == pytest.approx(expected, rel=1e-12)
 
 
 def test_psnr_and_ssim_against_scikit_image(sample):
@@ -222,10 +186,8 @@ def test_quality_asks_pyiqa(sample, monkeypatch):
 
 
 def test_drag_back(tiny, sample):
-    seen = []
-
     def method(model, asked, seed):
-        seen.append((asked, seed))
+        assert np.array_equal(asked.points, sample.points[:, ::-1]) and np.array_equal(asked.mask, sample.mask)
         return asked.truth if seed else asked.image
 
     edited = picture(SIZE, seed=3)
@@ -233,10 +195,6 @@ def test_drag_back(tiny, sample):
     assert back.tobytes() == edited.tobytes()
     assert error == pytest.approx(np.mean((floats(edited) - floats(sample.image)) ** 2))
     assert metrics.drag_back(method, tiny, sample, edited, seed=1)[1] == 0  # who finds the way back has no error
-    (asked, _), _ = seen
-    assert np.array_equal(asked.handles, sample.targets) and np.array_equal(asked.targets, sample.handles)
-    assert asked.image.tobytes() == edited.tobytes() and np.array_equal(asked.mask, sample.mask)
-    assert metrics.drag_back(Unedited(), tiny, sample, sample.image)[1] == 0
 
 
 # statistics
@@ -254,39 +212,31 @@ def test_the_rank_correlation_is_the_printed_formula_on_every_ranking(n):
 
 
 def test_the_rank_correlation_is_the_mean_over_images():
-    people = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [2, 2, 2]]
-    metric = [[1, 2, 3], [3, 2, 1], [3, 2, 1], [1, 2, 3]]
+    people, metric = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [2, 2, 2]], [[1, 2, 3], [3, 2, 1], [3, 2, 1], [1, 2, 3]]
     assert metrics.rank_correlation(people, metric) == pytest.approx((1 - 1 + 0.5 + 0) / 4)
     tied = [1, 2.5, 2.5]
     assert metrics.rank_correlation([tied], [[1, 2, 3]]) == pytest.approx(np.corrcoef(tied, [1, 2, 3])[0, 1])
 
 
-def test_ranks():
+def test_ranks_and_their_means():
     assert metrics.ranks([[0.3, 0.1, 0.2], [1, 1, 0]], higher_is_better=False).tolist() == [[3, 1, 2], [2.5, 2.5, 1]]
     assert metrics.ranks([5, 7, 6], higher_is_better=True).tolist() == [3, 1, 2]
-
-
-def test_mean_ranks_of_a_study():
     rows = [("Ann", "quality", "a", "X", 1), ("Bob", "quality", "a", "X", 2), ("Ann", "quality", "a", "Y", 3)]
     table = pd.DataFrame(rows, columns=["participant", "question", "sample", "method", "rank"])
-    found = metrics.mean_ranks(table).loc[("quality", "X")]
-    assert found.tolist() == pytest.approx([1.5, 0.5**0.5, 2])
+    assert metrics.mean_ranks(table).loc[("quality", "X")].tolist() == pytest.approx([1.5, 0.5**0.5, 2])
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_statistics_refuse():
+    for call, message in (
         (lambda: metrics.ranks([1, np.nan], True), "values: one is not finite"),
         (lambda: metrics.rank_correlation([1, 2], [1, 2]), r"people, metric: shapes \(2,\) and \(2,\)"),
         (lambda: metrics.mean_interval([]), "values: 0 of 0 missing"),
         (lambda: metrics.mean_interval({"a": 1.0, "b": np.nan}), r"values: 1 of 2 missing or not finite \(b\)"),
         (lambda: metrics.ratio_interval({"a": 1}, {"b": 1}), "first, second: a, b in only one of them"),
         (lambda: metrics.ratio_interval({"a": 1}, {"a": 0}), "second: its mean is 0"),
-    ],
-)
-def test_statistics_refuse(call, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        call()
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
 
 
 def test_the_interval_of_a_mean():

@@ -11,7 +11,7 @@ The JSON is written last: where it is, the task is complete. A failure of a meth
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
@@ -21,27 +21,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from gooddrag.evaluation import metrics, tasks
 from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
 from gooddrag.evaluation.metrics import Interval
 from gooddrag.evaluation.tasks import Task, record_file, slug
-from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
-ABOUT = ["sample", "category", "task", "pairs", "method", "seed", "state"]
 SCORES = [f"dai_{kind}{gamma}" for kind in ("", "released_") for gamma in metrics.GAMMAS]
 SCORES += ["md", "md_inside", "md_share", "md_truth", "truth_error_inside_mask", "truth_error_unedited"]
 SCORES += ["truth_error_ratio", "damage_outside_mask", "ssim_truth", "psnr_truth", "nearest_page"]
 SCORES += ["IF", "IF_bg", "IF_s2t", "IF_s2s", *metrics.QUALITY]
 COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_images", "peak_memory_mib"]
+NUMBERS = ["pairs", "seed", *SCORES, *tasks.TRACKED, *COST, "threads"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
-ORIGIN = [*IDENTITY, "machine", "threads", "gooddrag", "torch", "settings", "key", "finished", "error"]
-COLUMNS = [*ABOUT, *SCORES, *tasks.TRACKED, *COST, *ORIGIN]
-TEXT = [*(set(ABOUT) - {"pairs", "seed"}), *(set(ORIGIN) - {"threads"})]
+COLUMNS = ["sample", "category", "task", "pairs", "method", "seed", "state", *SCORES, *tasks.TRACKED, *COST, *IDENTITY]
+COLUMNS += ["machine", "threads", "gooddrag", "torch", "settings", "key", "finished", "error"]
+TEXT = [column for column in COLUMNS if column not in NUMBERS]
 TIMES = ["lora_seconds", "edit_seconds", "score_seconds", "peak_memory_mib", "finished"]
 """Columns that differ from run to run; all others of two runs on one machine are equal."""
 STATES = ("done", "failed", "unusable", "missing")
@@ -52,8 +50,6 @@ TABLE_1 = {
     "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
 }
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
-
-
 DEATHS = 3  # processes that may die on an edit before it counts as a failure
 GUARD = (
     "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, or workers=1"
@@ -72,8 +68,8 @@ def run(
 ) -> pd.DataFrame:
     """Run what is not there yet, and return the table of what is.
 
-    Whatever stops it, the same call goes on after the last finished edit; several may run on one folder. On a CPU every
-    task computes with one thread, however it is run, so that its numbers are the same.
+    Whatever stops it, the same call goes on after the last finished edit. On a CPU every task computes with one thread,
+    however it is run, so that its numbers are the same.
 
     Args:
         samples: with distinct names; a `Dataset` may hold unusable ones, which become rows and are warned about.
@@ -92,7 +88,12 @@ def run(
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
     folder, model = Path(folder).expanduser().absolute(), {"name": model} if isinstance(model, str) else model
     named = {((key, 0) if isinstance(key, str) else key): method for key, method in methods.items()}
-    usable, unusable = _usable(samples)
+    usable, unusable = [], {}  # unusable: {name: why}
+    for i in range(len(samples)):
+        try:
+            usable.append(samples[i])
+        except ValueError as error:
+            unusable[samples.names[i]] = str(error)
     for argument, names in (("samples", [*unusable, *(s.name for s in usable)]), ("methods", {n for n, _ in named})):
         if not names or len({slug(name) for name in names}) < len(names):
             raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names, at least one")
@@ -108,13 +109,12 @@ def run(
             tasks.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
     groups = [[Task(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
     left = [[task for task in group if not task.is_done(identity)] for group in groups]  # or the error, before any work
-    todo = [group for group in left if group]
-    total = sum(map(len, groups))
+    todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
         if client:
             finished = _on_cluster(todo, model, identity, client)
         elif workers > 1:
-            tasks.forget_model()  # the processes load their own
+            tasks.loaded.cache_clear()  # the processes load their own
             finished = _in_processes(todo, model, identity, workers)
         else:
             finished = (task for group in todo for task in tasks.run_group(group, model, identity))
@@ -123,31 +123,17 @@ def run(
     return read(folder)
 
 
-def _usable(samples: Sequence[Sample]) -> tuple[list[Sample], dict[str, str]]:
-    """The samples that can be read, and why the others cannot, by name."""
-    usable, unusable = [], {}
-    for i in range(len(samples)):
-        try:
-            usable.append(samples[i])
-        except ValueError as error:
-            unusable[samples.names[i]] = str(error)
-    return usable, unusable
-
-
 def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Task]:
     """Every thread has a process of its own, so that where one dies it is known on which edit."""
     own, alive, ranks = threading.local(), [], count()
 
-    def started() -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
-        pool.submit(int).result()
-        alive.append(pool)
-        return pool
-
     def finish(group: Sequence[Task]) -> Sequence[Task]:
         for death in count(1):
             try:
-                own.pool = getattr(own, "pool", None) or started()
+                if getattr(own, "pool", None) is None:
+                    own.pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
+                    own.pool.submit(int).result()  # whether a process can start at all
+                    alive.append(own.pool)
                 own.pool.submit(tasks.finish, group, model, identity).result()
                 return group
             except BrokenProcessPool:
@@ -213,14 +199,12 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
     if table.empty or not {"sample", "method", "state"} <= set(table):
         raise ValueError(f"source: {str(source)!r} holds no results; expected a folder or a table of the benchmark")
     table = table.reindex(columns=COLUMNS)
-    numbers = [column for column in COLUMNS if column not in TEXT]
-    table[numbers], table[TEXT] = table[numbers].astype(float), table[TEXT].astype(object).fillna("").astype(str)
+    table[NUMBERS], table[TEXT] = table[NUMBERS].astype(float), table[TEXT].astype(object).fillna("").astype(str)
     if table.loc[table["weights"] != "", IDENTITY].drop_duplicates().shape[0] > 1:
         raise ValueError(f"source: {str(source)!r} mixes models; expected results of one")
     order = {name: f"{i:03}" for i, name in enumerate(METHODS)}
-    rank = table["method"].map(lambda name: order.get(name, name))
-    table = table.assign(rank=rank).sort_values(["sample", "seed", "rank"], ignore_index=True).drop(columns="rank")
-    return table.astype({"pairs": int, "seed": int})
+    by = {"key": lambda column: column.map(order).fillna(column) if column.name == "method" else column}
+    return table.sort_values(["sample", "seed", "method"], ignore_index=True, **by).astype({"pairs": int, "seed": int})
 
 
 def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:
@@ -258,38 +242,12 @@ def costs(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["state"] == "done"].groupby("method", sort=False)[COST].median()
 
 
-def rescore(
-    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
-) -> int:
-    """Add or renew scores of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
-
-    Returns how many there were. `measure` gives columns of the table.
-    """
-    n, by_name = 0, {sample.name: sample for sample in samples}
-    for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
-        record = tasks.read_record(file)
-        if record and record["state"] == "done" and record["sample"] in by_name:
-            tasks.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
-            n += 1
-    return n
-
-
-def images(folder: str | os.PathLike, samples: Sequence[Sample], methods: Sequence[str], seed: int = 0) -> dict:
-    """{method: {sample: edited image}} of what is there."""
-    folder = Path(folder).expanduser()
-    files = {m: {s.name: record_file(folder, m, seed, s.name).with_suffix(".png") for s in samples} for m in methods}
-    return {m: {name: load_image(f) for name, f in of.items() if f.exists()} for m, of in files.items()}
-
-
 def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
     """Mean DAI of doing nothing and of copying pixels, by convention, at Table 1's radii; no model is needed."""
-    methods = {"unedited": Unedited(), f"copy-paste, radius {radius}": CopyPaste(radius)}
-    found = {
-        name: {convention: np.zeros(len(metrics.GAMMAS)) for convention in ("paper", "released")} for name in methods
-    }
-    for sample in samples:
-        for name, method in methods.items():
-            edited = method(None, sample)
-            for convention, total in found[name].items():
-                total += [metrics.dai(sample.image, edited, sample.points, g, convention) for g in metrics.GAMMAS]
-    return {name: {c: (total / len(samples)).tolist() for c, total in by.items()} for name, by in found.items()}
+    found: dict = {}
+    for name, method in (("unedited", Unedited()), (f"copy-paste, radius {radius}", CopyPaste(radius))):
+        edits = [(s.image, method(None, s), s.points) for s in samples]
+        for rule in ("paper", "released"):
+            each = [[metrics.dai(*edit, gamma, rule) for gamma in metrics.GAMMAS] for edit in edits]
+            found.setdefault(name, {})[rule] = np.mean(each, axis=0).tolist()
+    return found

@@ -19,21 +19,10 @@ from gooddrag.sample import Sample
 DRAG100_DRIVE_ID = "1qzUizzrSRd4bBaT-0bCYZr-MDpiKXjhW"
 DRAG100_SHA256 = "3aed266b391053192ba55746ce7d06ca54b6228f81e2adb3a9b14c55568fa918"  # see `fingerprint`
 BY_HAND = f"open https://drive.google.com/uc?id={DRAG100_DRIVE_ID} in a browser and give drag100() the zip"
-COMPOSITION = {
-    "animal": 58,
-    "painting": 5,
-    "landscape": 16,
-    "plant": 5,
-    "portrait": 6,
-    "object": 10,
-}  # Sec. 4.1, Fig. 7
-WORDS = {
-    **dict.fromkeys(("nature", "lighthouse"), "landscape"),
-    **dict.fromkeys(("face", "human"), "portrait"),
-    **dict.fromkeys(("boat", "car", "clock", "drink", "furniture", "guitar"), "object"),
-    "art": "painting",
-    "plants": "plant",
-}
+COMPOSITION = dict(animal=58, painting=5, landscape=16, plant=5, portrait=6, object=10)  # Sec. 4.1, Fig. 7
+WORDS = {"nature": "landscape", "lighthouse": "landscape", "face": "portrait", "human": "portrait"}
+WORDS |= {"art": "painting", "plants": "plant"}
+WORDS |= dict.fromkeys(("boat", "car", "clock", "drink", "furniture", "guitar"), "object")
 
 
 class Dataset(Sequence[Sample]):
@@ -62,6 +51,23 @@ class Dataset(Sequence[Sample]):
         return f"Dataset({self.title}, {len(self)} samples)"
 
 
+def _dataset(
+    title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample] = Sample.open
+) -> Dataset:
+    """The folders that hold a file `marker`, by name, and those beside them, which should: a sample that lacks it must
+    be reported, not lost. Samples named alike get their whole path."""
+    root = opened(source, title)
+    marked = {p.parent for p in root.rglob(marker)} - {root}
+    beside = {p for m in marked for p in m.parent.iterdir() if p.is_dir()}
+    found = sorted(beside - {parent for m in marked for parent in m.parents})
+    found = [p for p in found if not any(part.startswith((".", "__")) for part in p.relative_to(root).parts)]
+    if not found:
+        raise ValueError(f"{title}: no sample in {str(root)!r}; expected folders with {marker}")
+    names = Counter(p.name for p in found)
+    folders = {p.name if names[p.name] == 1 else p.relative_to(root).as_posix(): p for p in found}
+    return Dataset(title, folders, read)
+
+
 def drag100(source: str | os.PathLike | None = None) -> Dataset:
     """Drag100 (Sec. 4.1): 100 images with points and masks, without truths.
 
@@ -70,7 +76,6 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
     Args:
         source: a folder or a zip; None: the authors' Google Drive, once.
     """
-    root = opened(_from_drive() if source is None else source, "drag100")
 
     def read(folder: Path) -> Sample:
         sample = Sample.open(folder)
@@ -78,7 +83,7 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
         return replace(sample, category=category(folder.name))
 
-    data = Dataset("drag100", sample_folders(root, "points.json", "drag100"), read)
+    data = _dataset("drag100", _from_drive() if source is None else source, "points.json", read)
     if source is None and fingerprint(data) != DRAG100_SHA256:
         warnings.warn("drag100: what came is not the copy that the package's numbers were made with", stacklevel=2)
     return data
@@ -89,14 +94,9 @@ def category(name: str) -> str:
     return WORDS.get(re.sub(r"^generated_\d+_|_\d+$", "", name), "animal")
 
 
-def is_generated(name: str) -> bool:
-    """Whether a sample of Drag100 was drawn by Stable Diffusion (15 of the 100)."""
-    return name.startswith("generated_")
-
-
 def folder(source: str | os.PathLike) -> Dataset:
     """A folder or a zip of samples as `Sample.save` writes them: `<name>/original.*, points.json, mask.*`."""
-    return Dataset("folder", sample_folders(opened(source, "folder"), "points.json", "folder"))
+    return _dataset("folder", source, "points.json")
 
 
 def dragbench(source: str | os.PathLike) -> Dataset:
@@ -105,15 +105,15 @@ def dragbench(source: str | os.PathLike) -> Dataset:
     A sample is `CATEGORY/NAME/original_image.png` with `meta_data.pkl`, or with `drag_instruction.json` and `mask.png`.
     Without a drawn mask everything is editable, as in DragDiffusion's code.
     """
-    return Dataset("dragbench", sample_folders(opened(source, "dragbench"), "original_image.png", "dragbench"), _bench)
 
+    def read(path: Path) -> Sample:
+        if (path / "drag_instruction.json").is_file():
+            (points,), mask = _json(path / "drag_instruction.json", "points"), path / "mask.png"
+        else:
+            points, mask = read_meta(path / "meta_data.pkl")
+        return _sample(path / "original_image.png", points, mask, path.parent.name)
 
-def _bench(path: Path) -> Sample:
-    if (path / "drag_instruction.json").is_file():
-        (points,), mask = _json(path / "drag_instruction.json", "points"), path / "mask.png"
-    else:
-        points, mask = read_meta(path / "meta_data.pkl")
-    return _sample(path / "original_image.png", points, mask, path.parent.name)
+    return _dataset("dragbench", source, "original_image.png", read)
 
 
 def sde_dragbench(source: str | os.PathLike) -> Dataset:
@@ -121,15 +121,14 @@ def sde_dragbench(source: str | os.PathLike) -> Dataset:
 
     A sample is `NAME/origin_image.png, mask.png, prompt.json`; an empty mask means that everything is editable.
     """
-    root = opened(source, "sde_dragbench")
-    return Dataset("sde_dragbench", sample_folders(root, "prompt.json", "sde_dragbench"), _sde)
 
+    def read(path: Path) -> Sample:
+        source, target = (np.reshape(end, (-1, 2)) for end in _json(path / "prompt.json", "source", "target"))
+        if len(source) != len(target):
+            raise ValueError(f"prompt.json: {len(source)} source and {len(target)} target points; expected as many")
+        return _sample(path / "origin_image.png", np.stack([source, target], axis=1), path / "mask.png")
 
-def _sde(path: Path) -> Sample:
-    source, target = (np.reshape(end, (-1, 2)) for end in _json(path / "prompt.json", "source", "target"))
-    if len(source) != len(target):
-        raise ValueError(f"prompt.json: {len(source)} source and {len(target)} target points; expected as many")
-    return _sample(path / "origin_image.png", np.stack([source, target], axis=1), path / "mask.png")
+    return _dataset("sde_dragbench", source, "prompt.json", read)
 
 
 def _sample(image: Path, points: object, mask: object, category: str = "") -> Sample:
@@ -149,29 +148,28 @@ def _json(path: Path, *keys: str) -> list:
 
 def report(data: Dataset) -> list[dict]:
     """One row a sample, for a table: what is in it, why it cannot be used (problem), what one should know (notes)."""
-    return [_row(data, name) for name in data.names]
-
-
-def _row(data: Dataset, name: str) -> dict:
-    row = dict(name=name, category="", width=0, height=0, pairs=0, editable=0.0, problem="", notes="")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            sample = data[name]
-        except ValueError as error:
-            return row | {"problem": str(error)}
-    (width, height), mask = sample.image.size, sample.mask
-    notes = [str(warning.message) for warning in caught if "outside" not in str(warning.message)]
-    if mask is None:
-        mask = np.ones((height, width), bool)
-        notes.append("no mask: everything is editable")
-    counts = {"pairs at rest": (sample.handles == sample.targets).all(axis=1).sum()}
-    for kind, points in (("handles", sample.handles), ("targets", sample.targets)):
-        x, y = np.rint(points).astype(int).T
-        counts[f"{kind} outside the mask"] = (~mask[y, x]).sum()
-    notes += [f"{what}: {n}" for what, n in counts.items() if n]
-    found = dict(category=sample.category, width=width, height=height, pairs=len(sample.points))
-    return row | found | dict(editable=round(float(mask.mean()), 4), notes="; ".join(notes))
+    rows = []
+    for name in data.names:
+        rows.append(dict(name=name, category="", width=0, height=0, pairs=0, editable=0.0, problem="", notes=""))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                sample = data[name]
+            except ValueError as error:
+                rows[-1]["problem"] = str(error)
+                continue
+        (width, height), mask = sample.image.size, sample.mask
+        notes = [str(warning.message) for warning in caught if "outside" not in str(warning.message)]
+        notes += ["no mask: everything is editable"] if mask is None else []
+        mask = np.ones((height, width), bool) if mask is None else mask
+        counts = {"pairs at rest": (sample.handles == sample.targets).all(axis=1).sum()}
+        for kind, points in (("handles", sample.handles), ("targets", sample.targets)):
+            x, y = np.rint(points).astype(int).T
+            counts[f"{kind} outside the mask"] = (~mask[y, x]).sum()
+        notes += [f"{what}: {n}" for what, n in counts.items() if n]
+        found = dict(category=sample.category, width=width, height=height, pairs=len(sample.points))
+        rows[-1] |= found | dict(editable=round(float(mask.mean()), 4), notes="; ".join(notes))
+    return rows
 
 
 def composition(data: Dataset) -> dict[str, int]:
@@ -186,19 +184,6 @@ def fingerprint(data: Dataset) -> str:
         for file in sorted(path.glob("[opm]*.*")):  # original.*, points.json, mask.*
             hashed.update(f"{name}/{file.name}".encode() + file.read_bytes())
     return hashed.hexdigest()
-
-
-def sample_folders(root: Path, marker: str, title: str) -> dict[str, Path]:
-    """The folders below `root` that hold a file `marker`, by name, and those beside them, which should: a sample that
-    lacks it must be reported, not lost. Samples named alike get their whole path."""
-    marked = {p.parent for p in root.rglob(marker)} - {root}
-    beside = {p for m in marked for p in m.parent.iterdir() if p.is_dir()}
-    found = sorted(beside - {parent for m in marked for parent in m.parents})
-    found = [p for p in found if not any(part.startswith((".", "__")) for part in p.relative_to(root).parts)]
-    if not found:
-        raise ValueError(f"{title}: no sample in {str(root)!r}; expected folders with {marker}")
-    names = Counter(p.name for p in found)
-    return {p.name if names[p.name] == 1 else p.relative_to(root).as_posix(): p for p in found}
 
 
 def _from_drive() -> Path:

@@ -12,7 +12,7 @@ from PIL import Image
 
 MODEL = "gemini-2.5-flash"
 """The default, named here only. Google withdraws models: the paper's gemini-pro-vision is gone."""
-KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # environment variables, and secrets on Colab
+KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # environment variables
 AGAIN = [408, 429, 500, 502, 503, 504]  # HTTP codes after which the clients try again by themselves
 
 
@@ -29,15 +29,13 @@ class GeminiRater:
     """A Gemini model. The key is read when a request is made, kept nowhere, and taken out of replies and errors.
 
     Args:
-        model: as Google names it. client: "google-genai", or its predecessor "google-generativeai".
-        endpoint: another server that speaks the Gemini REST protocol. temperature: None: the model's own.
+        client: "google-genai", or its predecessor "google-generativeai". endpoint: another server of the same protocol.
         attempts: how often the client asks a busy service. timeout: of one request, seconds.
     """
 
     model: str = MODEL
     client: str = "google-genai"
     endpoint: str | None = None
-    temperature: float | None = None
     attempts: int = 5
     timeout: float = 120.0
 
@@ -47,12 +45,11 @@ class GeminiRater:
 
     @property
     def name(self) -> str:
-        return f"{self.client}:{self.model}" + (f":{self.temperature}" if self.temperature is not None else "")
+        return f"{self.client}:{self.model}"
 
     def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
         key = find_key()
         config = {"response_mime_type": "application/json", "response_schema": schema}
-        config |= {} if self.temperature is None else {"temperature": self.temperature}
         reply = CLIENTS[self.client](self, key, [text, *images], config)
         if isinstance(reply, dict):
             return json.loads(json.dumps(reply).replace(key, "[key]"))
@@ -68,6 +65,7 @@ def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict |
     from google import genai
     from google.genai import errors, types
 
+    http = [import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)]  # by google-genai's age
     retry = types.HttpRetryOptions(attempts=rater.attempts, http_status_codes=AGAIN)
     timeout = int(rater.timeout * 1000)
     options = types.HttpOptions(base_url=rater.endpoint, api_version="v1beta", timeout=timeout, retry_options=retry)
@@ -75,13 +73,8 @@ def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict |
         with genai.Client(api_key=key, vertexai=False, http_options=options) as client:
             response = client.models.generate_content(model=rater.model, contents=contents, config=config)
         return response.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response", "parsed"})
-    except (errors.APIError, *_http_errors(), OSError, ValueError) as error:
+    except (errors.APIError, *http, OSError, ValueError) as error:
         return error
-
-
-def _http_errors() -> list[type[Exception]]:
-    """google-genai's transport is httpx, or httpx2 in its newer versions."""
-    return [import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)]
 
 
 def _generativeai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict | Exception:
@@ -108,17 +101,8 @@ CLIENTS = {"google-genai": _genai, "google-generativeai": _generativeai}
 
 
 def find_key() -> str:
-    """The key from the environment (GEMINI_API_KEY or GOOGLE_API_KEY), or from Colab's secrets of these names."""
-    found = [os.environ.get(name, "").strip() for name in KEYS]
-    try:
-        from google.colab import userdata
-    except ImportError:
-        userdata = None
-    for name in KEYS if userdata and not any(found) else ():
-        try:
-            found.append(userdata.get(name) or "")
-        except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
-            continue
-    if not any(found):
-        raise RaterError(f"no API key; expected one in {' or '.join(KEYS)} (environment, or secrets on Colab)")
-    return next(filter(None, found))
+    """The key in the environment: GEMINI_API_KEY, or else GOOGLE_API_KEY."""
+    found = [key for name in KEYS if (key := os.environ.get(name, "").strip())]
+    if not found:
+        raise RaterError(f"no API key; expected one in the environment, {' or '.join(KEYS)}")
+    return found[0]

@@ -60,10 +60,6 @@ class Prompt:
     def labels(self, n: int) -> list[str]:
         return list(string.ascii_uppercase[:n]) if self.together else list(self.scores)
 
-    def schema(self, n: int) -> dict:
-        labels = self.labels(n)
-        return {"type": "OBJECT", "properties": dict.fromkeys(labels, {"type": "NUMBER"}), "required": labels}
-
     def read(self, text: str, n: int) -> dict[str, float]:
         """The scores in a reply, by label: the last JSON object in it that has them all, whatever is around it."""
         found, labels, (low, high) = None, self.labels(n), self.scale
@@ -82,15 +78,10 @@ class Prompt:
         return {label: float(found[label]) for label in labels}
 
 
-def _prompts() -> dict[str, Prompt]:
-    stored = json.loads(Path(__file__).with_name("prompts.json").read_text(encoding="utf-8"))
-    return {
-        name: Prompt(**fields | {"scale": tuple(fields["scale"]), "scores": tuple(fields["scores"])})
-        for name, fields in stored.items()
-    }
-
-
-PROMPTS = _prompts()
+PROMPTS = {
+    name: Prompt(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    for name, fields in json.loads(Path(__file__).with_name("prompts.json").read_text(encoding="utf-8")).items()
+}
 
 
 def rate(
@@ -100,7 +91,6 @@ def rate(
     folder: str | os.PathLike,
     prompt: str = "single-1",
     *,
-    repeats: int = 1,
     again: bool = False,
 ) -> list[dict]:
     """Have every result rated, each request once: what is in `folder` is not asked again.
@@ -110,67 +100,65 @@ def rate(
 
     Args:
         samples: with distinct names. results: {method: {sample name: edited image}}; none may be missing.
-        folder: one JSON file a request. prompt: a name in `PROMPTS`. repeats: how often the same is asked.
-        again: ask again what has no score.
+        folder: one JSON file a request. prompt: a name in `PROMPTS`. again: ask again what has no score.
 
     Returns:
-        The records: sample, methods (in the order shown), repeat, status (one of `STATUS`), scores {method: score},
-        detail (why there is none), rater, prompt, model_version, when, reply, raw.
+        The records: sample, methods (in the order shown), status (one of `STATUS`), scores {method: score}, detail (why
+        there is none), rater, prompt, scale, when, reply, raw.
     """
     if prompt not in PROMPTS:
         raise ValueError(f"prompt: {prompt!r}; expected one of {', '.join(PROMPTS)}")
-    names, asked = [sample.name for sample in samples], PROMPTS[prompt]
+    names, asked, folder = [sample.name for sample in samples], PROMPTS[prompt], Path(folder).expanduser()
     lacking = [f"{method} of {name}" for method in results for name in names if name not in results[method]]
-    if not names or not results or lacking or len(set(names)) < len(names) or repeats < 1:
-        told = f"no image by {', '.join(lacking[:5])}" if lacking else f"{names}, {list(results)}, repeats {repeats}"
+    if not names or not results or lacking or len(set(names)) < len(names):
+        told = f"no image by {', '.join(lacking[:5])}" if lacking else f"{names}, {list(results)}"
         raise ValueError(f"samples, results: {told}; expected an image of every method for distinct samples")
     if prompt == "released" and len(results) != 3:
         raise ValueError(f"results: {len(results)} methods; the released prompt speaks of 3")
     records = []
     for sample in samples:
-        for repeat in range(repeats):
-            shown = list(results)
-            if asked.shuffle:
-                shown = random.Random(f"{sample.name} {repeat}").sample(shown, len(shown))
-            for methods in [shown] if asked.together else [[method] for method in shown]:
-                images = [sample.image, *([marked(sample.image, sample.points)] if asked.drawn else [])]
-                images += [results[method][sample.name] for method in methods]
-                about = {"sample": sample.name, "methods": methods, "repeat": repeat, "rater": rater.name}
-                about |= {"prompt": prompt, "scale": list(asked.scale)}
-                hashed = hashlib.sha256(json.dumps([about, asdict(asked)]).encode())
-                for image in images:
-                    hashed.update(repr(image.size).encode() + image.tobytes())
-                path = Path(folder).expanduser() / f"{hashed.hexdigest()[:24]}.json"
-                if not path.exists() or (again and _read(path)["status"] != "rated"):
-                    with atomic_file(path, "folder") as temporary:
-                        text = json.dumps(about | _asked(rater, asked, images, methods), indent=1)
-                        temporary.write_text(text + "\n", encoding="utf-8")
-                records.append(_read(path))
+        shown = list(results)
+        if asked.shuffle:
+            random.Random(sample.name).shuffle(shown)
+        for methods in [shown] if asked.together else [[method] for method in shown]:
+            images = [sample.image, *([marked(sample.image, sample.points)] if asked.drawn else [])]
+            images += [results[method][sample.name] for method in methods]
+            about = {"sample": sample.name, "methods": methods, "rater": rater.name, "prompt": prompt}
+            about |= {"scale": list(asked.scale)}
+            hashed = hashlib.sha256(json.dumps([about, asdict(asked)]).encode())
+            for image in images:
+                hashed.update(repr(image.size).encode() + image.tobytes())
+            path = folder / f"{hashed.hexdigest()[:24]}.json"
+            if not path.exists() or (again and _read(path)["status"] != "rated"):
+                with atomic_file(path, "folder") as temporary:
+                    text = json.dumps(about | _asked(rater, asked, images, methods), indent=1)
+                    temporary.write_text(text + "\n", encoding="utf-8")
+            records.append(_read(path))
     return records
 
 
 def _asked(rater: Rater, prompt: Prompt, images: list[Image.Image], methods: list[str]) -> dict:
     """Ask, and again where the reply is of no use; what came of the last time."""
-    n, sent = len(methods), [image.copy() for image in images]
+    labels, sent = prompt.labels(len(methods)), [image.copy() for image in images]
     for image in sent:
         image.thumbnail((SIDE, SIDE))
-    question = prompt.text.replace("{labels}", ", ".join(prompt.labels(n)))
+    question = prompt.text.replace("{labels}", ", ".join(labels))
+    schema = {"type": "OBJECT", "properties": dict.fromkeys(labels, {"type": "NUMBER"}), "required": labels}
     for _ in range(3):
-        record = {"scores": {}, "detail": "", "when": datetime.now(UTC).isoformat(timespec="seconds")}
+        record = {"scores": {}, "when": datetime.now(UTC).isoformat(timespec="seconds")}
         try:
-            raw = rater.ask(question, sent, prompt.schema(n))
+            raw = rater.ask(question, sent, schema)
         except Refused as error:
             return record | {"status": "refused", "detail": str(error), "reply": "", "raw": {}}
         text, status, detail = _read_reply(raw)
+        try:
+            parts = prompt.read(text, len(methods)) if status == "rated" else {}
+        except ValueError as error:
+            status, detail, parts = "malformed", str(error), {}
         record |= {"status": status, "detail": detail, "reply": text, "raw": raw}
         if status == "rated":
-            try:
-                parts = prompt.read(text, n)
-            except ValueError as error:
-                record |= {"status": "malformed", "detail": str(error)}
-            else:
-                values = parts.values() if prompt.together else [math.prod(parts.values()) ** (1 / len(parts))]
-                return record | {"scores": dict(zip(methods, values, strict=True)), "parts": parts}
+            values = parts.values() if prompt.together else [math.prod(parts.values()) ** (1 / len(parts))]
+            return record | {"scores": dict(zip(methods, values, strict=True)), "parts": parts}
         if status == "blocked":
             break
     return record
@@ -183,9 +171,8 @@ def _read_reply(raw: Mapping[str, Any]) -> tuple[str, str, str]:
     if not raw.get("candidates"):
         return "", "cut", "no candidates"
     candidate = raw["candidates"][0]
-    parts = candidate.get("content", {}).get("parts") or []
+    parts, finish = candidate.get("content", {}).get("parts") or [], candidate.get("finish_reason", "STOP")
     text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
-    finish = candidate.get("finish_reason", "STOP")
     if finish not in ("STOP", "FINISH_REASON_UNSPECIFIED"):
         return text, "cut" if finish == "MAX_TOKENS" else "blocked", f"reply: {finish}"
     return text, "rated" if text.strip() else "cut", "" if text.strip() else "reply: empty"
@@ -201,24 +188,13 @@ def _read(path: Path) -> dict:
         raise ValueError(f"folder: {path.name} cannot be read ({error}); expected a kept reply") from error
 
 
-def read(folder: str | os.PathLike) -> list[dict]:
-    """The records that a folder holds."""
-    return [_read(path) for path in sorted(Path(folder).expanduser().glob("[!.]*.json"))]
-
-
 def summary(records: Sequence[Mapping]) -> pd.DataFrame:
-    """Table 2: by method, gscore (mean over samples of the mean over repeats; NaN if any sample has no score), spread
-    (mean over samples of the standard deviation over repeats), samples, and the number of records of each status."""
+    """Table 2: by method, gscore (mean over samples; NaN if any has no score), samples, and the number of records of
+    each status."""
     if len({(r["rater"], r["prompt"]) for r in records}) > 1:
         raise ValueError("records: of more than one rater or prompt; expected one, as they make no mean")
-    rows = []
-    for method in dict.fromkeys(method for r in records for method in r["methods"]):
-        mine = [r for r in records if method in r["methods"]]
-        scores = {r["sample"]: [] for r in mine}
-        for r in mine:
-            scores[r["sample"]] += [r["scores"][method]] if r["scores"] else []
-        means = [np.mean(s) if s else np.nan for s in scores.values()]
-        spreads = [np.std(s, ddof=1) for s in scores.values() if len(s) > 1]
-        row = {"method": method, "gscore": np.mean(means), "spread": np.mean(spreads) if spreads else np.nan}
-        rows.append(row | {"samples": len(scores)} | {s: sum(r["status"] == s for r in mine) for s in STATUS})
-    return pd.DataFrame(rows)
+    rows = [(method, r["status"], r["scores"].get(method, np.nan)) for r in records for method in r["methods"]]
+    by = pd.DataFrame(rows, columns=["method", "status", "score"]).groupby("method", sort=False)
+    found = {"gscore": by["score"].agg(lambda scores: scores.mean(skipna=False)), "samples": by.size()}
+    counts = {status: by["status"].agg(lambda seen, status=status: (seen == status).sum()) for status in STATUS}
+    return pd.DataFrame(found | counts).reset_index()

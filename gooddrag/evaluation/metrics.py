@@ -27,6 +27,7 @@ Pixels = Image.Image | np.ndarray
 GAMMAS = (1, 5, 10, 20)  # Table 1's patch radii, pixels
 QUALITY = {"TReS": "tres", "MUSIQ": "musiq", "TOPIQ": "topiq_nr"}  # Table 3's metrics by pyiqa's names
 ROWS = 32  # rows compared at a time: Stable Diffusion's features at 512 px would take 1.3 GB at once
+DIFT_TIMESTEP, DIFT_NOISES, DIFT_BLOCK = 261, 8, -3
 
 
 def dai(original: Pixels, edited: Pixels, points: ArrayLike, gamma: int, convention: str = "paper") -> float:
@@ -37,7 +38,7 @@ def dai(original: Pixels, edited: Pixels, points: ArrayLike, gamma: int, convent
     Args:
         original: for the paper's phi(z_0) `vae_round_trip(model, image)`; the released code takes the file itself.
         points: (l, 2, 2) pairs [handle (x, y), target (x, y)] in pixels of the images; rounded to whole pixels.
-        gamma: patch radius in pixels; the patch is a square of side 2 gamma + 1.
+        gamma: radius of the square patches, pixels.
         convention: "paper" divides by the number of pairs l once, as printed; "released" divides by l twice.
     """
     if convention not in ("paper", "released") or gamma < 0:
@@ -71,7 +72,7 @@ def vae_round_trip(model: DiffusionModel, image: Image.Image) -> Image.Image:
 
 
 def mean_distance(
-    model: DiffusionModel, sample: Sample, image: Image.Image, *, reference="original", inside=False, known=None, **dift
+    model: DiffusionModel, sample: Sample, image: Image.Image, *, truth=False, inside=False, known: dict | None = None
 ) -> float:
     """MD: mean distance, in pixels, between the targets and where the edited image matches the handles best.
 
@@ -80,15 +81,14 @@ def mean_distance(
 
     Args:
         image: the edited image, of the sample's size.
-        reference: what is matched: the handle in the "original", or the target in the sample's "truth".
+        truth: match the target in the sample's truth instead of the handle in the original.
         inside: look for the match in the sample's mask only (masked MD).
-        known: dict of features by image bytes, read and filled: give one to calls that share images and settings.
-        dift: settings of `features`.
+        known: features by image bytes, read and filled: give one dict to calls that share images.
     """
-    if reference not in ("original", "truth") or (reference == "truth" and sample.truth is None):
-        raise ValueError(f"reference: {reference!r}; expected 'original', or 'truth' for a sample that has one")
-    source, at = (sample.image, sample.handles) if reference == "original" else (sample.truth, sample.targets)
-    found = match(model, source, at, image, inside=sample.mask if inside else None, known=known, **dift)
+    source, at = (sample.truth, sample.targets) if truth else (sample.image, sample.handles)
+    if source is None:
+        raise ValueError("truth: the sample has none; expected one that has")
+    found = match(model, source, at, image, sample.mask if inside else None, known)
     return float(np.linalg.norm(found - sample.targets, axis=1).mean())
 
 
@@ -98,17 +98,16 @@ def drag_length(sample: Sample) -> float:
 
 
 def match(
-    model: DiffusionModel, source: Image.Image, points: ArrayLike, image: Image.Image, inside=None, known=None, **dift
+    model: DiffusionModel, source: Image.Image, points: ArrayLike, image: Image.Image, inside=None, known=None
 ) -> np.ndarray:
     """Where in `image` (l, 2) the features are most like (cosine) those of `source` at the points (l, 2), all (x, y) in
-    pixels; `inside`: bool (H, W), where to look; the rest as for `mean_distance`."""
+    pixels; `inside`: bool (H, W), where to look."""
     _pair(source, image)
     frame = Frame.fit(source.size, model.vae_scale, model.native_size)
-    size = frame.padded[1], frame.padded[0]
-    known = {} if known is None else known
+    size, known = frame.padded[::-1], {} if known is None else known
     for x in (source, image):
         if x.tobytes() not in known:
-            known[x.tobytes()] = features(model, frame.to_tensor(x), **dift)
+            known[x.tobytes()] = features(model, frame.to_tensor(x))
     A, B = known[source.tobytes()], known[image.tobytes()]
     rows, cols = (torch.arange(n, device=B.device) for n in frame.scaled[::-1])  # padding has no matches
     wanted = F.normalize(features_at(A, size, frame.to_grid(points, size).to(A.device)), dim=1)  # (l, C)
@@ -122,29 +121,22 @@ def match(
 
 
 @torch.no_grad()
-def features(model: DiffusionModel, x: Tensor, timestep=261, block=-3, noises=8, seed=0) -> Tensor:
-    """DIFT (Tang et al., 2023): the U-Net's features of a noised image, averaged over noise samples.
-
-    Args:
-        x: (1, 3, H, W) in [-1, 1], sides divisible by the VAE's scale. timestep: of the noise, a training time step.
-        block: up block that gives the features, (1, C, h, w); -3 is Stable Diffusion's `up_blocks[1]`.
-    """
-    if not 0 <= timestep < len(model.alphas_cumprod) or noises < 1:
-        raise ValueError(f"timestep, noises: {timestep}, {noises}; expected 0 to {len(model.alphas_cumprod) - 1}, >= 1")
-    z_0, generator = model.encode(x), torch.Generator().manual_seed(seed)
-    alpha, total = model.alphas_cumprod[timestep].to(z_0.dtype), 0
-    for _ in range(noises):
-        z_t = add_noise(z_0, torch.randn(z_0.shape, generator=generator).to(z_0), alpha)
-        total = total + model.eps_and_features(z_t, timestep, block)[1]
-    return total / noises
+def features(model: DiffusionModel, x: Tensor) -> Tensor:
+    """DIFT (Tang et al., 2023) of x (1, 3, H, W) in [-1, 1]: the U-Net's features (1, C, h, w) in its second up block,
+    of the image noised to time step 261; the mean over 8 draws of noise."""
+    z_0, generator, alpha = model.encode(x), torch.Generator().manual_seed(0), model.alphas_cumprod[DIFT_TIMESTEP]
+    total = 0
+    for _ in range(DIFT_NOISES):
+        z_t = add_noise(z_0, torch.randn(z_0.shape, generator=generator).to(z_0), alpha.to(z_0.dtype))
+        total = total + model.eps_and_features(z_t, DIFT_TIMESTEP, DIFT_BLOCK)[1]
+    return total / DIFT_NOISES
 
 
 def drag_back(method: Callable, model: DiffusionModel, sample: Sample, image: Image.Image, seed: int = 0):
     """A result dragged back by the same method, handles and targets swapped: (the image, its mean squared difference
     to the original)."""
     back = method(model, replace(sample, image=image, points=sample.points[:, ::-1], truth=sample.image), seed)
-    before, after = _pair(sample.image, back)
-    return back, float(((after - before) ** 2).mean())
+    return back, _squared(sample.image, back)
 
 
 def ssim(first: Pixels, second: Pixels) -> float:
@@ -156,8 +148,7 @@ def ssim(first: Pixels, second: Pixels) -> float:
 
 def psnr(first: Pixels, second: Pixels) -> float:
     """Peak signal-to-noise ratio in dB; infinite for equal images."""
-    a, b = _pair(first, second)
-    return float(-10 * np.log10(error)) if (error := ((a - b) ** 2).mean()) else float("inf")
+    return float(-10 * np.log10(error)) if (error := _squared(first, second)) else float("inf")
 
 
 def image_fidelity(sample: Sample, image: Pixels, radius: int = 32, lpips: Callable | None = None) -> dict[str, float]:
@@ -174,8 +165,8 @@ def image_fidelity(sample: Sample, image: Pixels, radius: int = 32, lpips: Calla
     """
     lpips, (before, after), points = lpips or _lpips(), _pair(sample.image, image), np.rint(sample.points).astype(int)
 
-    def likeness(a: np.ndarray, b: np.ndarray) -> float:
-        a, b = (F.interpolate(_batch(x).float(), (224, 224), mode="bilinear", antialias=True) for x in (a, b))
+    def likeness(*pair: np.ndarray) -> float:
+        a, b = (F.interpolate(_batch(x).float(), (224, 224), mode="bilinear", antialias=True) for x in pair)
         with torch.no_grad():
             return 1 - float(lpips(a, b))
 
@@ -183,8 +174,8 @@ def image_fidelity(sample: Sample, image: Pixels, radius: int = 32, lpips: Calla
     if sample.mask is not None:
         found["IF_bg"] = likeness(*(np.where(sample.mask[..., None], 0.5, x) for x in (before, after)))
     squares = [(patch(before, radius, p, q), patch(after, radius, q, p), patch(after, radius, p, q)) for p, q in points]
-    found["IF_s2t"] = float(np.mean([likeness(source, target) for source, target, _ in squares]))
-    found["IF_s2s"] = float(np.mean([likeness(source, left) for source, _, left in squares]))
+    for name, of in (("IF_s2t", 1), ("IF_s2s", 2)):
+        found[name] = float(np.mean([likeness(square[0], square[of]) for square in squares]))
     return found
 
 
@@ -233,8 +224,8 @@ def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float
 
 
 def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
-    values = dict(values) if isinstance(values, Mapping) else {str(i): value for i, value in enumerate(values)}
-    bad = [name for name, value in values.items() if value is None or not np.isfinite(value)]
+    values = dict(values) if isinstance(values, Mapping) else dict(enumerate(values))
+    bad = [str(name) for name, value in values.items() if value is None or not np.isfinite(value)]
     if bad or not values:
         told = f"{len(bad)} of {len(values)} missing or not finite ({', '.join(bad[:5])})"
         raise ValueError(f"{argument}: {told}; expected a number for every sample")
@@ -246,14 +237,12 @@ def _bootstrap(statistic: Callable, seed: int, *data: np.ndarray) -> Interval:
     if n == 1:
         return Interval(value, value, value, 1)  # one sample says nothing about the spread
     options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
-    low, high = stats.bootstrap(data, statistic, **options).confidence_interval
-    return Interval(value, float(low), float(high), n)
+    return Interval(value, *map(float, stats.bootstrap(data, statistic, **options).confidence_interval), n)
 
 
 def wilson(wins: int, n: int) -> Interval:
     """A share of wins with its 95 % Wilson interval; leave ties out of both, as the sign test does."""
-    low, high = stats.binomtest(wins, n).proportion_ci(method="wilson")
-    return Interval(wins / n, float(low), float(high), n)
+    return Interval(wins / n, *map(float, stats.binomtest(wins, n).proportion_ci(method="wilson")), n)
 
 
 def ranks(values: ArrayLike, higher_is_better: bool) -> np.ndarray:
@@ -293,6 +282,11 @@ def _pair(first: Pixels, second: Pixels) -> tuple[np.ndarray, np.ndarray]:
     if a.shape != b.shape:
         raise ValueError(f"image: {b.shape[1]} x {b.shape[0]} px; expected the other's {a.shape[1]} x {a.shape[0]} px")
     return a, b
+
+
+def _squared(first: Pixels, second: Pixels) -> float:
+    a, b = _pair(first, second)
+    return float(((a - b) ** 2).mean())
 
 
 def _batch(x: np.ndarray) -> Tensor:

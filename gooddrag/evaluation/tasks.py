@@ -32,6 +32,7 @@ TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"
 FAILURES = (ValueError, RuntimeError, ArithmeticError, MemoryError, TypeError, LookupError, AttributeError, OSError)
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _model_in_use = threading.RLock()
+loaded = lru_cache(maxsize=1)(load_model)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ class Task:
             raise ValueError(f"folder: {self.file} is of another sample, model or setting; expected another folder")
         return record["state"] == "failed" or self.file.with_suffix(".png").exists()
 
+    def write(self, identity: Mapping, **result: object) -> None:
+        """Write the record: "failed", unless the result says otherwise."""
+        s, plain, cuda = self.sample, settings(self.method), torch.cuda.is_available()
+        record = {"sample": s.name, "category": s.category, "task": s.task, "pairs": len(s.points)}
+        record |= {"method": self.name, "seed": self.seed, "state": "failed", **identity, "method_settings": plain}
+        record |= {"settings": hashlib.sha256(repr(plain).encode()).hexdigest()[:16], "key": self.key(identity)}
+        record |= {"machine": torch.cuda.get_device_name() if cuda else platform.machine()}
+        record |= {"threads": torch.get_num_threads(), "gooddrag": gooddrag.__version__, "torch": torch.__version__}
+        write_record(self.file, record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | result)
+
 
 def run_group(tasks: Sequence[Task], model: Mapping | DiffusionModel, identity: Mapping) -> Iterator[Task]:
     """Run what is unfinished of all tasks on one sample, which share its LoRA; yields each when its record is there."""
@@ -72,41 +83,43 @@ def run_group(tasks: Sequence[Task], model: Mapping | DiffusionModel, identity: 
     if identity_of(model) != identity:
         raise ValueError(f"model: {identity_of(model)} here; expected {identity} in every process")
     for task in tasks:
-        with _model_in_use, one_thread(model.device):
+        with _model_in_use, _one_thread(model.device):
             if not task.is_done(identity):  # another process may have done it by now
-                _run_task(task, model, identity, known)
+                _run(task, model, identity, known)
         yield task
 
 
-def _run_task(task: Task, model: DiffusionModel, identity: Mapping, known: dict) -> None:
-    record = _blank(task, identity)
+def finish(tasks: Sequence[Task], model: Mapping, identity: Mapping) -> None:
+    """`run_group` to its end: what a worker is sent."""
+    for _ in run_group(tasks, model, identity):
+        pass
+
+
+def record_death(tasks: Sequence[Task], identity: Mapping) -> None:
+    """A failure of the first unfinished of some tasks, on which processes died again and again."""
+    for task in [task for task in tasks if not task.is_done(identity)][:1]:
+        task.write(identity, error="processes died on it again and again (out of memory?)")
+
+
+def _run(task: Task, model: DiffusionModel, identity: Mapping, known: dict) -> None:
+    result: dict = {}
     try:
-        image = _edited(task, model, record)
+        image = _edited(task, model, result)
         with metered(model) as cost:
-            record |= scores(model, task.sample, image, known)
-        record |= {"score_seconds": cost["seconds"], "state": "done"}
+            result |= scores(model, task.sample, image, known)
+        result |= {"score_seconds": cost["seconds"], "state": "done"}
     except FAILURES as error:  # whatever a method does wrong is its result; a full disk is nobody's
         if isinstance(error, OSError) and error.errno in DISK:
             raise
-        record |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
+        result |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
     else:
         with atomic_file(task.file.with_suffix(".png"), "folder") as temporary:
             image.save(temporary)
-    write_record(task.file, record)  # last, so that a record means a whole result
+    task.write(identity, **result)  # last, so that a record means a whole result
 
 
-def _blank(task: Task, identity: Mapping) -> dict:
-    s, cuda = task.sample, torch.cuda.is_available()
-    record = {"sample": s.name, "category": s.category, "task": s.task, "pairs": len(s.points), "method": task.name}
-    record |= {"seed": task.seed, "state": "failed", **identity, "method_settings": settings(task.method)}
-    record["settings"] = hashlib.sha256(repr(record["method_settings"]).encode()).hexdigest()[:16]
-    record |= {"key": task.key(identity), "machine": torch.cuda.get_device_name() if cuda else platform.machine()}
-    record |= {"threads": torch.get_num_threads(), "gooddrag": gooddrag.__version__, "torch": torch.__version__}
-    return record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def _edited(task: Task, model: DiffusionModel, record: dict) -> Image.Image:
-    """The edited image; what it cost, and what a drag tells of itself, goes into the record."""
+def _edited(task: Task, model: DiffusionModel, result: dict) -> Image.Image:
+    """The edited image; what it cost, and what a drag tells of itself, goes into the result."""
     method, sample, seed = task.method, task.sample, task.seed
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if model.device.type == "cuda":
@@ -115,14 +128,14 @@ def _edited(task: Task, model: DiffusionModel, record: dict) -> Image.Image:
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         with metered(model) as cost:
             fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
-        record["lora_seconds"] = cost["seconds"] if cost["calls"] else None
+        result["lora_seconds"] = cost["seconds"] if cost["calls"] else None
     with metered(model) as cost:
         made = method.edit(model, sample, seed) if hasattr(method, "edit") else method(model, sample, seed)
-    record |= {"edit_seconds": cost["seconds"], "unet_calls": cost["calls"], "unet_images": cost["images"]}
+    result |= {"edit_seconds": cost["seconds"], "unet_calls": cost["calls"], "unet_images": cost["images"]}
     if model.device.type == "cuda":
-        record["peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        result["peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
     if hasattr(made, "metrics"):
-        record |= {name: float(np.max(made.metrics[name])) for name in TRACKED}
+        result |= {name: float(np.max(made.metrics[name])) for name in TRACKED}
         made = made.image
     if not isinstance(made, Image.Image) or made.mode != "RGB" or made.size != sample.image.size:
         raise ValueError(f"method: returned {made!r}; expected an RGB image of {sample.image.size} px")
@@ -138,18 +151,15 @@ def metered(model: DiffusionModel) -> Iterator[dict]:
         cost["calls"] += 1
         cost["images"] += len(args[0])
 
-    hook = model.unet.register_forward_pre_hook(counted)
-    try:
+    with model.unet.register_forward_pre_hook(counted):
         yield cost
-    finally:
-        hook.remove()
-        if model.device.type == "cuda":
-            torch.cuda.synchronize()
-        cost["seconds"] = round(time.perf_counter() - start, 3)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    cost["seconds"] = round(time.perf_counter() - start, 3)
 
 
 @contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
+def _one_thread(device: torch.device) -> Iterator[None]:
     """One thread on a CPU: sums depend on the order of their terms, and Adam makes much of a last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if device.type == "cpu" else before)
@@ -159,26 +169,23 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dict | None = None) -> dict[str, float]:
+def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dict) -> dict[str, float]:
     """The metrics that need no download; those that need a truth where the sample has one.
 
     `dai_*` is Eq. 10, with the image through the VAE as phi(z_0); `dai_released_*` is as released, with the file.
     `known`: as for `metrics.mean_distance`.
     """
-    known = {} if known is None else known
     if "phi" not in known:
         known["phi"] = metrics.vae_round_trip(model, sample.image)
-    kinds = {"": ("paper", known["phi"]), "released_": ("released", sample.image)}
-    found = {
-        f"dai_{kind}{gamma}": metrics.dai(original, image, sample.points, gamma, convention)
-        for kind, (convention, original) in kinds.items()
-        for gamma in metrics.GAMMAS
-    }
+    found = {}
+    for column, convention, original in (("dai_", "paper", known["phi"]), ("dai_released_", "released", sample.image)):
+        for gamma in metrics.GAMMAS:
+            found[f"{column}{gamma}"] = metrics.dai(original, image, sample.points, gamma, convention)
     found["md"] = metrics.mean_distance(model, sample, image, known=known)
     found["md_inside"] = metrics.mean_distance(model, sample, image, inside=True, known=known)
     found["md_share"] = found["md"] / metrics.drag_length(sample)
     if sample.truth is not None:
-        found["md_truth"] = metrics.mean_distance(model, sample, image, reference="truth", known=known)
+        found["md_truth"] = metrics.mean_distance(model, sample, image, truth=True, known=known)
         found["ssim_truth"] = metrics.ssim(sample.truth, image)
         found["psnr_truth"] = min(metrics.psnr(sample.truth, image), 100.0)  # JSON has no infinity
     return found | metrics.edit_metrics(sample, image)
@@ -218,19 +225,7 @@ def write_record(file: Path, record: Mapping) -> None:
 
 def resolved(model: Mapping | DiffusionModel) -> DiffusionModel:
     """The model that the arguments of `load_model` name; a process keeps the last one."""
-    return model if isinstance(model, DiffusionModel) else _loaded(json.dumps(model))
-
-
-def forget_model() -> None:
-    """Let go of the model that this process keeps."""
-    _loaded.cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _loaded(arguments: str) -> DiffusionModel:
-    arguments = json.loads(arguments)
-    dtype = arguments.pop("dtype", None)
-    return load_model(**arguments, dtype=dtype and getattr(torch, dtype))
+    return model if isinstance(model, DiffusionModel) else loaded(**model)
 
 
 def identity_of(model: Mapping | DiffusionModel) -> dict[str, str]:
@@ -241,16 +236,3 @@ def identity_of(model: Mapping | DiffusionModel) -> dict[str, str]:
         weights.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())
     about = {"model": model.label, "weights": model.fingerprint, "vae": weights.hexdigest()[:16]}
     return about | {"dtype": str(model.dtype).removeprefix("torch.")}
-
-
-def finish(tasks: Sequence[Task], model: Mapping, identity: Mapping) -> None:
-    """`run_group` to its end: what a worker is sent."""
-    for _ in run_group(tasks, model, identity):
-        pass
-
-
-def record_death(tasks: Sequence[Task], identity: Mapping) -> None:
-    """A failure of the first unfinished of some tasks, on which processes died again and again."""
-    for task in [task for task in tasks if not task.is_done(identity)][:1]:
-        error = "processes died on it again and again (out of memory?)"
-        write_record(task.file, _blank(task, identity) | {"error": error})

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 import storybook
-from gooddrag.evaluation.methods.draggan import Generator, encoder_maps, pyramid
+from gooddrag.evaluation.methods.draggan import Generator, pyramid
 from gooddrag.files import atomic_file
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
@@ -76,6 +76,16 @@ def batches(first: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         for _ in range(4 * 64 // BATCH):
             at = torch.randint(len(x), (BATCH,))
             yield seed + 64, x[at], to_tensor(pages[at].numpy())
+
+
+def encoder_maps(encoder: nn.Module, x: Tensor) -> list[Tensor]:
+    """What an AutoencoderTiny's encoder sees of (B, 3, H, W) in [-1, 1]: its maps at each side length."""
+    maps, x = [], x.add(1).div(2)
+    for layer in encoder.layers:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d):
+            maps.append(x)
+    return maps
 
 
 def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:

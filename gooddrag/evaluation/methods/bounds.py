@@ -28,19 +28,12 @@ class VaeRoundTrip:
 
 @dataclass(frozen=True)
 class CopyPaste:
-    """The square around each handle copied from the input to its target, whatever the mask says.
+    """The square of a radius in pixels around each handle copied from the input to its target, whatever the mask says.
 
     For one pair its DAI is perfect up to this radius, and the picture is one that nobody wants: what DAI cannot see.
-
-    Args:
-        radius: of the square, pixels; 20 is the largest of the paper's patch radii.
     """
 
-    radius: int = 20
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.radius, int) or self.radius < 0:
-            raise ValueError(f"radius: {self.radius!r}; expected a whole number of pixels, 0 or more")
+    radius: int = 20  # the largest of the paper's patch radii
 
     def __call__(self, model: DiffusionModel | None, sample: Sample, seed: int = 0) -> Image.Image:
         before, after = np.asarray(sample.image), np.array(sample.image)

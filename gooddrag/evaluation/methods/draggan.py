@@ -113,41 +113,29 @@ class Generator(nn.Module):
         x = self.start.expand(len(w_plus), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         picture, features = None, None
         for i, layer in enumerate(self.layers):
-            x = layer(x, w_plus[:, i])
+            x, w = layer(x, w_plus[:, i]), w_plus[:, i]
             if i % 2:
                 x = doubled(x)
                 if (name := str(x.shape[-1])) in self.waves:
-                    x = x + self.waves[name](w_plus[:, i], x.shape[-1])
+                    x = x + self.waves[name](w, x.shape[-1])
             x = leaky_relu(x, 0.2)
+            features = x if i == 6 else features
             if i % 2 == 0:
-                rgb = self.to_rgb[i // 2](x, w_plus[:, i])
+                rgb = self.to_rgb[i // 2](x, w)
                 picture = rgb if picture is None else doubled(picture) + rgb
-            if i == 6:
-                features = x
-            if i % 2 == 0 and x.shape[-1] == side:
-                return picture, features
+                if x.shape[-1] == side:
+                    return picture, features
 
     def forward(self, numbers: Tensor, side: int = 128) -> Tensor:
         """Numbers (B, n) -> pictures (B, 3, side, side)."""
         return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1), side)[0]
 
 
-def encoder_maps(encoder: nn.Module, x: Tensor) -> list[Tensor]:
-    """What an AutoencoderTiny's encoder sees of (B, 3, H, W) in [-1, 1]: its maps at each side length."""
-    maps, x = [], x.add(1).div(2)
-    for layer in encoder.layers:
-        x = layer(x)
-        if isinstance(layer, nn.Conv2d):
-            maps.append(x)
-    return maps
-
-
 def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
     """L1 distance of two pictures, summed over their sizes, halves, quarters, ...; 0-d."""
-    total = x.new_zeros(())
-    for level in range(levels):
-        if level:
-            x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+    total = (x - y).abs().mean()
+    for _ in range(levels - 1):
+        x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
         total = total + (x - y).abs().mean()
     return total
 
@@ -203,28 +191,22 @@ class DragGan:
 
     def invert(self, picture: Tensor, net: Generator, bank: Tensor) -> tuple[Generator, Tensor]:
         """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
-        n = len(net.layers)
+        n, small = len(net.layers), avg_pool2d(picture, 4)
         with torch.no_grad():
-            small = [net.synthesis(w.expand(1, n, -1), side=32)[0] for w in bank]
-        nearest = min(range(len(bank)), key=lambda i: float(pyramid(small[i], avg_pool2d(picture, 4))))
-        w = bank[nearest : nearest + 1].clone().requires_grad_()
+            far = [pyramid(net.synthesis(w.expand(1, n, -1), side=32)[0], small) for w in bank]
+        w = bank[[int(torch.stack(far).argmin())]].clone().requires_grad_()
         adam = torch.optim.Adam([w], self.project_lr)
         for k in range(self.project):
             share = (k + 1) / self.project
             adam.param_groups[0]["lr"] = self.project_lr * min(1, 20 * share, 4 * (1 - share))
-            adam.zero_grad()
-            pyramid(net.synthesis(w[:, None].expand(-1, n, -1))[0], picture).backward()
-            adam.step()
+            descend(adam, pyramid(net.synthesis(w[:, None].expand(-1, n, -1))[0], picture), f"projection, step {k + 1}")
         net, w_plus = copy.deepcopy(net).requires_grad_(), w.detach()[:, None].expand(-1, n, -1)
         adam = torch.optim.Adam([*net.layers.parameters(), *net.to_rgb.parameters(), net.start], self.tune_lr)
         for k in range(self.tune):
             distance = pyramid(net.synthesis(w_plus)[0], picture)
-            check_finite("PTI", f"step {k + 1} of {self.tune}", distance=distance.detach())
             if distance < self.tuned:
                 break
-            adam.zero_grad()
-            distance.backward()
-            adam.step()
+            descend(adam, distance, f"tuning, step {k + 1}")
         return net.requires_grad_(False), w_plus
 
     def drag(self, net: Generator, w_plus: Tensor, points: Tensor, frozen: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,20 +233,24 @@ class DragGan:
             loss = sum(supervision(F, *pair, r1) for pair in zip(p, q, strict=True))
             if 0 < frozen.mean() < 1:
                 loss = loss + self.lam * ((F - F_0) * outside).abs().mean()
-            check_finite("DragGAN", f"step {k + 1}", loss=loss.detach())
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            descend(adam, loss, f"drag, step {k + 1}")
         return torch.cat([w.detach(), w_plus[:, EDITED:]], dim=1), p
+
+
+def descend(adam: torch.optim.Adam, loss: Tensor, at: str) -> None:
+    """One step against a loss, which has to be finite."""
+    check_finite("DragGAN", at, loss=loss.detach())
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
 
 
 def supervision(F: Tensor, p: Tensor, q: Tensor, r1: int) -> Tensor:
     """mean |F(x + d) - sg F(x)| over the disc around p; 0-d. d is at most the way that is left."""
-    size = (SIDE, SIDE)
     ahead = motion.next_positions(p[None], q[None], 1.0, capped=True)[0]
-    dy, dx = motion.offsets(size, r1, p, ahead)
+    dy, dx = motion.offsets((SIDE, SIDE), r1, p, ahead)
     disc = dy[:, None] ** 2 + dx**2 <= r1**2
-    here, there = (motion.patch(F, size, centre, dy, dx)[..., disc] for centre in (p, ahead))
+    here, there = (motion.patch(F, (SIDE, SIDE), centre, dy, dx)[..., disc] for centre in (p, ahead))
     return (there - here.detach()).abs().mean()
 
 

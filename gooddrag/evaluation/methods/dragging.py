@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from gooddrag.algorithm import Callback
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.editor import DragEditor
+from gooddrag.editor import drag
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
@@ -16,12 +15,7 @@ DRAGDIFFUSION_LORA = LoraConfig(steps=80)
 
 @dataclass(frozen=True)
 class Dragging:
-    """Algorithm 1 with one setting. The seed is the LoRA's: everything else is deterministic.
-
-    Args:
-        config: of the drag; `DragConfig()` is GoodDrag as released.
-        lora: how the single-image LoRA is fitted; None: without one.
-    """
+    """Algorithm 1 with one setting; `lora`: None: without one. The seed is the LoRA's: all else is deterministic."""
 
     config: DragConfig = DragConfig()
     lora: LoraConfig | None = LoraConfig()
@@ -29,12 +23,9 @@ class Dragging:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         return self.edit(model, sample, seed).image
 
-    def edit(
-        self, model: DiffusionModel, sample: Sample, seed: int = 0, callback: Callback | None = None
-    ) -> DragResult:
+    def edit(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragResult:
         """The same edit with its handles, history and metrics."""
-        editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
-        return editor.drag(sample, config=self.config, callback=callback)
+        return drag(model, sample, self.config, self.lora, seed=seed)
 
 
 def draggings(preset: str = "released") -> dict[str, Dragging]:

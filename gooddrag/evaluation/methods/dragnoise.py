@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gooddrag import motion
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import check_finite, step
+from gooddrag.ddim import check_finite, denoise, step
 from gooddrag.editor import DragEditor
 from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
@@ -42,11 +42,8 @@ class DragNoise:
         task, source = editor.frame.task(sample, c, tuple(editor.z_0.shape[-2:])), editor.source(c)
         with applied(model.unet, editor.lora):
             h, _ = self.drag(source, task)
-            z = source.latents[c.T]
-            with torch.no_grad(), replaced(model.unet.mid_block, h):
-                for t in range(c.T, 0, -1):
-                    eps = model.eps(z, source.schedule.timestep(t))
-                    z = step(z, eps, source.schedule.alpha(t), source.schedule.alpha(t - 1))
+            with replaced(model.unet.mid_block, h):
+                *_, z = denoise(model.eps, source.latents[c.T], source.schedule, c.T)
         return editor.frame.to_image(model.decode_image(z))
 
     def drag(self, source: SourcePath, task: Task) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,14 @@ self-attentions of the up blocks read the unedited latent's keys and values besi
 classifier-free guidance, and no LoRA.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
 from gooddrag.config import DragConfig
@@ -33,30 +32,21 @@ from gooddrag.motion import Size, Task
 from gooddrag.sample import Sample
 
 
-class BesideSelfAttention(AttnProcessor2_0):
-    """Self-attention that reads a recorded state, (1, N, C), beside its own."""
-
-    def __init__(self, state: Tensor):
-        super().__init__()
-        self.state = state
-
-    def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **kwargs):
-        both = torch.cat([hidden_states, self.state.to(hidden_states.dtype)], dim=1)
-        return super().__call__(attn, hidden_states, both, **kwargs)
-
-
 @contextmanager
 def beside(unet: UNet2DConditionModel, states: list[Tensor], start: int) -> Iterator[None]:
-    """Inside this context the self-attentions from block `start` on read the recorded states beside their own."""
-    layers = [block.attn1 for block in late_blocks(unet, start)]
-    before = [layer.processor for layer in layers]
-    try:
-        for layer, state in zip(layers, states, strict=True):
-            layer.set_processor(BesideSelfAttention(state))
+    """Inside this context the self-attentions from transformer block `start` on read recorded states, (1, N, C), beside
+    their own."""
+
+    def reading(state: Tensor) -> Callable:
+        def hook(attention: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            return args, kwargs | {"encoder_hidden_states": torch.cat([args[0], state.to(args[0].dtype)], dim=1)}
+
+        return hook
+
+    with ExitStack() as hooks:
+        for block, state in zip(late_blocks(unet, start), states, strict=True):
+            hooks.enter_context(block.attn1.register_forward_pre_hook(reading(state), with_kwargs=True))
         yield
-    finally:
-        for layer, processor in zip(layers, before, strict=True):
-            layer.set_processor(processor)
 
 
 @dataclass(frozen=True)
@@ -110,12 +100,11 @@ class DragonDiffusion:
     def passes(self, model: DiffusionModel, z: Tensor, timestep: int) -> tuple[Tensor, list[Tensor]]:
         """eps, and the features of each block on the grid of twice the last one's side, (1, C', H, W)."""
         seen: list[Tensor] = []
-        hooks = [model.unet.up_blocks[b].register_forward_hook(lambda m, a, out: seen.append(out)) for b in self.blocks]
-        try:
+        with ExitStack() as hooks:
+            for b in self.blocks:
+                hook = model.unet.up_blocks[b].register_forward_hook(lambda module, args, output: seen.append(output))
+                hooks.enter_context(hook)
             eps = model.eps(z, timestep)
-        finally:
-            for hook in hooks:
-                hook.remove()
         size = [2 * n for n in seen[-1].shape[-2:]]
         return eps, [interpolate(F.to(z.dtype), size, mode="bilinear", align_corners=False) for F in seen]
 
@@ -123,13 +112,13 @@ class DragonDiffusion:
         """E_edit and E_con, 0-d, of the edited and the unedited latent's features."""
         size, (edit, keep) = maps[0].shape[-2:], maps[0].new_zeros(2).unbind()
         outside = interpolate(task.frozen, size, mode="nearest")[0, 0] > 0
-        covered = torch.zeros(size, dtype=torch.bool)
-        for _, (y, x) in boxes(task, size):
-            covered[y, x] = True
+        covered, pairs = torch.zeros(size, dtype=torch.bool), boxes(task, size)
+        for _, q in pairs:
+            covered[*q] = True
         for F, F_0 in ((a[0], b[0]) for a, b in zip(maps, wanted, strict=True)):
-            for p, q in boxes(task, size):
+            for p, q in pairs:
                 edit = edit + self.edit / (1 + 4 * similarity(F[:, *q], F_0[:, *p]))
-                if len((left := p[:, ~covered[*p]])[0]):
+                if (left := p[:, ~covered[*p]]).numel():
                     edit = edit + self.change * similarity(F[:, *left], F_0[:, *left])
             if outside.any():
                 keep = keep + self.keep / (1 + 4 * similarity(F[:, outside], F_0[:, outside]))

@@ -69,8 +69,9 @@ class FreeDrag:
         model, schedule, size = source.model, source.schedule, task.size
         ref, frozen = source.reference(T), task.frozen.to(source.latents[T])
         start, q = task.p_0.to(ref.z.device), task.q.to(ref.z.device)
-        p, templates = start.clone(), [square(ref.F, size, p_i, self.radius) for p_i in start]
-        p = torch.stack([self.search(ref.F, size, *each, self.longest) for each in zip(templates, p, q, strict=True)])
+        templates = [square(ref.F, size, p, self.radius) for p in start]
+        ways = zip(templates, start, q, strict=True)
+        p = torch.stack([self.search(ref.F, size, *way, self.longest) for way in ways])
         z = ref.z.detach().clone().requires_grad_()
         adam = torch.optim.Adam([z], lr=self.lr)
         for round_ in range(self.rounds):
@@ -86,14 +87,13 @@ class FreeDrag:
                 loss = gaps.sum() + self.lam * ((z_prev - ref.z_prev) * frozen).abs().mean()
                 z.grad = motion.gradient(loss, z, model.dtype)
                 adam.step()
-            F, arrived = F.detach(), [self.arrived(*each) for each in zip(p, q, gaps, strict=True)]
-            for i, gap in enumerate(gaps.tolist()):
-                xi = 1.0 if arrived[i] else self.share(gap)
-                templates[i] = xi * square(F, size, p[i], self.radius) + (1 - xi) * templates[i]
-            if all(arrived):
+            F, arrived = F.detach(), ((q - p).norm(dim=1) < self.near) & (gaps <= self.level / 2)
+            if arrived.all():
                 break
             p = p.clone()
             for i, gap in enumerate(gaps.tolist()):
+                xi = 1.0 if arrived[i] else self.share(gap)
+                templates[i] = xi * square(F, size, p[i], self.radius) + (1 - xi) * templates[i]
                 if gap < self.level / 2:
                     p[i] = self.search(F, size, templates[i], p[i], q[i], self.longest)
                 elif gap >= before[i]:
@@ -104,9 +104,6 @@ class FreeDrag:
     def gap(self, F: Tensor, size: Size, p: Tensor, template: Tensor) -> Tensor:
         """mean |F(p) - T|, 0-d."""
         return (square(F, size, p, self.radius) - template).abs().mean()
-
-    def arrived(self, p: Tensor, q: Tensor, gap: Tensor) -> bool:
-        return bool((q - p).norm() < self.near and gap <= self.level / 2)
 
     def share(self, gap: float) -> float:
         """xi, the new features' share in the template."""

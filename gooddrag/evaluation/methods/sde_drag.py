@@ -1,15 +1,12 @@
 """SDE-Drag (Nie et al., 2023): noise the latent up, move a square of it, and denoise along the same noise.
 
-Notation:
-
     t, u     levels of the schedule, u = t - 1; alpha_t the cumulative product, as in `gooddrag.ddim`
     x_t      the edited latent; xf_t ("forward") the noised input, kept as a path xf_0, ..., xf_T
     sigma    of the DDPM step t -> u; w its noise: the one that takes xf_t to xf_u exactly
     cur, nxt the squares' centres: the drag is cut into short ones, each from the result of the last
 
-What is not here: a text prompt. Everything runs on the empty one, as GoodDrag does, so that classifier-free guidance
-(1 to 3 in the released code) changes nothing. And the latent is the VAE's mean, as everywhere in this package, where
-the released code draws a sample.
+Everything runs on the empty prompt, so that classifier-free guidance (1 to 3 in the released code) changes nothing, and
+the latent is the VAE's mean, as everywhere in this package, where the released code draws a sample.
 """
 
 import math
@@ -22,14 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag.config import LoraConfig, level
-from gooddrag.ddim import Schedule, predict_z0
+from gooddrag.ddim import Schedule, add_noise, predict_z0
 from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached
 from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
-
-Eps = Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,30 +51,23 @@ class SdeDrag:
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         z = model.encode(frame.to_tensor(sample.image))
         lora = None if self.lora is None else fit_cached(model, z, self.lora_for(model), seed)
-        cells = to_cells(sample.points, frame, model.vae_scale)  # (l, 2, 2)
-        latent_grid = tuple(z.shape[-2:])
+        latent_grid, schedule = tuple(z.shape[-2:]), model.schedule(self.num_steps)
         frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
-        schedule = model.schedule(self.num_steps)
         generator = torch.Generator().manual_seed(seed)
-        for cur, nxt in stations(cells):
+        for cur, nxt in stations(to_cells(sample.points, frame, model.vae_scale)):
             path = noise_up(z, schedule, level(self.t0, self.num_steps), generator)
-            x_T = self.moved(path[-1], cur, nxt, generator)
-            z = self.denoise(model, lora, x_T, path, frozen, schedule)
+            z = self.denoise(model, lora, self.moved(path[-1], cur, nxt, generator), path, frozen)
         return frame.to_image(model.decode_image(z))
 
     def moved(self, x: Tensor, cur: np.ndarray, nxt: np.ndarray, generator: torch.Generator) -> Tensor:
-        """The squares around `cur` put at `nxt`, pair after pair; noise where they were.
-
-        Args:
-            x: (1, C, h, w). cur, nxt: (l, 2) int (x, y) in latent cells.
-        """
+        """x (1, C, h, w) with the squares around `cur` put at `nxt`, pair after pair, and noise where they were; both
+        (l, 2) int (x, y) in latent cells."""
         x = x.clone()
         for p, q in zip(cur, nxt, strict=True):
             # half-open: from -radius to radius - 1, less where either square would leave the latent
             xs, ys = (common_offsets(self.radius, x.shape[3 - axis], p[axis], q[axis]) for axis in (0, 1))
             xs, ys = (torch.from_numpy(o[o < self.radius]) for o in (xs, ys))
-            source = (slice(None), slice(None), (p[1] + ys)[:, None], (p[0] + xs)[None, :])
-            target = (slice(None), slice(None), (q[1] + ys)[:, None], (q[0] + xs)[None, :])
+            source, target = ((..., (at[1] + ys)[:, None], (at[0] + xs)[None, :]) for at in (p, q))
             square = x[source].clone()
             noise = torch.randn(square.shape, generator=generator).to(x)
             x[source] = self.keep * square + math.sqrt(1 - self.keep**2) * noise
@@ -94,16 +82,10 @@ class SdeDrag:
 
     @torch.no_grad()
     def denoise(
-        self,
-        model: DiffusionModel,
-        lora: Lora | None,
-        x: Tensor,
-        path: list[Tensor],
-        frozen: Tensor,
-        schedule: Schedule,
+        self, model: DiffusionModel, lora: Lora | None, x: Tensor, path: list[Tensor], frozen: Tensor
     ) -> Tensor:
         """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""
-        T = len(path) - 1
+        T, schedule = len(path) - 1, model.schedule(self.num_steps)
         for t in range(T, 0, -1):
             scale = self.lora_floor + (1 - self.lora_floor) * (1 + math.cos(math.pi * t / T)) / 2
             with applied(model.unet, lora, scale):
@@ -114,9 +96,8 @@ class SdeDrag:
 
 def to_cells(points: np.ndarray, frame: Frame, vae_scale: int) -> np.ndarray:
     """Points (l, 2, 2), (x, y) in pixels of the user's image -> int latent cells: pixel // vae_scale."""
-    scale = np.array(frame.scaled) / np.array(frame.user)
-    last = np.array(frame.padded) // vae_scale - 1
-    return np.clip(np.floor(points * scale / vae_scale).astype(int), 0, last)
+    cells = points * (np.array(frame.scaled) / np.array(frame.user)) / vae_scale
+    return np.clip(np.floor(cells).astype(int), 0, np.array(frame.padded) // vae_scale - 1)
 
 
 def stations(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -138,19 +119,15 @@ def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) 
     for t in range(1, T + 1):
         left = schedule.alpha(t) / schedule.alpha(t - 1)
         noise = torch.randn(z.shape, generator=generator).to(z)
-        path.append(left**0.5 * path[-1] + (1 - left) ** 0.5 * noise)
+        path.append(add_noise(path[-1], noise, left))
     return path
 
 
-def step_along(eps: Eps, x: Tensor, xf_t: Tensor, xf_u: Tensor, schedule: Schedule, t: int) -> Tensor:
-    """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents.
-
-    Args:
-        x: x_t; xf_t, xf_u: of the path, u = t - 1; all (1, C, h, w).
-
-    Returns:
-        x_u, (1, C, h, w); equal to xf_u, up to rounding, if x equals xf_t.
-    """
+def step_along(
+    eps: Callable[[Tensor, int], Tensor], x: Tensor, xf_t: Tensor, xf_u: Tensor, schedule: Schedule, t: int
+) -> Tensor:
+    """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents, all
+    (1, C, h, w). x_u equals xf_u, up to rounding, if x equals xf_t."""
     alpha_t, alpha_u = schedule.alpha(t), schedule.alpha(t - 1)
     sigma = ((1 - alpha_u) / (1 - alpha_t) * (1 - alpha_t / alpha_u)) ** 0.5
     both = torch.cat([x, xf_t])
