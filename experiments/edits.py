@@ -13,11 +13,12 @@ from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_distance
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.evaluation import benchmark
 from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import picture
-from storybook.storybook100 import storybook100
+from storybook.edits import picture, plan
+from storybook.storybook100 import keys, storybook100
 from storybook.training.pages import held_out
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,17 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192
         tile.thumbnail((side, side), Image.Resampling.LANCZOS)
         sheet.paste(tile, (i % columns * side, i // columns * side))
     return sheet
+
+
+def fill_nearest_page(folder: Path) -> int:
+    """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
+    samples = storybook100(64)  # only their names count
+    scenes = {
+        sample.name: plan(seed, kind, task)[2:] for sample, (kind, task, seed) in zip(samples, keys(), strict=True)
+    }
+    return benchmark.rescore(
+        folder, samples, lambda sample, image: {"nearest_page": page_distance(image, scenes[sample.name])}
+    )
 
 
 def results_sheet(model: DiffusionModel, every: int = 4) -> Image.Image:

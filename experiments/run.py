@@ -2,9 +2,9 @@
 
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
 inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
-drag100_bounds. A study that was interrupted goes on with the next edit. `sheet` draws every fourth edit of
-Storybook100, `documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their outputs,
-cleaned.
+drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
+`gooddrag bench storybook100`, `sheet` draws every fourth edit of Storybook100, `documents` fills ledger, documents and
+card, `notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
 import argparse
@@ -38,7 +38,7 @@ QUESTIONS = {
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
     "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
-OTHERS = ("cost_sd15", "drag100_bounds", "sheet", "documents", "notebooks")
+OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
+    parser.add_argument("--bench", type=Path, help="nearest_page: folder of gooddrag bench storybook100")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
     for name in options.names:
@@ -128,6 +129,8 @@ def main() -> None:
             data = datasets.drag100(options.drag100)
             about = {"samples": len(data), "sha256": datasets.fingerprint(data), "radii": GAMMAS}
             write_json(RESULTS / "drag100_bounds.json", {**about, "dai": benchmark.bounds(list(data))})
+        elif name == "nearest_page":
+            print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
             edits.results_sheet(load_model(options.model)).save(edits.FIGURES / "storybook100.jpg", quality=88)
         elif name in STUDIES:

@@ -127,6 +127,15 @@ def test_one_thread_whatever_the_process_has(tiny, tmp_path):
         torch.set_num_threads(before)
 
 
+def test_scores_are_added_without_running(finished, tmp_path):
+    path, table = finished
+    copy = shutil.copytree(path, tmp_path / "copy")
+    n = benchmark.rescore(copy, make(2), lambda sample, image: {"nearest_page": float(np.asarray(image).mean())})
+    again = benchmark.read(copy)
+    assert n == 8 and again["nearest_page"].notna().tolist() == [True] * 8 + [False] * 4
+    same(table, again.assign(nearest_page=np.nan))
+
+
 def test_csv_gives_the_table_back(finished, tmp_path):
     _, table = finished
     table.to_csv(tmp_path / "table.csv", index=False)

@@ -11,7 +11,7 @@ The JSON is written last: where it is, the task is complete. A failure of a meth
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
@@ -21,12 +21,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from tqdm.auto import tqdm
 
 from gooddrag.evaluation import metrics, tasks
 from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
 from gooddrag.evaluation.metrics import Interval
 from gooddrag.evaluation.tasks import Task, record_file, slug
+from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -240,6 +242,22 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
 def costs(table: pd.DataFrame) -> pd.DataFrame:
     """Medians of what an edit cost, by method; failed ones have none."""
     return table[table["state"] == "done"].groupby("method", sort=False)[COST].median()
+
+
+def rescore(
+    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
+) -> int:
+    """Add or renew columns of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
+
+    Returns how many there were. `measure` gives {column: number}.
+    """
+    n, by_name = 0, {sample.name: sample for sample in samples}
+    for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
+        record = tasks.read_record(file)
+        if record and record["state"] == "done" and record["sample"] in by_name:
+            tasks.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
+            n += 1
+    return n
 
 
 def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
