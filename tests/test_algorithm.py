@@ -36,10 +36,7 @@ FAR = pair((20, 20), (50, 45))
 def trajectory_of(model, config):
     z_0 = model.encode(Frame.fit(SIZE, model.vae_scale, 64).to_tensor(picture(SIZE)))
     with torch.no_grad():
-        return [
-            z_0,
-            *invert(model.eps, z_0, Schedule(model.alphas_cumprod, config.num_steps), config.T, config.inversion),
-        ]
+        return [z_0, *invert(model.eps, z_0, model.schedule(config.num_steps), config.T, config.inversion)]
 
 
 class Watch:
@@ -56,19 +53,17 @@ class Watch:
         return [s for s in self.states if s.event == event]
 
 
-class Calls:
-    """Counts what goes through the U-Net: forward passes, latents in them, and whether they borrow from the source."""
+class Passes:
+    """Keeps of every pass of the U-Net whether it borrows from the source."""
 
     def __init__(self, unet):
-        self.unet, self.forwards, self.latents, self.sharing = unet, 0, 0, []
+        self.unet, self.sharing = unet, []
 
     def __enter__(self):
         self.hook = self.unet.register_forward_pre_hook(self.seen)
         return self
 
     def seen(self, unet, args):
-        self.forwards += 1
-        self.latents += len(args[0])
         self.sharing.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
 
     def __exit__(self, *_):
@@ -77,9 +72,9 @@ class Calls:
 
 def run(model, config, task=FAR, stop=None):
     watch, inverted = Watch(stop), trajectory_of(model, config)
-    with Calls(model.unet) as calls:
-        z, p = drag_latent(model, inverted, task, config, watch)
-    watch.calls, watch.z, watch.p = calls, z, p
+    with Passes(model.unet) as passes:
+        watch.z, watch.p = drag_latent(model, inverted, task, config, watch)
+    watch.sharing = sum(passes.sharing)
     return watch
 
 
@@ -131,18 +126,6 @@ def test_adam_first_step_at_each_time_step(tiny):
             grad = updates[i].grad
             moved = updates[i + 1].z_before - updates[i].z_before
             assert torch.allclose(moved, -0.02 * grad / (grad.abs() + 1e-8), atol=1e-5) == is_first
-
-
-@pytest.mark.parametrize("masactrl", [True, False])
-@pytest.mark.parametrize("tracking", ["stale", "updated"])
-def test_alternating_costs_no_more(tiny, masactrl, tracking):
-    """Sec. 3.3: "no additional computational overhead". With MasaCtrl, denoising needs the source's passes anyway;
-    without, alternating asks for the unedited latent's features at each of S = 2 dragged time steps instead of one.
-    """
-    K, J, T = 4, 2, 4
-    for aldd, S in ((True, 2), (False, 1)):
-        calls = run(tiny, quick(aldd=aldd, masactrl=masactrl, tracking=tracking)).calls
-        assert calls.forwards == calls.latents == K * J + (2 * T if masactrl else S + T)
 
 
 def test_early_stops_can_be_switched_off(tiny):
@@ -220,13 +203,9 @@ def test_initial_tracking_reference(tiny):
     assert [torch.equal(a.maps[0], b.maps[0]) for a, b in pairs] == [True] * 3 + [False] * 3
     # lr = 0: the features are the reference's own, so the current one is found at distance 0
     assert all(float(s.maps[0].min()) < 1e-4 for s in current.of("track"))
-
-
-def test_stale_tracking_sees_the_features_before_the_update(tiny):
     stale, updated = (run(tiny, quick(J=1, lr=0.5, tracking=t, track_at_start=False)) for t in ("stale", "updated"))
-    a, b = stale.of("track")[0], updated.of("track")[0]
-    assert float(a.maps[0].min()) < 1e-4  # features of the unchanged latent
-    assert float(b.maps[0].min()) > 1e-3
+    assert float(stale.of("track")[0].maps[0].min()) < 1e-4  # features of the unchanged latent
+    assert float(updated.of("track")[0].maps[0].min()) > 1e-3
 
 
 @pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), dict(stop_unmoved=1, r2=1)])
@@ -248,7 +227,7 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
     torch.testing.assert_close(watch.z, both[1:], atol=1e-4, rtol=1e-4)
     plain = run(tiny, replace(config, masactrl_from="second"))
     assert not torch.allclose(plain.z, watch.z, atol=1e-4)
-    assert sum(watch.calls.sharing) == sum(plain.calls.sharing) + 1 == t
+    assert watch.sharing == plain.sharing + 1 == t
 
 
 HINTS = get_type_hints(DragConfig)
@@ -261,9 +240,6 @@ NUMBERS = dict(
     J=st.integers(1, 2),
     r1=st.integers(0, 4),
     r2=st.integers(1, 12),
-    beta=st.floats(0, 8),
-    lam=st.floats(0, 10),
-    lr=st.floats(0, 0.1),
     masactrl_start=st.integers(0, 16),
     stop_distance=st.none() | st.floats(0, 5),
     stop_unmoved=st.none() | st.integers(1, 3),
