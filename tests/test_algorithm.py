@@ -12,7 +12,7 @@ from tiny import picture
 
 from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
-from gooddrag.ddim import Schedule, denoise, invert, step
+from gooddrag.ddim import denoise, invert, step
 from gooddrag.frame import Frame
 from gooddrag.masactrl import BorrowedSelfAttention, mutual_self_attention
 
@@ -39,48 +39,38 @@ def trajectory_of(model, config):
         return [z_0, *invert(model.eps, z_0, model.schedule(config.num_steps), config.T, config.inversion)]
 
 
-class Watch:
+class Watch(list):
     """Keeps every state; Adam goes on in place on an update's z, whose successor's z_before is a copy."""
 
-    def __init__(self, stop=None):
-        self.states, self.stop = [], stop
-
-    def __call__(self, state):
-        self.states.append(state)
-        return bool(self.stop and self.stop(state))
-
     def of(self, event):
-        return [s for s in self.states if s.event == event]
-
-
-class Passes:
-    """Keeps of every pass of the U-Net whether it borrows from the source."""
-
-    def __init__(self, unet):
-        self.unet, self.sharing = unet, []
-
-    def __enter__(self):
-        self.hook = self.unet.register_forward_pre_hook(self.seen)
-        return self
-
-    def seen(self, unet, args):
-        self.sharing.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
-
-    def __exit__(self, *_):
-        self.hook.remove()
+        return [s for s in self if s.event == event]
 
 
 def run(model, config, task=FAR, stop=None):
-    watch, inverted = Watch(stop), trajectory_of(model, config)
-    with Passes(model.unet) as passes:
-        watch.z, watch.p = drag_latent(model, inverted, task, config, watch)
-    watch.sharing = sum(passes.sharing)
+    watch = Watch()
+
+    def observe(state):
+        watch.append(state)
+        return bool(stop and stop(state))
+
+    watch.z, watch.p = drag_latent(model, trajectory_of(model, config), task, config, observe)
     return watch
+
+
+def borrowing(model, config):
+    """A run, and how many of its passes borrow from the source."""
+    seen = []
+
+    def look(unet, _):
+        seen.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
+
+    with model.unet.register_forward_pre_hook(look):
+        return run(model, config), sum(seen)
 
 
 def events(watch):
     short = {"update": "u", "track": "t", "denoise": "d"}
-    return "".join(short[s.event] if s.counted else "s" for s in watch.states)
+    return "".join(short[s.event] if s.counted else "s" for s in watch)
 
 
 @pytest.mark.parametrize(
@@ -99,13 +89,13 @@ def events(watch):
 def test_order_of_events(tiny, changes, want):
     config = quick(**changes)
     watch = run(tiny, config)
-    last = watch.states[-1]
+    last = watch[-1]
     assert events(watch) == want
     assert (last.t, last.k, last.updates) == (0, config.K, config.K * config.J)
 
 
 def test_an_update_tells_everything(tiny):
-    config = quick(adam="per_step")
+    config = quick()
     watch = run(tiny, config)
     u = watch.of("update")[0]
     assert u.loss == pytest.approx(u.drag_loss, abs=1e-6)  # nothing has moved: no mask term yet
@@ -114,7 +104,7 @@ def test_an_update_tells_everything(tiny):
         assert s.grad.shape == s.z_before.shape == s.z0_hat.shape == s.z.shape and s.loss >= s.drag_loss
     with torch.no_grad():
         eps = tiny.eps(u.z_before, 499)
-    a = Schedule(tiny.alphas_cumprod, config.num_steps).alpha(4)
+    a = tiny.schedule(config.num_steps).alpha(4)
     torch.testing.assert_close(u.z0_hat, (u.z_before - (1 - a).sqrt() * eps) / a.sqrt(), rtol=1e-4, atol=1e-5)
 
 
@@ -129,17 +119,17 @@ def test_adam_first_step_at_each_time_step(tiny):
 
 
 def test_early_stops_can_be_switched_off(tiny):
-    assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21))).states[-1].k == 4
-    assert run(tiny, quick(lr=0.0, K=8, B=3, J=1)).states[-1].k == 8
+    assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21)))[-1].k == 4
+    assert run(tiny, quick(lr=0.0, K=8, B=3, J=1))[-1].k == 8
 
 
 @pytest.mark.parametrize("event", ["update", "track", "denoise"])
 @pytest.mark.parametrize("tracking", ["stale", "updated"])
 def test_callback_stops_within_one_update(tiny, event, tracking):
     watch = run(tiny, quick(tracking=tracking), stop=lambda state: state.event == event)
-    first = next(i for i, state in enumerate(watch.states) if state.event == event)
-    assert not [s for s in watch.states[first + 1 :] if s.event == "update"]
-    assert watch.states[-1].t == 0 and watch.states[-1].event == "denoise"
+    first = next(i for i, state in enumerate(watch) if state.event == event)
+    assert not [s for s in watch[first + 1 :] if s.event == "update"]
+    assert watch[-1].t == 0 and watch[-1].event == "denoise"
     assert watch.z.isfinite().all()
     assert len(watch.of("denoise")) == 4
 
@@ -162,7 +152,7 @@ def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
 def test_nothing_dragged_is_plain_denoising(tiny):
     """K = 0 without MasaCtrl is Eq. 2; with it the edit equals its source, which attends to itself."""
     config = quick(K=0, masactrl=False)
-    *_, want = denoise(tiny.eps, trajectory_of(tiny, config)[-1], Schedule(tiny.alphas_cumprod, 6), config.T)
+    *_, want = denoise(tiny.eps, trajectory_of(tiny, config)[-1], tiny.schedule(6), config.T)
     assert torch.equal(run(tiny, config).z, want)
     for other in (quick(K=0), quick(skip_distance=1e4, stop_distance=None, masactrl=False)):
         torch.testing.assert_close(run(tiny, other).z, want, rtol=0, atol=1e-5)
@@ -182,17 +172,14 @@ def test_what_is_given_is_not_changed(tiny, adam):
 
 def test_inverted_reference_is_the_stored_latent(tiny):
     """Same first loss apart from the mask term, which measures against the stored inversion."""
-    config = quick(reference="inverted", lam=10.0)
-    path = trajectory_of(tiny, config)
-    schedule = Schedule(tiny.alphas_cumprod, 6)
-    frozen = torch.ones(1, 1, 16, 16)
-    watch = run(tiny, config, task=pair((20, 20), (50, 45), frozen))
-    u = watch.of("update")[0]
+    config, task = quick(reference="inverted", lam=10.0), pair((20, 20), (50, 45), torch.ones(1, 1, 16, 16))
+    path, schedule = trajectory_of(tiny, config), tiny.schedule(6)
+    u = run(tiny, config, task).of("update")[0]
     with torch.no_grad():
         z_prev = step(path[-1], tiny.eps(path[-1], 499), schedule.alpha(4), schedule.alpha(3))
     want = u.drag_loss + 10 * float((z_prev - path[-2]).abs().sum())
     assert u.loss == pytest.approx(want, rel=1e-5) and u.loss > u.drag_loss + 1e-3
-    denoised = run(tiny, replace(config, reference="denoised"), task=pair((20, 20), (50, 45), frozen)).of("update")[0]
+    denoised = run(tiny, replace(config, reference="denoised"), task).of("update")[0]
     assert denoised.loss == pytest.approx(denoised.drag_loss)
 
 
@@ -213,9 +200,9 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
     """GoodDrag's released code leaves the step after the last drag operation plain, DragDiffusion's does not; the
     denoising against a loop of its own, both latents in one batch."""
     config = quick(masactrl_from="first", **changes)
-    watch = run(tiny, config)
-    dragged = watch.of("update")[-1]
-    schedule, t = Schedule(tiny.alphas_cumprod, config.num_steps), dragged.t
+    watch, borrowed = borrowing(tiny, config)
+    dragged, schedule = watch.of("update")[-1], tiny.schedule(config.num_steps)
+    t = dragged.t
     with torch.no_grad():
         z_T = trajectory_of(tiny, config)[-1]
         unedited = [z_T, *denoise(tiny.eps, z_T, schedule, config.T)]
@@ -225,9 +212,9 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
                 eps = tiny.eps(both, schedule.timestep(level))
             both = step(both, eps, schedule.alpha(level), schedule.alpha(level - 1))
     torch.testing.assert_close(watch.z, both[1:], atol=1e-4, rtol=1e-4)
-    plain = run(tiny, replace(config, masactrl_from="second"))
+    plain, later = borrowing(tiny, replace(config, masactrl_from="second"))
     assert not torch.allclose(plain.z, watch.z, atol=1e-4)
-    assert watch.sharing == plain.sharing + 1 == t
+    assert borrowed == later + 1 == t
 
 
 HINTS = get_type_hints(DragConfig)
@@ -258,7 +245,7 @@ def test_any_mixture_runs(tiny, changes, p, q):
     watch = run(tiny, config, task=pair(p, q))
     assert watch.z.shape == (1, 4, 16, 16) and watch.z.isfinite().all()
     assert (watch.p >= 0).all() and (watch.p <= 63).all() and (watch.p == watch.p.round()).all()
-    last = watch.states[-1]
+    last = watch[-1]
     assert last.t == 0 and last.k <= config.K and last.updates <= config.K * config.J
 
 

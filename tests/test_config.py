@@ -41,10 +41,14 @@ def test_dragdiffusion_and_its_star():
     assert DragConfig.dragdiffusion(K=210).schedule == [210]
 
 
-def test_the_lora_of_a_preset():
-    assert LoraConfig.preset("fast") == LoraConfig.fast() != LoraConfig()
-    assert all(LoraConfig.preset(name) == LoraConfig() for name in Preset if name != "fast")
-    assert LoraConfig.fast(rank=4).rank == 4
+def test_lora_defaults_presets_and_checks():
+    c = LoraConfig()
+    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
+    assert LoraConfig.preset("fast") == LoraConfig.fast() != c and LoraConfig.fast(rank=4).rank == 4
+    assert all(LoraConfig.preset(name) == c for name in Preset if name != "fast")
+    for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
+        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
+            LoraConfig(**bad)
 
 
 @pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast", "storybook"])
@@ -104,12 +108,3 @@ def test_numbers_are_checked(name):
             DragConfig(**{name: value})
     for value in (low, high):  # aldd=False: K alone decides nothing about the number of steps
         assert getattr(DragConfig(**{"aldd": False, name: value}), name) == value
-
-
-def test_lora_defaults_and_checks():
-    c = LoraConfig()
-    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
-    assert LoraConfig(steps=0).steps == 0
-    for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
-        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
-            LoraConfig(**bad)
