@@ -7,11 +7,11 @@ edit that is given no settings runs with those that suit its model (`DiffusionMo
 
 import math
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Any, ClassVar, Literal, Self, get_args
 
 Ranges = dict[str, tuple[float, float]]
 """Field -> smallest and largest value."""
+PRESETS = ("released", "paper", "dragdiffusion", "fast", "storybook")  # methods of DragConfig
 
 
 def level(strength: float, num_steps: int) -> int:
@@ -25,33 +25,21 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed: {seed!r}; expected a whole number from 0 to 2**63 - 1")
 
 
-class Preset(StrEnum):
-    """Named settings: see the methods of DragConfig, and LoraConfig.preset."""
-
-    released = "released"
-    paper = "paper"
-    dragdiffusion = "dragdiffusion"
-    fast = "fast"
-    storybook = "storybook"
-
-
 def _check(config: Any) -> None:
     """Check every field against its choices (Literal), and against `RANGES` of its class; floats may be whole."""
     for f in fields(config):
-        value, choices, bounds = getattr(config, f.name), get_args(f.type), config.RANGES.get(f.name)
-        if f.type is bool and not isinstance(value, bool):
-            raise ValueError(f"{f.name}: {value!r}; expected True or False")
-        if bounds is None:
-            if choices and value not in choices:
-                raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, choices))}")
-            continue
-        if value is None and type(None) in choices:
-            continue
-        low, high = bounds
-        whole = f.type is int or int in choices
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
-            kind = "a whole number" if whole else "a number"
-            raise ValueError(f"{f.name}: {value!r}; expected {kind} from {low} to {high}")
+        value, choices = getattr(config, f.name), get_args(f.type)
+        if f.type is bool:
+            fits, expected = isinstance(value, bool), "True or False"
+        elif f.name in config.RANGES:
+            (low, high), whole = config.RANGES[f.name], f.type is int or int in choices
+            fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            fits = low <= value <= high if fits else value is None and type(None) in choices
+            expected = f"{'a whole number' if whole else 'a number'} from {low} to {high}"
+        else:
+            fits, expected = value in choices, f"one of {', '.join(map(repr, choices))}"
+        if not fits:
+            raise ValueError(f"{f.name}: {value!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -225,8 +213,8 @@ class DragConfig:
         Raises:
             ValueError: another name, or a change out of its range.
         """
-        if not isinstance(name, str) or name not in list(Preset):
-            raise ValueError(f"preset: {name!r}; expected one of {', '.join(Preset)}")
+        if name not in PRESETS:
+            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
         return getattr(cls, name)(**changes)
 
 

@@ -16,10 +16,10 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from gooddrag.marks import ARROW, HANDLE, TARGET
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
-HANDLE, TARGET, ARROW = "#e62828", "#285aeb", "white"
 WITHOUT, WITH, BETTER, WORSE = "#e07b00", "#1f5fbf", "#3a9b4b", "#c9c9c9"
 STYLE = "gooddrag.paper"
 

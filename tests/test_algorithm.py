@@ -249,14 +249,22 @@ def test_any_mixture_runs(tiny, changes, p, q):
     assert last.t == 0 and last.k <= config.K and last.updates <= config.K * config.J
 
 
-def test_nan_in_the_midst_says_where(tiny):
-    """From the second drag operation on."""
-    seen = []
+@pytest.mark.parametrize(
+    ("n", "where"),
+    [
+        (1, "reference: nan in features at t = 4 "),
+        (1 + 3, "drag: nan in features at t = 4 .* drag operation 1, update 2; .*dtype=torch.float32"),
+        (1 + 4 + 1, "denoising: nan in z_t at t = 4 "),
+    ],
+)
+def test_nan_in_the_midst_says_where(tiny, n, where):
+    """A reference, four updates, a denoising step: the n-th pass is spoilt."""
+    config, seen = quick(masactrl=False), []
+    path = trajectory_of(tiny, config)
 
     def spoil(module, args, output):
         seen.append(None)
-        return output * torch.nan if len(seen) == 1 + 3 else None  # a reference, then the third update
+        return output * torch.nan if len(seen) == n else None
 
-    with tiny.unet.up_blocks[-2].register_forward_hook(spoil):
-        with pytest.raises(FloatingPointError, match=r"t = 4 .* drag operation 1, update 2; .*dtype=torch.float32"):
-            drag_latent(tiny, trajectory_of(tiny, quick()), FAR, quick())
+    with tiny.unet.up_blocks[-2].register_forward_hook(spoil), pytest.raises(FloatingPointError, match=f"^{where}"):
+        drag_latent(tiny, path, FAR, config)

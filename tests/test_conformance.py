@@ -65,29 +65,16 @@ def vectors(case: str, kind: str = "released_float64") -> dict[str, torch.Tensor
         return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
-def run(model, case, config=None, lora=None):
-    """A whole edit through the public API, with every event the released code's recorder saw."""
-    sample = Sample.open(DATA / case)
+def run(model, case, lora=None):
+    """A whole edit through the public API, with every state that the released code's recorder saw."""
+    sample, states = Sample.open(DATA / case), []
+
+    def watch(state):  # tensors are the loop's own
+        kept = {name: getattr(state, name) for name in ("z", "handles", "z_before", "grad")}
+        states.append(replace(state, **{name: x.clone() for name, x in kept.items() if x is not None}))
+
     editor = DragEditor(model, lora=lora).set_image(sample.image)
-    seen = {"trackings": [], "when": [], "losses": [], "drag_losses": [], "updates": {}, "dragged": {}, "denoised": []}
-    first = {}
-
-    def watch(state):
-        if state.event == "track":
-            began = first.setdefault(state.t, state.updates)
-            seen["trackings"].append(state.handles.clone())
-            seen["when"].append((len(first) - 1, state.updates - began))
-        elif state.event == "update":
-            seen["losses"].append(state.loss)
-            seen["drag_losses"].append(state.drag_loss)
-            key = (len(first) - 1, state.updates - 1 - first[state.t])
-            seen["updates"][key] = (state.z_before.clone(), state.grad.clone())
-            seen["dragged"][state.timestep] = state.z.clone()
-        else:
-            seen["denoised"].append((state.timestep, state.z.clone(), state.source))
-
-    result = editor.drag(sample.points, sample.mask, config, callback=watch)
-    return sample, editor, result, seen
+    return sample, editor, editor.drag(sample.points, sample.mask, callback=watch), states
 
 
 def task_of(editor, sample):
@@ -103,7 +90,11 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> Non
 @pytest.mark.parametrize("case", ["case_A", "case_E"])
 def test_whole_run(model, case):
     want = vectors(case)
-    sample, editor, result, seen = run(model, case)
+    sample, editor, result, states = run(model, case)
+    tracks, updates, denoised = ([s for s in states if s.event == e] for e in ("track", "update", "denoise"))
+    began = {s.t: s.updates for s in reversed(tracks)}  # at each dragged level, from the first of which it is counted
+    steps = {(max(began) - s.t, s.updates - 1 - began[s.t]): s for s in updates}
+    dragged = {s.timestep: s.z for s in updates}
 
     close(editor.z_0, want["image2latent"])
     trajectory = editor.invert()
@@ -112,25 +103,24 @@ def test_whole_run(model, case):
         if name.startswith("inversion/"):
             close(trajectory[int(name.split("/")[1][:2])], want[name])
 
-    assert torch.equal(torch.stack(seen["trackings"]).double(), want["track/handles_after_yx_half"])
-    assert seen["when"] == [tuple(map(int, row)) for row in want["track/step_and_updates_done"].tolist()]
-    assert len(seen["losses"]) == len(want["loss/total"])
+    assert torch.equal(torch.stack([s.handles for s in tracks]).double(), want["track/handles_after_yx_half"])
+    assert [[max(began) - s.t, s.updates - began[s.t]] for s in tracks] == want["track/step_and_updates_done"].tolist()
     # the recorded losses went through float32
-    close(torch.tensor(seen["losses"], dtype=torch.float64).float(), want["loss/total"].float(), 1e-4)
-    close(torch.tensor(seen["drag_losses"], dtype=torch.float64).float(), want["loss/drag"].float(), 1e-4)
+    close(torch.tensor([s.loss for s in updates]), want["loss/total"].float(), 1e-4)
+    close(torch.tensor([s.drag_loss for s in updates]), want["loss/drag"].float(), 1e-4)
 
     compared = 0
     for name, value in want.items():
         part, *rest = name.split("/")
         if part == "drag":
-            close(seen["dragged"][int(rest[0].split("_t")[1])], value)
+            close(dragged[int(rest[0].split("_t")[1])], value)
         elif part == "upd":
-            before, grad = seen["updates"][int(rest[0][4:]), int(rest[1])]
-            close(before if rest[2] == "latent_before" else grad, value)
+            update = steps[int(rest[0][4:]), int(rest[1])]
+            close(update.z_before if rest[2] == "latent_before" else update.grad, value)
         elif part == "denoise":
-            timestep, edit, source = seen["denoised"][int(rest[0][:2])]
-            assert timestep == int(rest[0].split("_t")[1])
-            close(edit if rest[1] == "edit" else source, value)
+            state = denoised[int(rest[0][:2])]
+            assert state.timestep == int(rest[0].split("_t")[1])
+            close(state.z if rest[1] == "edit" else state.source, value)
         else:
             continue
         compared += 1
@@ -230,8 +220,9 @@ def test_handles_in_float32_without_mask_term(case):
 
 def test_lora_in_the_released_format(model):
     want = vectors("case_F")
-    _, _, result, seen = run(model, "case_F", lora=DATA / "case_F" / "lora")
-    assert torch.equal(torch.stack(seen["trackings"]).double(), want["track/handles_after_yx_half"])
+    _, _, result, states = run(model, "case_F", lora=DATA / "case_F" / "lora")
+    handles = torch.stack([state.handles for state in states if state.event == "track"])
+    assert torch.equal(handles.double(), want["track/handles_after_yx_half"])
     close(result.tensor, want["final/image"])
 
 

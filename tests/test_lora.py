@@ -201,7 +201,10 @@ def test_a_cache_that_is_damaged_or_full_is_only_a_warning(tiny, lora, cache, mo
     monkeypatch.setattr("gooddrag.lora.save_file", full)
     with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
         assert same(fit_cached(tiny, Z_0, QUICK), lora)
-    assert not list(cache.iterdir())
+    file.write_bytes(b"before")
+    with pytest.raises(SafetensorError):
+        save_lora(lora, file)
+    assert file.read_bytes() == b"before" and list(cache.iterdir()) == [file]  # nothing half written
 
 
 def released_format(lora):

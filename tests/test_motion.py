@@ -22,7 +22,7 @@ def pt(*yx):
     return torch.tensor(yx, dtype=torch.float32)
 
 
-def drag_loss(F, F_0, size, p, p_0, q, r1, beta, **changes):
+def drag_loss(F, F_0, size, p, p_0, q, r1=4, beta=4.0, **changes):
     config = DragConfig(r1=r1, beta=beta, **changes)
     return motion.drag_loss(F, F_0, p, motion.Task(size, p_0, q, torch.zeros(1, 1, 9, 7)), config)
 
@@ -75,10 +75,8 @@ def test_step_points_at_the_target(p, q, beta, capped):
     assert float((moved * (q - p)).sum()) == pytest.approx(length * distance, rel=1e-4, abs=1e-3)
 
 
-def loss(p, q, p_0=None, **settings):
-    settings = dict(r1=4, beta=4.0) | settings
-    p_0 = p if p_0 is None else p_0
-    return drag_loss(settings.pop("F", F), F_0, SIZE, p[None], p_0[None], q[None], **settings)
+def loss(p, q, p_0=None, **changes):
+    return drag_loss(F, F_0, SIZE, p[None], (p if p_0 is None else p_0)[None], q[None], **changes)
 
 
 def test_drag_term_by_hand():
@@ -99,7 +97,7 @@ def test_pairs_add_up_and_near_ones_are_skipped():
     p, q = torch.stack([pt(10, 10), pt(20, 10), pt(30, 10)]), torch.stack([pt(10, 20), pt(20, 11), pt(20, 20)])
     parts = [float(loss(a, b)) for a, b in zip(p, q, strict=True)]
     assert parts[1] == 0 and parts[0] > 0 and parts[2] > 0
-    assert float(drag_loss(F, F_0, SIZE, p, p, q, 4, 4.0)) == pytest.approx(parts[0] + parts[2])
+    assert float(drag_loss(F, F_0, SIZE, p, p, q)) == pytest.approx(parts[0] + parts[2])
     assert float(loss(p[1], q[1], skip_distance=0.0)) > 0
     assert float(loss(pt(20, 10), pt(20, 12))) > 0  # exactly 2 away is not closer than 2
 

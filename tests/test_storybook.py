@@ -18,7 +18,6 @@ from PIL import Image
 from storybook import FAMILIES, WORLD_VERSION, edit, sample
 from storybook.edits import ALONG, COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, dragged, draw_mask, plan
 from storybook.world.animals.breeds import BREEDS
-from storybook.world.canvas import Canvas
 from storybook.world.families import MIX
 from storybook.world.landscapes.landscape import Landscape
 from storybook.world.landscapes.scenery import GRASS, HOURS
@@ -32,10 +31,8 @@ CHECKED = [kind for n, kind in enumerate(ALL) if kind[0] != "painting" or n % 9 
 seeds = st.integers(0, 10**6)
 
 
-def pages(family, n=40, fits=lambda page: True):
-    """The first n pages of a class that fit."""
-    drawn = (family.sample(random.Random(seed)) for seed in range(4000))
-    return [page for _, page in zip(range(n), filter(fits, drawn), strict=False)]
+def pages(family, n):
+    return [family.sample(random.Random(seed)) for seed in range(n)]
 
 
 def edited(category, name):
@@ -79,14 +76,6 @@ def test_the_same_seed_gives_the_same_page_at_any_resolution_and_leaves_randomne
     assert first.min() >= -1 and first.max() <= 1 and first.std() > 0.05
     assert (first - F.avg_pool2d(a.render(128)[None], 2)[0]).abs().mean() < 0.02
     assert (random.random(), torch.rand(1)) == expected
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_anchors_lie_in_the_picture(family):
-    found = [(name, v) for seed in range(60) for name, p in sample(seed, family).anchors().items() for v in p]
-    assert np.mean([0 <= v <= 1 for _, v in found]) > 0.95
-    if family in ("animal", "portrait"):
-        assert all(0.02 < v < 0.98 for name, v in found if name in ("nose", "left_eye", "right_eye", "mouth"))
 
 
 def test_the_mix_covers_all_families_and_kinds():
@@ -170,21 +159,6 @@ def test_wrong_arguments_are_named(argument, value):
         edit(**{"seed": 1, argument: value})
     with pytest.raises(ValueError, match="^family: 'fish'"):
         sample(1, "fish")
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_painting_is_its_subject_in_another_manner(style):
-    for inner in (pages(Landscape, 2)[1], pages(Plant, 1)[0], pages(Thing, 1)[0]):
-        painted, plain = Painting(inner, style, 5).render(96), inner.render(96)
-        assert 0.01 < (painted - plain).abs().mean() < 0.35
-        blurred = [F.avg_pool2d(image[None], 12).flatten() for image in (painted, plain)]
-        assert torch.corrcoef(torch.stack(blurred))[0, 1] > 0.85
-        assert Painting(inner, style, 5).anchors() == inner.anchors()
-    # A style may depend on the place and on the colours nearby only, or an edit would change the whole painting.
-    canvas, other = Canvas(64, (0.5, 0.6, 0.7)), Canvas(64, (0.5, 0.6, 0.7))
-    other.image[:, :20, :20] = 0.1
-    STYLES[style](canvas, 3), STYLES[style](other, 3)
-    assert torch.allclose(canvas.image[:, 24:, 24:], other.image[:, 24:, 24:], atol=1e-5)
 
 
 def test_a_paintings_edits_are_those_of_its_subject():
