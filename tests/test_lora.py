@@ -186,7 +186,7 @@ def test_the_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache, monkeypa
 
 
 def test_a_cache_that_is_damaged_or_full_is_only_a_warning(tiny, lora, cache, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise SafetensorError("No space left on device")
 
     fit_cached(tiny, Z_0, QUICK)

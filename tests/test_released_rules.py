@@ -232,11 +232,11 @@ def test_a_lora_of_the_released_format_on_a_wide_picture(model, tmp_path):
     generator, state = torch.Generator().manual_seed(0), {}
     plain = load_model(TINY_SD, device="cpu", dtype=torch.float64)
     for module, linear in plain.unet.named_modules():
-        if found := re.fullmatch(r"(.*\.attn[12])\.to_(q|k|v|out)(\.0)?", module):
+        if found := re.fullmatch(r"(.*\.attn[12])\.to_(q|k|v|out\.0)", module):
             down = torch.randn(2, linear.in_features, generator=generator) * 0.2
             up = torch.randn(linear.out_features, 2, generator=generator) * 0.2
             for matrix, value in (("down", down), ("up", up)):
-                state[f"{found[1]}.processor.to_{found[2]}_lora.{matrix}.weight"] = value
+                state[f"{found[1]}.processor.to_{found[2].removesuffix('.0')}_lora.{matrix}.weight"] = value
             linear.weight.data += up.double() @ down.double()
     torch.save(state, tmp_path / "pytorch_lora_weights.bin")
     assert len(state) == 16 * 2 * 4 * 2  # blocks, attentions, projections, matrices
