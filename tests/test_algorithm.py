@@ -220,19 +220,10 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
 HINTS = get_type_hints(DragConfig)
 CHOICES = {name: st.sampled_from(get_args(hint)) for name, hint in HINTS.items() if get_origin(hint) is Literal}
 SWITCHES = {name: st.booleans() for name, hint in HINTS.items() if hint is bool}
-NUMBERS = dict(
-    strength=st.sampled_from([0.2, 0.75, 1.0]),
-    K=st.integers(0, 2),
-    B=st.integers(1, 2),
-    J=st.integers(1, 2),
-    r1=st.integers(0, 4),
-    r2=st.integers(1, 12),
-    masactrl_start=st.integers(0, 16),
-    stop_distance=st.none() | st.floats(0, 5),
-    stop_unmoved=st.none() | st.integers(1, 3),
-    feature_block=st.integers(-3, -1),
-    skip_distance=st.floats(0, 5),
-)
+FEW = dict(K=(0, 2), B=(1, 2), J=(1, 2), r1=(0, 4), r2=(1, 12), masactrl_start=(0, 16), feature_block=(-3, -1))
+NUMBERS = {name: st.integers(*bounds) for name, bounds in FEW.items()}
+NUMBERS |= dict(strength=st.sampled_from([0.2, 0.75, 1.0]), skip_distance=st.floats(0, 5))
+NUMBERS |= dict(stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3))
 POINT = st.tuples(st.integers(0, 63), st.integers(0, 63))
 
 

@@ -64,10 +64,3 @@ def test_processors_are_restored_after_an_exception_too(tiny_sd):
         assert processors(tiny_sd.unet) != before
         raise RuntimeError("stop")
     assert processors(tiny_sd.unet) == before
-
-
-def test_refused_on_a_cross_attention(tiny_sd):
-    block = late_blocks(tiny_sd.unet)[-1]
-    x = random(2, 6, block.attn2.to_q.in_features, dtype=torch.float32)
-    with pytest.raises(ValueError, match="installed on a cross-attention"):
-        MutualSelfAttention()(block.attn2, x, tiny_sd.prompt.expand(2, -1, -1))

@@ -44,16 +44,12 @@ def test_readme_has_the_two_commands_and_ci_runs_the_second():
     assert COMMANDS[1] in (ROOT / ".ci" / "run").read_text()
 
 
-def test_readme_links_lead_somewhere():
+def test_readme_lists_every_notebook_and_its_links_lead_somewhere():
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"(notebooks/{notebook.name})" in (ROOT / "README.md").read_text(), notebook.name
     for document in ("README.md", "CONTRIBUTING.md"):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / document).read_text()):
             assert (ROOT / link).exists(), f"{document}: {link}"
-
-
-def test_readme_lists_every_notebook():
-    readme = (ROOT / "README.md").read_text()
-    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"(notebooks/{notebook.name})" in readme, notebook.name
 
 
 def test_no_path_of_one_machine():

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from storybook import FAMILIES, WORLD_VERSION, edit, sample
-from storybook.edits import ALONG, COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, dragged, draw_mask, plan
+from storybook.edits import COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, draw_mask, plan
 from storybook.world.animals.breeds import BREEDS
 from storybook.world.families import MIX
 from storybook.world.landscapes.landscape import Landscape
@@ -115,20 +114,6 @@ def test_plan_fits_the_frame(seed):
     length = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
     assert ends.min() >= MARGIN and ends.max() <= 1 - MARGIN
     assert length.min() >= SHORTEST and length.max() <= LONGEST
-
-
-@settings(max_examples=15, deadline=None)
-@given(seeds)
-def test_what_moves_along_is_dragged_along_if_it_moves_far_enough(seed):
-    category, name, before, after = plan(seed, "animal", "relocation")
-    kind, (a, b) = EDITS[category][name], (before.anchors(), after.anchors())
-    names = dragged(kind, before, after)
-    assert names[: len(kind.anchors)] == kind.anchors and set(names[len(kind.anchors) :]) <= set(kind.also)
-    for along in kind.also:
-        far = ALONG <= math.dist(a[along], b[along]) <= LONGEST
-        inside = all(MARGIN <= x <= 1 - MARGIN for x in (*a[along], *b[along]))
-        assert (along in names) == (far and inside)
-    assert len(edit(seed, 64, "animal", "relocation").points) == len(names)
 
 
 @pytest.mark.parametrize("task", TASKS)
