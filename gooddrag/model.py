@@ -203,18 +203,16 @@ def load_model(
     elif not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(name, os.path.expanduser(name))
-    kinds = "is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id like 'owner/name'"
     if not _may_be_source(source):
-        raise ValueError(f"model: {name!r}{wish} {kinds}")
+        kinds = "'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id like 'owner/name'"
+        raise ValueError(f"model: {name!r}{wish} is neither {kinds}")
     vae = None if vae is None else os.path.expanduser(vae)
     if vae is not None and not _may_be_source(vae):
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
     source = snapshot(source)
-    read = read_file if os.path.isfile(source) else read_repository
+    settings, read = _training_settings(source), read_file if os.path.isfile(source) else read_repository
     unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
-    model = DiffusionModel(
-        name, unet.to(device), autoencoder.to(device), scheduler, prompt, **_training_settings(source)
-    )
+    model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)
     model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
     return model
 
@@ -240,9 +238,8 @@ def _device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise ValueError(
-            f"device: {str(device)!r} ({first_line(error)}); expected 'cpu', or 'cuda' where there is one"
-        ) from error
+        said = f"device: {str(device)!r} ({first_line(error)})"
+        raise ValueError(f"{said}; expected 'cpu', or 'cuda' where there is one") from error
     return found
 
 
