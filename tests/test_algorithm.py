@@ -195,7 +195,10 @@ def test_initial_tracking_reference(tiny):
     assert float(updated.of("track")[0].maps[0].min()) > 1e-3
 
 
-@pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), dict(stop_unmoved=1, r2=1)])
+ENDS_EARLY = dict(stop_unmoved=1, r2=1, J=1)  # at the first of the two dragged time steps
+
+
+@pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), ENDS_EARLY])
 def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, changes):
     """GoodDrag's released code leaves the step after the last drag operation plain, DragDiffusion's does not; the
     denoising against a loop of its own, both latents in one batch."""
@@ -203,6 +206,7 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
     watch, borrowed = borrowing(tiny, config)
     dragged, schedule = watch.of("update")[-1], tiny.schedule(config.num_steps)
     t = dragged.t
+    assert (t == config.T) == (changes in (dict(aldd=False), ENDS_EARLY))
     with torch.no_grad():
         z_T = trajectory_of(tiny, config)[-1]
         unedited = [z_T, *denoise(tiny.eps, z_T, schedule, config.T)]
