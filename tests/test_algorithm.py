@@ -118,9 +118,16 @@ def test_adam_first_step_at_each_time_step(tiny):
             assert torch.allclose(moved, -0.02 * grad / (grad.abs() + 1e-8), atol=1e-5) == is_first
 
 
-def test_early_stops_can_be_switched_off(tiny):
+def test_early_stops_can_be_switched_off_and_rests_count_in_a_row(tiny):
     assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21)))[-1].k == 4
     assert run(tiny, quick(lr=0.0, K=8, B=3, J=1))[-1].k == 8
+    config = quick(K=12, B=3, J=1, lr=0.01, stop_distance=None, masactrl=False)
+    tracks = run(tiny, config).of("track")
+    before = zip([FAR.p_0, *(s.handles for s in tracks)], tracks, strict=False)
+    rests = "".join(".R"[torch.equal(p, s.handles)] for p, s in before if s.counted)  # R: no handle moved
+    assert rests.count("R") > 2 and "RR" not in rests
+    assert run(tiny, replace(config, stop_unmoved=1))[-1].k == rests.index("R") + 1
+    assert run(tiny, replace(config, stop_unmoved=2))[-1].k == 12
 
 
 @pytest.mark.parametrize("event", ["update", "track", "denoise"])
