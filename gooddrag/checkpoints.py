@@ -122,10 +122,10 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
             configs[part] = read_config(str(file.parent), part, config)
     unet, own_vae, text, scheduler = configs.values()
     if unet is None or text is None:
-        raise ValueError(
-            f"model: {name} takes prompts of width {width}; expected 768 (Stable Diffusion 1.x), 1024 (2.x), or "
-            "unet/config.json and text_encoder/config.json beside the file"
+        known = (
+            "768 (Stable Diffusion 1.x), 1024 (2.x), or unet/config.json and text_encoder/config.json beside the file"
         )
+        raise ValueError(f"model: {name} takes prompts of width {width}; expected {known}")
     unet = {"sample_size": 96 if is_v and width == 1024 else 64, **unet, "in_channels": conv_in[1]}
     check_unet(name, unet, own_vae.get("latent_channels", 4), text.get("hidden_size"))
     scheduler = _scheduler(name, unet, scheduler)

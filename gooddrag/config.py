@@ -6,9 +6,12 @@ edit that is given no settings runs with those that suit its model (`DiffusionMo
 """
 
 import math
-from dataclasses import dataclass, fields, replace
-from enum import StrEnum
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self, get_args
+
+Ranges = dict[str, tuple[float, float]]
+"""Field -> smallest and largest value."""
+PRESETS = ("released", "paper", "dragdiffusion", "fast", "storybook")  # methods of DragConfig
 
 
 def level(strength: float, num_steps: int) -> int:
@@ -22,34 +25,21 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed: {seed!r}; expected a whole number from 0 to 2**63 - 1")
 
 
-class Preset(StrEnum):
-    """Named settings: see the methods of DragConfig, and LoraConfig.preset."""
-
-    released = "released"
-    paper = "paper"
-    dragdiffusion = "dragdiffusion"
-    fast = "fast"
-    storybook = "storybook"
-
-
 def _check(config: Any) -> None:
     """Check every field against its choices (Literal), and against `RANGES` of its class; floats may be whole."""
     for f in fields(config):
-        value, choices, bounds = getattr(config, f.name), get_args(f.type), config.RANGES.get(f.name)
-        if f.type is bool and not isinstance(value, bool):
-            raise ValueError(f"{f.name}: {value!r}; expected True or False")
-        if bounds is None:
-            if choices and value not in choices:
-                raise ValueError(f"{f.name}: {value!r}; expected one of {', '.join(map(repr, choices))}")
-            continue
-        if value is None and type(None) in choices:
-            continue
-        low, high = bounds
-        whole = f.type is int or int in choices
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
-            raise ValueError(
-                f"{f.name}: {value!r}; expected {'a whole number' if whole else 'a number'} from {low} to {high}"
-            )
+        value, choices = getattr(config, f.name), get_args(f.type)
+        if f.type is bool:
+            fits, expected = isinstance(value, bool), "True or False"
+        elif f.name in config.RANGES:
+            (low, high), whole = config.RANGES[f.name], f.type is int or int in choices
+            fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            fits = low <= value <= high if fits else value is None and type(None) in choices
+            expected = f"{'a whole number' if whole else 'a number'} from {low} to {high}"
+        else:
+            fits, expected = value in choices, f"one of {', '.join(map(repr, choices))}"
+        if not fits:
+            raise ValueError(f"{f.name}: {value!r}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -138,7 +128,7 @@ class DragConfig:
     """What holds the outside of the mask: the second term of Eq. 8, a "penalty" (text, released); or "replace": after
     every update and denoising step the unedited latent is put back there (DragFlow, ICLR 2026)."""
 
-    RANGES: ClassVar[dict[str, tuple[float, float]]] = {
+    RANGES: ClassVar[Ranges] = {
         "num_steps": (1, 1000),
         "strength": (0.01, 1.0),
         "K": (0, 100_000),
@@ -161,10 +151,8 @@ class DragConfig:
         if self.aldd and self.K > 0:
             T, steps = self.T, math.ceil(self.K / self.B)
             if steps > T:
-                raise ValueError(
-                    f"K: {self.K} drag operations at B = {self.B} need {steps} time steps; strength "
-                    f"{self.strength} of num_steps {self.num_steps} gives {T}"
-                )
+                need = f"K: {self.K} drag operations at B = {self.B} need {steps} time steps"
+                raise ValueError(f"{need}; strength {self.strength} of num_steps {self.num_steps} gives {T}")
 
     @property
     def T(self) -> int:
@@ -189,52 +177,23 @@ class DragConfig:
     @classmethod
     def paper(cls, **changes: Any) -> Self:
         """What the paper prints, as closely as it can be read (Algorithm 1, Eq. 3-9, Sec. 5.1; Adam for Eq. 9)."""
-        printed = cls(
-            lam=0.2,
-            feature_block=-1,
-            grid="image",
-            drag_scale="sum",
-            capped_step=False,
-            skip_distance=0.0,
-            tracking="updated",
-            track_at_start=False,
-            tracking_reference="initial",
-            inversion="source",
-            stop_distance=None,
-            stop_unmoved=None,
-            adam="once",
-        )
-        return replace(printed, **changes)
+        loss = dict(lam=0.2, feature_block=-1, grid="image", drag_scale="sum", capped_step=False, skip_distance=0.0)
+        tracking = dict(tracking="updated", track_at_start=False, tracking_reference="initial")
+        others = dict(inversion="source", stop_distance=None, stop_unmoved=None, adam="once")
+        return cls(**{**loss, **tracking, **others, **changes})
 
     @classmethod
     def dragdiffusion(cls, **changes: Any) -> Self:
         """The DragDiffusion baseline as released (Shi et al., 2023); `K=210` is the paper's DragDiffusion*."""
-        baseline = cls(
-            strength=0.7,
-            K=80,
-            J=1,
-            r1=1,
-            r2=3,
-            beta=1.0,
-            lam=0.1,
-            lr=0.01,
-            aldd=False,
-            ip=False,
-            stop_unmoved=None,
-            drag_scale="dragdiffusion",
-            capped_step=False,
-            tracking="updated",
-            track_at_start=False,
-            adam="once",
-            masactrl_from="first",
-        )
-        return replace(baseline, **changes)
+        numbers = dict(strength=0.7, K=80, J=1, r1=1, r2=3, beta=1.0, lam=0.1, lr=0.01)
+        loss = dict(aldd=False, ip=False, drag_scale="dragdiffusion", capped_step=False, masactrl_from="first")
+        tracking = dict(tracking="updated", track_at_start=False, stop_unmoved=None, adam="once")
+        return cls(**{**numbers, **loss, **tracking, **changes})
 
     @classmethod
     def fast(cls, **changes: Any) -> Self:
         """Fewer levels, one larger step per drag operation: less than half of the default's U-Net passes at no larger
-        error to the truth, on 24 edits of the embedded model. Not tried on Stable Diffusion. The
-        LoRA is apart: `LoraConfig.fast()`.
+        error to the truth, on 24 edits of the embedded model. Not tried on Stable Diffusion. See `LoraConfig.fast()`.
         """
         return cls(**{"num_steps": 15, "B": 30, "J": 1, "lr": 0.04, **changes})
 
@@ -254,8 +213,8 @@ class DragConfig:
         Raises:
             ValueError: another name, or a change out of its range.
         """
-        if not isinstance(name, str) or name not in list(Preset):
-            raise ValueError(f"preset: {name!r}; expected one of {', '.join(Preset)}")
+        if name not in PRESETS:
+            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
         return getattr(cls, name)(**changes)
 
 
@@ -273,12 +232,7 @@ class LoraConfig:
     batch_size: int = 4
     """Noise samples per step, all of the one image."""
 
-    RANGES: ClassVar[dict[str, tuple[float, float]]] = {
-        "rank": (1, 1024),
-        "steps": (0, 100_000),
-        "lr": (0.0, 1.0),
-        "batch_size": (1, 1024),
-    }
+    RANGES: ClassVar[Ranges] = {"rank": (1, 1024), "steps": (0, 100_000), "lr": (0.0, 1.0), "batch_size": (1, 1024)}
 
     def __post_init__(self) -> None:
         _check(self)

@@ -64,12 +64,10 @@ def check_lora(lora: Lora) -> None:
     Raises:
         ValueError: a key or a value of another kind.
     """
+    expected = "<module>.lora_A.weight and <module>.lora_B.weight, as gooddrag.lora.fit returns them"
     for name, value in lora.items():
         if not str(name).endswith((".lora_A.weight", ".lora_B.weight")) or not isinstance(value, Tensor):
-            raise ValueError(
-                f"lora: {name!r}: {type(value).__name__}; expected <module>.lora_A.weight and <module>.lora_B.weight, "
-                "as gooddrag.lora.fit returns them"
-            )
+            raise ValueError(f"lora: {name!r}: {type(value).__name__}; expected {expected}")
 
 
 def fit(
@@ -94,13 +92,11 @@ def fit(
     config = with_learning_rate(config, model)
     if config.steps == 0:
         return {}
-    unet, rank = model.unet, config.rank
-    adapter = peft.LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
+    unet, r = model.unet, config.rank
+    adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=TARGETS)
     with unet_lock(unet):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(
-                seed
-            )  # peft draws A from the CPU's generator; a GPU's goes on as it was
+        with torch.random.fork_rng(devices=[]):  # peft draws A from the CPU's generator; a GPU's goes on as it was
+            torch.default_generator.manual_seed(seed)
             unet.add_adapter(adapter, adapter_name=ADAPTER)
         try:
             _train(model, z_0, config, torch.Generator().manual_seed(seed), progress)
@@ -267,12 +263,14 @@ def save_lora(lora: Lora, path: str | Path) -> Path:
 def fit_cached(
     model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
 ) -> Lora:
-    """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed.
+    """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed, and
+    of the number of threads on a CPU, whose rounding depends on it.
 
     A damaged cache file is fitted anew and a cache folder that cannot be written is not used, both with a warning.
     """
     config = with_learning_rate(config, model)
-    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed}".encode())
+    threads = torch.get_num_threads() if model.device.type == "cpu" else None
+    key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed} {threads}".encode())
     key.update(z_0.detach().cpu().numpy().tobytes())
     path = cache_folder("lora") / f"{key.hexdigest()[:24]}.safetensors"
     if path.is_file():

@@ -71,8 +71,7 @@ class DiffusionModel:
         size = unet.config.sample_size or 64  # of the latents that it was trained on: one number, or height and width
         trained = min(size if isinstance(size, list | tuple) else [size]) * self.vae_scale
         self.native_size = trained if tiny else max(512, trained)  # no autoencoder of Stable Diffusion's needs less
-        if prompt is None:
-            prompt = torch.zeros(1, 1, unet.config.cross_attention_dim)
+        prompt = torch.zeros(1, 1, unet.config.cross_attention_dim) if prompt is None else prompt
         self.prompt = prompt.to(unet.device, unet.dtype)
 
     @property
@@ -205,17 +204,14 @@ def load_model(
         raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(name, os.path.expanduser(name))
     if not _may_be_source(source):
-        raise ValueError(
-            f"model: {name!r}{wish} is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id "
-            "like 'owner/name'"
-        )
+        kinds = "'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id like 'owner/name'"
+        raise ValueError(f"model: {name!r}{wish} is neither {kinds}")
     vae = None if vae is None else os.path.expanduser(vae)
     if vae is not None and not _may_be_source(vae):
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
     source = snapshot(source)
-    read = read_file if os.path.isfile(source) else read_repository
+    settings, read = _training_settings(source), read_file if os.path.isfile(source) else read_repository
     unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
-    settings = _training_settings(source) if Path(source, "training.json").is_file() else {}
     model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)
     model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
     return model
@@ -242,9 +238,8 @@ def _device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise ValueError(
-            f"device: {str(device)!r} ({first_line(error)}); expected 'cpu', or 'cuda' where there is one"
-        ) from error
+        said = f"device: {str(device)!r} ({first_line(error)})"
+        raise ValueError(f"{said}; expected 'cpu', or 'cuda' where there is one") from error
     return found
 
 
@@ -256,7 +251,7 @@ def _may_be_source(source: str) -> bool:
 
 def _training_settings(folder: str) -> dict[str, float | str]:
     """The LoRA's learning rate and the preset that a model's folder asks for."""
-    asked = read_config(folder, "", "training.json")
+    asked = read_config(folder, "", "training.json") if Path(folder, "training.json").is_file() else {}
     rate, preset = asked.get("lora_lr") or LORA_LR, asked.get("preset") or "released"
     try:
         LoraConfig(lr=rate), DragConfig.preset(preset)

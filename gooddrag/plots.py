@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from gooddrag.marks import ARROW, HANDLE, TARGET
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
-HANDLE, TARGET, ARROW = "#e62828", "#285aeb", "white"
 WITHOUT, WITH, BETTER, WORSE = "#e07b00", "#1f5fbf", "#3a9b4b", "#c9c9c9"
 STYLE = "gooddrag.paper"
 
@@ -61,9 +61,8 @@ def draw_points(ax: Axes, points: ArrayLike) -> None:
 def draw_mask(ax: Axes, mask: np.ndarray | None) -> None:
     """Darken what may not change; mask (H, W), True where editable."""
     if mask is not None:
-        veil = np.zeros((*mask.shape, 4))
-        veil[..., :3] = (0.05, 0.05, 0.1)
-        veil[..., 3] = np.where(mask, 0, 0.45)
+        veil = np.full((*mask.shape, 4), (0.05, 0.05, 0.1, 0.45))
+        veil[mask, 3] = 0
         ax.imshow(veil, interpolation="bilinear")
 
 
@@ -82,36 +81,15 @@ def draw_path(ax: Axes, path: np.ndarray) -> None:
         ax.plot(*track[-1], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
 
 
-def draw_heat(
-    ax: Axes,
-    image: Image.Image,
-    heat: np.ndarray,
-    title: str = "",
-    *,
-    window: Sequence[float] | None = None,
-    limits: tuple[float | None, float | None] = (None, None),
-):
-    """A map (h, w) laid over a picture in grey; bright is large.
-
-    Args:
-        window: (left, top, right, bottom) of the map in pixels of the image; None: the whole image.
-        limits: values of the darkest and the brightest colour; None: the map's own.
-
-    Returns:
-        What `Figure.colorbar` takes.
-    """
+def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "") -> None:
+    """A map (h, w) of the whole image laid over it in grey; bright is large."""
     width, height = image.size
     ax.imshow(np.asarray(image.convert("L")), cmap="gray", vmin=-255, vmax=510, interpolation="bicubic")
-    left, top, right, bottom = window or (0, 0, width, height)
-    extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
-    low, high = limits
-    shown = ax.imshow(
-        heat, cmap="magma", alpha=0.65, extent=extent, vmin=low, vmax=high, interpolation="bilinear", zorder=1
-    )
-    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(heat, cmap="magma", alpha=0.65, extent=extent, interpolation="bilinear", zorder=1)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
     ax.set_title(title, loc="left")
     ax.set_axis_off()
-    return shown
 
 
 def draw_distance_map(
@@ -146,7 +124,7 @@ def image_grid(
     Args:
         size: width of a panel in inches.
         targets: (l, 2), marked by a ring on every image.
-        window: the part of every picture to show, such as `edited_window` gives; None: all of it.
+        window: the part of every picture to show; None: all of it.
     """
     picture = rows[0][0][1]
     width, height = (picture.image if isinstance(picture, Sample) else picture).size
@@ -167,19 +145,6 @@ def image_grid(
                 left, top, right, bottom = window
                 ax.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))
     return fig
-
-
-def edited_window(sample: Sample, margin: float = 0.1) -> Window:
-    """The smallest square that holds the mask and the points, wider by `margin` on each side, inside the picture."""
-    marks = sample.points.reshape(-1, 2)
-    if sample.mask is not None and sample.mask.any():
-        rows, columns = np.nonzero(sample.mask)
-        marks = np.concatenate([marks, np.stack([columns, rows], 1)])
-    low, high = marks.min(0), marks.max(0) + 1
-    half, whole = (high - low).max() * (0.5 + margin), np.array(sample.image.size)
-    size = np.minimum(np.ceil(2 * half), whole)
-    corner = np.clip(np.floor((low + high - size) / 2), 0, whole - size)
-    return tuple(int(v) for v in (*corner, *(corner + size)))
 
 
 def edit_overview(result: DragResult) -> Figure:
@@ -255,30 +220,3 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
     axes[0, 0].set_ylabel("edits")
     axes[0, 0].legend(loc="lower right")
     return fig
-
-
-def marked(sample: Sample, size: int = 128) -> Image.Image:
-    """A thumbnail, long side `size` px, as the user marked it: frozen part darkened, handles red, targets blue."""
-    scale = size / max(sample.image.size)
-    shape = tuple(max(1, round(n * scale)) for n in sample.image.size)
-    big = sample.image.resize(tuple(4 * n for n in shape), Image.Resampling.BICUBIC)  # drawn large, shrunk smooth
-    if sample.mask is not None:
-        veil = Image.fromarray(np.where(sample.mask, 0, 115).astype(np.uint8)).resize(big.size)
-        big.paste((12, 12, 25), mask=veil)
-    draw, r = ImageDraw.Draw(big), 0.028 * 4 * size
-    for handle, target in ((sample.points + 0.5) * 4 * scale).tolist():
-        draw.line([*handle, *target], fill=ARROW, width=round(r * 0.5))
-        for (x, y), colour in ((target, TARGET), (handle, HANDLE)):
-            draw.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline="white", width=max(1, round(r / 4)))
-    return big.resize(shape, Image.Resampling.LANCZOS)
-
-
-def contact_sheet(images: Sequence[Image.Image], columns: int, gap: int = 4) -> Image.Image:
-    """Images in a grid, row by row, each in the middle of a cell of the largest one's size."""
-    width, height = (max(image.size[i] for image in images) for i in (0, 1))
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
-    for i, image in enumerate(images):
-        left, top = i % columns * (width + gap), i // columns * (height + gap)
-        sheet.paste(image, (left + (width - image.width) // 2, top + (height - image.height) // 2))
-    return sheet

@@ -12,7 +12,7 @@ from tiny import picture
 
 from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
-from gooddrag.ddim import Schedule, denoise, invert, step
+from gooddrag.ddim import denoise, invert, step
 from gooddrag.frame import Frame
 from gooddrag.masactrl import BorrowedSelfAttention, mutual_self_attention
 
@@ -36,56 +36,41 @@ FAR = pair((20, 20), (50, 45))
 def trajectory_of(model, config):
     z_0 = model.encode(Frame.fit(SIZE, model.vae_scale, 64).to_tensor(picture(SIZE)))
     with torch.no_grad():
-        return [
-            z_0,
-            *invert(model.eps, z_0, Schedule(model.alphas_cumprod, config.num_steps), config.T, config.inversion),
-        ]
+        return [z_0, *invert(model.eps, z_0, model.schedule(config.num_steps), config.T, config.inversion)]
 
 
-class Watch:
+class Watch(list):
     """Keeps every state; Adam goes on in place on an update's z, whose successor's z_before is a copy."""
 
-    def __init__(self, stop=None):
-        self.states, self.stop = [], stop
-
-    def __call__(self, state):
-        self.states.append(state)
-        return bool(self.stop and self.stop(state))
-
     def of(self, event):
-        return [s for s in self.states if s.event == event]
-
-
-class Calls:
-    """Counts what goes through the U-Net: forward passes, latents in them, and whether they borrow from the source."""
-
-    def __init__(self, unet):
-        self.unet, self.forwards, self.latents, self.sharing = unet, 0, 0, []
-
-    def __enter__(self):
-        self.hook = self.unet.register_forward_pre_hook(self.seen)
-        return self
-
-    def seen(self, unet, args):
-        self.forwards += 1
-        self.latents += len(args[0])
-        self.sharing.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
-
-    def __exit__(self, *_):
-        self.hook.remove()
+        return [s for s in self if s.event == event]
 
 
 def run(model, config, task=FAR, stop=None):
-    watch, inverted = Watch(stop), trajectory_of(model, config)
-    with Calls(model.unet) as calls:
-        z, p = drag_latent(model, inverted, task, config, watch)
-    watch.calls, watch.z, watch.p = calls, z, p
+    watch = Watch()
+
+    def observe(state):
+        watch.append(state)
+        return bool(stop and stop(state))
+
+    watch.z, watch.p = drag_latent(model, trajectory_of(model, config), task, config, observe)
     return watch
+
+
+def borrowing(model, config):
+    """A run, and how many of its passes borrow from the source."""
+    seen = []
+
+    def look(unet, _):
+        seen.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
+
+    with model.unet.register_forward_pre_hook(look):
+        return run(model, config), sum(seen)
 
 
 def events(watch):
     short = {"update": "u", "track": "t", "denoise": "d"}
-    return "".join(short[s.event] if s.counted else "s" for s in watch.states)
+    return "".join(short[s.event] if s.counted else "s" for s in watch)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +89,13 @@ def events(watch):
 def test_order_of_events(tiny, changes, want):
     config = quick(**changes)
     watch = run(tiny, config)
-    last = watch.states[-1]
+    last = watch[-1]
     assert events(watch) == want
     assert (last.t, last.k, last.updates) == (0, config.K, config.K * config.J)
 
 
 def test_an_update_tells_everything(tiny):
-    config = quick(adam="per_step")
+    config = quick()
     watch = run(tiny, config)
     u = watch.of("update")[0]
     assert u.loss == pytest.approx(u.drag_loss, abs=1e-6)  # nothing has moved: no mask term yet
@@ -119,7 +104,7 @@ def test_an_update_tells_everything(tiny):
         assert s.grad.shape == s.z_before.shape == s.z0_hat.shape == s.z.shape and s.loss >= s.drag_loss
     with torch.no_grad():
         eps = tiny.eps(u.z_before, 499)
-    a = Schedule(tiny.alphas_cumprod, config.num_steps).alpha(4)
+    a = tiny.schedule(config.num_steps).alpha(4)
     torch.testing.assert_close(u.z0_hat, (u.z_before - (1 - a).sqrt() * eps) / a.sqrt(), rtol=1e-4, atol=1e-5)
 
 
@@ -133,30 +118,25 @@ def test_adam_first_step_at_each_time_step(tiny):
             assert torch.allclose(moved, -0.02 * grad / (grad.abs() + 1e-8), atol=1e-5) == is_first
 
 
-@pytest.mark.parametrize("masactrl", [True, False])
-@pytest.mark.parametrize("tracking", ["stale", "updated"])
-def test_alternating_costs_no_more(tiny, masactrl, tracking):
-    """Sec. 3.3: "no additional computational overhead". With MasaCtrl, denoising needs the source's passes anyway;
-    without, alternating asks for the unedited latent's features at each of S = 2 dragged time steps instead of one.
-    """
-    K, J, T = 4, 2, 4
-    for aldd, S in ((True, 2), (False, 1)):
-        calls = run(tiny, quick(aldd=aldd, masactrl=masactrl, tracking=tracking)).calls
-        assert calls.forwards == calls.latents == K * J + (2 * T if masactrl else S + T)
-
-
-def test_early_stops_can_be_switched_off(tiny):
-    assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21))).states[-1].k == 4
-    assert run(tiny, quick(lr=0.0, K=8, B=3, J=1)).states[-1].k == 8
+def test_early_stops_can_be_switched_off_and_rests_count_in_a_row(tiny):
+    assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21)))[-1].k == 4
+    assert run(tiny, quick(lr=0.0, K=8, B=3, J=1))[-1].k == 8
+    config = quick(K=12, B=3, J=1, lr=0.01, stop_distance=None, masactrl=False)
+    tracks = run(tiny, config).of("track")
+    before = zip([FAR.p_0, *(s.handles for s in tracks)], tracks, strict=False)
+    rests = "".join(".R"[torch.equal(p, s.handles)] for p, s in before if s.counted)  # R: no handle moved
+    assert rests.count("R") > 2 and "RR" not in rests
+    assert run(tiny, replace(config, stop_unmoved=1))[-1].k == rests.index("R") + 1
+    assert run(tiny, replace(config, stop_unmoved=2))[-1].k == 12
 
 
 @pytest.mark.parametrize("event", ["update", "track", "denoise"])
 @pytest.mark.parametrize("tracking", ["stale", "updated"])
 def test_callback_stops_within_one_update(tiny, event, tracking):
     watch = run(tiny, quick(tracking=tracking), stop=lambda state: state.event == event)
-    first = next(i for i, state in enumerate(watch.states) if state.event == event)
-    assert not [s for s in watch.states[first + 1 :] if s.event == "update"]
-    assert watch.states[-1].t == 0 and watch.states[-1].event == "denoise"
+    first = next(i for i, state in enumerate(watch) if state.event == event)
+    assert not [s for s in watch[first + 1 :] if s.event == "update"]
+    assert watch[-1].t == 0 and watch[-1].event == "denoise"
     assert watch.z.isfinite().all()
     assert len(watch.of("denoise")) == 4
 
@@ -179,7 +159,7 @@ def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
 def test_nothing_dragged_is_plain_denoising(tiny):
     """K = 0 without MasaCtrl is Eq. 2; with it the edit equals its source, which attends to itself."""
     config = quick(K=0, masactrl=False)
-    *_, want = denoise(tiny.eps, trajectory_of(tiny, config)[-1], Schedule(tiny.alphas_cumprod, 6), config.T)
+    *_, want = denoise(tiny.eps, trajectory_of(tiny, config)[-1], tiny.schedule(6), config.T)
     assert torch.equal(run(tiny, config).z, want)
     for other in (quick(K=0), quick(skip_distance=1e4, stop_distance=None, masactrl=False)):
         torch.testing.assert_close(run(tiny, other).z, want, rtol=0, atol=1e-5)
@@ -199,17 +179,14 @@ def test_what_is_given_is_not_changed(tiny, adam):
 
 def test_inverted_reference_is_the_stored_latent(tiny):
     """Same first loss apart from the mask term, which measures against the stored inversion."""
-    config = quick(reference="inverted", lam=10.0)
-    path = trajectory_of(tiny, config)
-    schedule = Schedule(tiny.alphas_cumprod, 6)
-    frozen = torch.ones(1, 1, 16, 16)
-    watch = run(tiny, config, task=pair((20, 20), (50, 45), frozen))
-    u = watch.of("update")[0]
+    config, task = quick(reference="inverted", lam=10.0), pair((20, 20), (50, 45), torch.ones(1, 1, 16, 16))
+    path, schedule = trajectory_of(tiny, config), tiny.schedule(6)
+    u = run(tiny, config, task).of("update")[0]
     with torch.no_grad():
         z_prev = step(path[-1], tiny.eps(path[-1], 499), schedule.alpha(4), schedule.alpha(3))
     want = u.drag_loss + 10 * float((z_prev - path[-2]).abs().sum())
     assert u.loss == pytest.approx(want, rel=1e-5) and u.loss > u.drag_loss + 1e-3
-    denoised = run(tiny, replace(config, reference="denoised"), task=pair((20, 20), (50, 45), frozen)).of("update")[0]
+    denoised = run(tiny, replace(config, reference="denoised"), task).of("update")[0]
     assert denoised.loss == pytest.approx(denoised.drag_loss)
 
 
@@ -220,23 +197,23 @@ def test_initial_tracking_reference(tiny):
     assert [torch.equal(a.maps[0], b.maps[0]) for a, b in pairs] == [True] * 3 + [False] * 3
     # lr = 0: the features are the reference's own, so the current one is found at distance 0
     assert all(float(s.maps[0].min()) < 1e-4 for s in current.of("track"))
-
-
-def test_stale_tracking_sees_the_features_before_the_update(tiny):
     stale, updated = (run(tiny, quick(J=1, lr=0.5, tracking=t, track_at_start=False)) for t in ("stale", "updated"))
-    a, b = stale.of("track")[0], updated.of("track")[0]
-    assert float(a.maps[0].min()) < 1e-4  # features of the unchanged latent
-    assert float(b.maps[0].min()) > 1e-3
+    assert float(stale.of("track")[0].maps[0].min()) < 1e-4  # features of the unchanged latent
+    assert float(updated.of("track")[0].maps[0].min()) > 1e-3
 
 
-@pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), dict(stop_unmoved=1, r2=1)])
+ENDS_EARLY = dict(stop_unmoved=1, r2=1, J=1)  # at the first of the two dragged time steps
+
+
+@pytest.mark.parametrize("changes", [dict(aldd=False), dict(), dict(tracking="updated"), ENDS_EARLY])
 def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, changes):
     """GoodDrag's released code leaves the step after the last drag operation plain, DragDiffusion's does not; the
     denoising against a loop of its own, both latents in one batch."""
     config = quick(masactrl_from="first", **changes)
-    watch = run(tiny, config)
-    dragged = watch.of("update")[-1]
-    schedule, t = Schedule(tiny.alphas_cumprod, config.num_steps), dragged.t
+    watch, borrowed = borrowing(tiny, config)
+    dragged, schedule = watch.of("update")[-1], tiny.schedule(config.num_steps)
+    t = dragged.t
+    assert (t == config.T) == (changes in (dict(aldd=False), ENDS_EARLY))
     with torch.no_grad():
         z_T = trajectory_of(tiny, config)[-1]
         unedited = [z_T, *denoise(tiny.eps, z_T, schedule, config.T)]
@@ -246,30 +223,18 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
                 eps = tiny.eps(both, schedule.timestep(level))
             both = step(both, eps, schedule.alpha(level), schedule.alpha(level - 1))
     torch.testing.assert_close(watch.z, both[1:], atol=1e-4, rtol=1e-4)
-    plain = run(tiny, replace(config, masactrl_from="second"))
+    plain, later = borrowing(tiny, replace(config, masactrl_from="second"))
     assert not torch.allclose(plain.z, watch.z, atol=1e-4)
-    assert sum(watch.calls.sharing) == sum(plain.calls.sharing) + 1 == t
+    assert borrowed == later + 1 == t
 
 
 HINTS = get_type_hints(DragConfig)
 CHOICES = {name: st.sampled_from(get_args(hint)) for name, hint in HINTS.items() if get_origin(hint) is Literal}
 SWITCHES = {name: st.booleans() for name, hint in HINTS.items() if hint is bool}
-NUMBERS = dict(
-    strength=st.sampled_from([0.2, 0.75, 1.0]),
-    K=st.integers(0, 2),
-    B=st.integers(1, 2),
-    J=st.integers(1, 2),
-    r1=st.integers(0, 4),
-    r2=st.integers(1, 12),
-    beta=st.floats(0, 8),
-    lam=st.floats(0, 10),
-    lr=st.floats(0, 0.1),
-    masactrl_start=st.integers(0, 16),
-    stop_distance=st.none() | st.floats(0, 5),
-    stop_unmoved=st.none() | st.integers(1, 3),
-    feature_block=st.integers(-3, -1),
-    skip_distance=st.floats(0, 5),
-)
+FEW = dict(K=(0, 2), B=(1, 2), J=(1, 2), r1=(0, 4), r2=(1, 12), masactrl_start=(0, 16), feature_block=(-3, -1))
+NUMBERS = {name: st.integers(*bounds) for name, bounds in FEW.items()}
+NUMBERS |= dict(strength=st.sampled_from([0.2, 0.75, 1.0]), skip_distance=st.floats(0, 5))
+NUMBERS |= dict(stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3))
 POINT = st.tuples(st.integers(0, 63), st.integers(0, 63))
 
 
@@ -282,18 +247,26 @@ def test_any_mixture_runs(tiny, changes, p, q):
     watch = run(tiny, config, task=pair(p, q))
     assert watch.z.shape == (1, 4, 16, 16) and watch.z.isfinite().all()
     assert (watch.p >= 0).all() and (watch.p <= 63).all() and (watch.p == watch.p.round()).all()
-    last = watch.states[-1]
+    last = watch[-1]
     assert last.t == 0 and last.k <= config.K and last.updates <= config.K * config.J
 
 
-def test_nan_in_the_midst_says_where(tiny):
-    """From the second drag operation on."""
-    seen = []
+@pytest.mark.parametrize(
+    ("n", "where"),
+    [
+        (1, "reference: nan in features at t = 4 "),
+        (1 + 3, "drag: nan in features at t = 4 .* drag operation 1, update 2; .*dtype=torch.float32"),
+        (1 + 4 + 1, "denoising: nan in z_t at t = 4 "),
+    ],
+)
+def test_nan_in_the_midst_says_where(tiny, n, where):
+    """A reference, four updates, a denoising step: the n-th pass is spoilt."""
+    config, seen = quick(masactrl=False), []
+    path = trajectory_of(tiny, config)
 
     def spoil(module, args, output):
         seen.append(None)
-        return output * torch.nan if len(seen) == 1 + 3 else None  # a reference, then the third update
+        return output * torch.nan if len(seen) == n else None
 
-    with tiny.unet.up_blocks[-2].register_forward_hook(spoil):
-        with pytest.raises(FloatingPointError, match=r"t = 4 .* drag operation 1, update 2; .*dtype=torch.float32"):
-            drag_latent(tiny, trajectory_of(tiny, quick()), FAR, quick())
+    with tiny.unet.up_blocks[-2].register_forward_hook(spoil), pytest.raises(FloatingPointError, match=f"^{where}"):
+        drag_latent(tiny, path, FAR, config)

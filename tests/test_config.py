@@ -3,10 +3,10 @@ from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gooddrag.config import DragConfig, LoraConfig, Preset
+from gooddrag.config import PRESETS, DragConfig, LoraConfig
 
 HINTS = get_type_hints(DragConfig)
 NAMES = [f.name for f in fields(DragConfig)]
@@ -41,13 +41,17 @@ def test_dragdiffusion_and_its_star():
     assert DragConfig.dragdiffusion(K=210).schedule == [210]
 
 
-def test_the_lora_of_a_preset():
-    assert LoraConfig.preset("fast") == LoraConfig.fast() != LoraConfig()
-    assert all(LoraConfig.preset(name) == LoraConfig() for name in Preset if name != "fast")
-    assert LoraConfig.fast(rank=4).rank == 4
+def test_lora_defaults_presets_and_checks():
+    c = LoraConfig()
+    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
+    assert LoraConfig.preset("fast") == LoraConfig.fast() != c and LoraConfig.fast(rank=4).rank == 4
+    assert all(LoraConfig.preset(name) == c for name in PRESETS if name != "fast")
+    for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
+        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
+            LoraConfig(**bad)
 
 
-@pytest.mark.parametrize("name", ["released", "paper", "dragdiffusion", "fast", "storybook"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_presets_take_changes(name):
     assert DragConfig.preset(name, K=20, lam=0.5) == getattr(DragConfig, name)(K=20, lam=0.5)
     assert DragConfig.preset(name, K=20).K == 20
@@ -57,28 +61,20 @@ def test_presets_take_changes(name):
         DragConfig.preset(name, lambda_=1)
 
 
-def test_schedule():
-    assert DragConfig(num_steps=1, strength=0.01, K=1).T == 1
-    assert DragConfig(K=23, B=10).schedule == [10, 10, 3]
-    assert DragConfig(K=3, B=10).schedule == [3]
-    assert DragConfig(aldd=False).schedule == [70]
-    assert DragConfig(K=0).schedule == DragConfig(K=0, aldd=False).schedule == []
-
-
 @settings(max_examples=50)
 @given(K=st.integers(0, 200), B=st.integers(1, 200), num_steps=st.integers(1, 60), strength=st.floats(0.01, 1))
+@example(K=23, B=10, num_steps=50, strength=0.75)
 def test_schedule_splits_K(K, B, num_steps, strength):
     T = max(1, round(strength * num_steps))
     settings = dict(K=K, B=B, num_steps=num_steps, strength=strength)
+    assert DragConfig(aldd=False, **settings).schedule == [K] * (K > 0)
     if math.ceil(K / B) > T:
         with pytest.raises(ValueError, match=rf"^K: {K} drag operations at B = {B} need .* gives {T}$"):
             DragConfig(**settings)
-        assert DragConfig(aldd=False, **settings).schedule == [K]
         return
-    schedule = DragConfig(**settings).schedule
-    assert sum(schedule) == K
-    assert len(schedule) <= T
-    assert all(n == B for n in schedule[:-1]) and all(1 <= n <= B for n in schedule)
+    c = DragConfig(**settings)
+    assert c.T == T >= len(c.schedule) and sum(c.schedule) == K
+    assert all(n == B for n in c.schedule[:-1]) and all(1 <= n <= B for n in c.schedule)
 
 
 @pytest.mark.parametrize("value", ["", "nonsense", None, 1, 1.0, []])
@@ -104,12 +100,3 @@ def test_numbers_are_checked(name):
             DragConfig(**{name: value})
     for value in (low, high):  # aldd=False: K alone decides nothing about the number of steps
         assert getattr(DragConfig(**{"aldd": False, name: value}), name) == value
-
-
-def test_lora_defaults_and_checks():
-    c = LoraConfig()
-    assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
-    assert LoraConfig(steps=0).steps == 0
-    for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
-        with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
-            LoraConfig(**bad)

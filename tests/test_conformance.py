@@ -1,11 +1,12 @@
 """The released GoodDrag code's own numbers on a small model of Stable Diffusion's shape (tests/data/conformance)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from tiny import random
 
 from gooddrag import ddim
 from gooddrag.algorithm import Task, drag_latent
@@ -60,35 +61,26 @@ def model(recorded_roots):
 
 
 def vectors(case: str, kind: str = "released_float64") -> dict[str, torch.Tensor]:
-    if (file := DATA / case / f"{kind}.safetensors").exists():  # as the shared set has them
-        return load_file(file)
     with np.load(DATA / case / f"{kind}.npz") as file:
         return {name: torch.from_numpy(file[name]) for name in file.files}
 
 
-def run(model, case, config=None, lora=None):
-    """A whole edit through the public API, with every event the released code's recorder saw."""
-    sample = Sample.open(DATA / case)
+def run(model, case, lora=None):
+    """A whole edit through the public API, with every state that the released code's recorder saw."""
+    sample, states = Sample.open(DATA / case), []
+
+    def watch(state):  # tensors are the loop's own
+        kept = {name: getattr(state, name) for name in ("z", "handles", "z_before", "grad")}
+        states.append(replace(state, **{name: x.clone() for name, x in kept.items() if x is not None}))
+
     editor = DragEditor(model, lora=lora).set_image(sample.image)
-    seen = {"trackings": [], "when": [], "losses": [], "drag_losses": [], "updates": {}, "dragged": {}, "denoised": []}
-    first = {}
+    return sample, editor, editor.drag(sample.points, sample.mask, callback=watch), states
 
-    def watch(state):
-        if state.event == "track":
-            began = first.setdefault(state.t, state.updates)
-            seen["trackings"].append(state.handles.clone())
-            seen["when"].append((len(first) - 1, state.updates - began))
-        elif state.event == "update":
-            seen["losses"].append(state.loss)
-            seen["drag_losses"].append(state.drag_loss)
-            key = (len(first) - 1, state.updates - 1 - first[state.t])
-            seen["updates"][key] = (state.z_before.clone(), state.grad.clone())
-            seen["dragged"][state.timestep] = state.z.clone()
-        else:
-            seen["denoised"].append((state.timestep, state.z.clone(), state.source))
 
-    result = editor.drag(sample.points, sample.mask, config, callback=watch)
-    return sample, editor, result, seen
+def task_of(editor, sample):
+    size = editor.frame.grid((16, 16), "latent4")
+    handles, targets = (editor.frame.to_grid(points, size) for points in (sample.handles, sample.targets))
+    return Task(size, handles, targets, editor.frame.frozen(sample.mask, size, (16, 16)))
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> None:
@@ -98,7 +90,11 @@ def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> Non
 @pytest.mark.parametrize("case", ["case_A", "case_E"])
 def test_whole_run(model, case):
     want = vectors(case)
-    sample, editor, result, seen = run(model, case)
+    sample, editor, result, states = run(model, case)
+    tracks, updates, denoised = ([s for s in states if s.event == e] for e in ("track", "update", "denoise"))
+    began = {s.t: s.updates for s in reversed(tracks)}  # at each dragged level, from the first of which it is counted
+    steps = {(max(began) - s.t, s.updates - 1 - began[s.t]): s for s in updates}
+    dragged = {s.timestep: s.z for s in updates}
 
     close(editor.z_0, want["image2latent"])
     trajectory = editor.invert()
@@ -107,25 +103,24 @@ def test_whole_run(model, case):
         if name.startswith("inversion/"):
             close(trajectory[int(name.split("/")[1][:2])], want[name])
 
-    assert torch.equal(torch.stack(seen["trackings"]).double(), want["track/handles_after_yx_half"])
-    assert seen["when"] == [tuple(map(int, row)) for row in want["track/step_and_updates_done"].tolist()]
-    assert len(seen["losses"]) == len(want["loss/total"])
+    assert torch.equal(torch.stack([s.handles for s in tracks]).double(), want["track/handles_after_yx_half"])
+    assert [[max(began) - s.t, s.updates - began[s.t]] for s in tracks] == want["track/step_and_updates_done"].tolist()
     # the recorded losses went through float32
-    close(torch.tensor(seen["losses"], dtype=torch.float64).float(), want["loss/total"].float(), 1e-4)
-    close(torch.tensor(seen["drag_losses"], dtype=torch.float64).float(), want["loss/drag"].float(), 1e-4)
+    close(torch.tensor([s.loss for s in updates]), want["loss/total"].float(), 1e-4)
+    close(torch.tensor([s.drag_loss for s in updates]), want["loss/drag"].float(), 1e-4)
 
     compared = 0
     for name, value in want.items():
         part, *rest = name.split("/")
         if part == "drag":
-            close(seen["dragged"][int(rest[0].split("_t")[1])], value)
+            close(dragged[int(rest[0].split("_t")[1])], value)
         elif part == "upd":
-            before, grad = seen["updates"][int(rest[0][4:]), int(rest[1])]
-            close(before if rest[2] == "latent_before" else grad, value)
+            update = steps[int(rest[0][4:]), int(rest[1])]
+            close(update.z_before if rest[2] == "latent_before" else update.grad, value)
         elif part == "denoise":
-            timestep, edit, source = seen["denoised"][int(rest[0][:2])]
-            assert timestep == int(rest[0].split("_t")[1])
-            close(edit if rest[1] == "edit" else source, value)
+            state = denoised[int(rest[0][:2])]
+            assert state.timestep == int(rest[0].split("_t")[1])
+            close(state.z if rest[1] == "edit" else state.source, value)
         else:
             continue
         compared += 1
@@ -137,16 +132,17 @@ def test_whole_run(model, case):
     assert result.image.size == sample.image.size
 
 
-def test_reference_path(model):
-    """Row 8 and 10 of the ledger: the re-denoised z_T, its features, and those at the handle, t = 741 ... 601."""
-    want = vectors("case_A")
+def case_a(model):
+    """Settings, editor and task of case A, its schedule and what was recorded."""
     config, sample = DragConfig(), Sample.open(DATA / "case_A")
     editor = DragEditor(model).set_image(sample.image)
-    schedule = Schedule(model.alphas_cumprod, config.num_steps)
-    size = editor.frame.grid((16, 16), "latent4")
-    handle = editor.frame.to_grid(sample.handles, size)
-    z = editor.invert()[-1]
-    index = torch.arange(20, 36)
+    return config, editor, task_of(editor, sample), model.schedule(config.num_steps), vectors("case_A")
+
+
+def test_reference_path(model):
+    """Row 8 and 10 of the ledger: the re-denoised z_T, its features, and those at the handle, t = 741 ... 601."""
+    config, editor, task, schedule, want = case_a(model)
+    size, handle, z, index = task.size, task.p_0, editor.invert()[-1], torch.arange(20, 36)
     for t in range(config.T, config.T - 8, -1):
         ref = reference_step(model, schedule, z, t, config.feature_block)
         name = f"reference/t{schedule.timestep(t)}/"
@@ -161,20 +157,13 @@ def test_reference_path(model):
 
 def test_teacher_forced_gradients(model):
     """Loss and gradient at every recorded latent, handles taken from the record: nothing can hide in a trajectory."""
-    want = vectors("case_A")
-    config, sample = DragConfig(), Sample.open(DATA / "case_A")
-    editor = DragEditor(model).set_image(sample.image)
-    schedule = Schedule(model.alphas_cumprod, config.num_steps)
-    frame, latent_grid = editor.frame, (16, 16)
-    size = frame.grid(latent_grid, config.grid)
-    task = Task(size, frame.to_grid(sample.handles, size), frame.to_grid(sample.targets, size),
-                frame.frozen(sample.mask, size, latent_grid).double())  # fmt: skip
+    config, editor, task, schedule, want = case_a(model)
+    task = replace(task, frozen=task.frozen.double())
     close(model.prompt, want["text_embeddings"])
     close(task.p_0.double(), want["points/handle_init_yx_half"])
     close(task.q.double(), want["points/target_yx_half"])
     assert torch.equal(1 - task.frozen, want["mask/half"][..., ::4, ::4])  # nearest, 64 x 64 -> 16 x 16
-    index, tracked = torch.arange(20, 36), 0
-    handles = {}
+    index, tracked, handles = torch.arange(20, 36), 0, {}
     for key, p in zip(want["track/step_and_updates_done"].tolist(), want["track/handles_after_yx_half"], strict=True):
         handles[tuple(map(int, key))] = p.float()
     z_ref, loss_index = editor.invert()[-1], 0
@@ -190,7 +179,7 @@ def test_teacher_forced_gradients(model):
             eps, F = model.eps_and_features(z, schedule.timestep(t), config.feature_block)
             slice_ = f"track/step{i}/{-(-k // config.J):02d}/F1_slice"  # tracking sees an operation's last forward pass
             if slice_ in want and (k == 0 or k % config.J == config.J - 1):
-                close(resized(F.detach(), size, index, index)[:, :8], want[slice_])
+                close(resized(F.detach(), task.size, index, index)[:, :8], want[slice_])
                 tracked += 1
             drag = drag_loss(F, ref.F, p, task, config)
             z_prev = step(z, eps, schedule.alpha(t), schedule.alpha(t - 1))
@@ -219,35 +208,34 @@ def test_handles_in_float32_without_mask_term(case):
     trajectory = list(editor.invert())
     close(trajectory[-1], want["inverted"], 1e-4)
     trajectory[-1] = want["inverted"]
-    size = editor.frame.grid((16, 16), config.grid)
-    task = Task(size, editor.frame.to_grid(sample.handles, size), editor.frame.to_grid(sample.targets, size),
-                editor.frame.frozen(sample.mask, size, (16, 16)))  # fmt: skip
     trackings = []
-    drag_latent(model32, trajectory, task, config,
-                lambda state: trackings.append(state.handles) if state.event == "track" else None)  # fmt: skip
+
+    def watch(state):
+        if state.event == "track":
+            trackings.append(state.handles)
+
+    drag_latent(model32, trajectory, task_of(editor, sample), config, watch)
     assert torch.equal(torch.stack(trackings).double(), want["track/handles_after_yx_half"].double())
 
 
 def test_lora_in_the_released_format(model):
     want = vectors("case_F")
-    _, _, result, seen = run(model, "case_F", lora=DATA / "case_F" / "lora")
-    assert torch.equal(torch.stack(seen["trackings"]).double(), want["track/handles_after_yx_half"])
+    _, _, result, states = run(model, "case_F", lora=DATA / "case_F" / "lora")
+    handles = torch.stack([state.handles for state in states if state.event == "track"])
+    assert torch.equal(handles.double(), want["track/handles_after_yx_half"])
     close(result.tensor, want["final/image"])
 
 
 def test_lora_is_the_closed_form_and_leaves_no_trace(model, tmp_path):
     """The adapted layer is W + B A on every attention projection, also after a trip through today's format."""
     lora = load_lora(DATA / "case_F" / "lora")
-    again = load_lora(save_lora(lora, tmp_path))
-    modules = [k.removesuffix(".lora_A.weight") for k in lora if k.endswith(".lora_A.weight")]
-    assert len(modules) == 16 * 2 * 4  # blocks x (self, cross) x (q, k, v, out)
-    before = {m: model.unet.get_submodule(m).weight.clone() for m in modules}
-    with applied(model.unet, again):
-        for m in modules:
-            x = torch.randn(3, before[m].shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-            layer = model.unet.get_submodule(m)
+    layers = {m: model.unet.get_submodule(m) for m in {k.rsplit(".lora_", 1)[0] for k in lora}}
+    assert len(layers) == 16 * 2 * 4  # blocks x (self, cross) x (q, k, v, out)
+    before = {m: layer.weight.clone() for m, layer in layers.items()}
+    with applied(model.unet, load_lora(save_lora(lora, tmp_path))):
+        for m, layer in layers.items():
+            x = random(3, layer.in_features)
+            a, b = (lora[f"{m}.lora_{part}.weight"].double() for part in "AB")
             bias = 0 if layer.bias is None else layer.bias
-            want = x @ before[m].T + (x @ lora[f"{m}.lora_A.weight"].double().T) @ lora[f"{m}.lora_B.weight"].double().T
-            close(layer(x) - bias, want, 1e-12)
-    for m in modules:
-        assert torch.equal(model.unet.get_submodule(m).weight, before[m])
+            close(layer(x) - bias, x @ before[m].T + (x @ a.T) @ b.T, 1e-12)
+    assert all(torch.equal(layer.weight, before[m]) for m, layer in layers.items())

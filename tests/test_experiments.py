@@ -36,13 +36,9 @@ def configs(ways, **changes):
     return {way: gd.DragConfig(**{**QUICK, **changed, **changes}) for way, changed in ways.items()}
 
 
-@given(st.integers(1, 100))
-def test_fewer_edits_are_the_first_of_more(n):
-    edits = study.spread_edits(n)
-    assert len(set(edits)) == n and edits == study.spread_edits(100)[:n]
-
-
 def test_forty_edits_are_of_every_category_about_in_proportion():
+    assert len(set(study.spread_edits(100))) == 100  # fewer edits are the first of more
+    assert all(study.spread_edits(n) == study.spread_edits(100)[:n] for n in (1, 7, 40))
     categories = [category for category, _, _ in study.spread_edits(40)]
     assert len(set(categories)) == 6 and 20 <= categories.count("animal") <= 26  # 58 of 100
     with pytest.raises(ValueError, match="^n: 101; expected 1 to 100"):
@@ -80,12 +76,12 @@ def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp
     assert not list((tmp_path / "cache" / "studies").iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"model": 1}', "7", None])
-def test_a_file_of_another_kind_is_refused(tmp_path, text):
-    if text is not None:
-        (tmp_path / "figure.json").write_text(text)
-    with pytest.raises(ValueError, match="^path: figure.json .*expected a file of results"):
-        keep.read_results(tmp_path / "figure.json")
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    for text in (None, "", "[]", '{"model": 1}', "7"):
+        if text is not None:
+            (tmp_path / "figure.json").write_text(text)
+        with pytest.raises(ValueError, match="^path: figure.json .*expected a file of results"):
+            keep.read_results(tmp_path / "figure.json")
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
@@ -129,12 +125,6 @@ def test_curves_are_the_means_over_handles(editor):
     assert record["late_spread"] == pytest.approx(record["spread"][1])
 
 
-def test_scores_have_both_conventions(editor):
-    two = replace(PAGE, points=[[[20, 20], [40, 35]], [[30, 20], [44, 30]]])
-    record = study.drag_and_score(editor, two, configs({"a": {}}), None)[0]
-    assert record["dai_released"] == pytest.approx(record["dai"] / 2)  # two pairs
-
-
 def test_switches_are_the_rows_of_differences():
     rows = {r["row"]: r for r in json.loads((run.NOTEBOOKS / "differences.json").read_text(encoding="utf-8"))["rows"]}
     assert sorted(rows) == list(range(1, 29))
@@ -160,14 +150,6 @@ def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monk
     rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny)}
     assert rows["spread", 0.0, 10]["psnr"] == rows["none", 0.0, 0]["psnr"] and rows["spread", 0.0, 2]["left"] == [0]
     assert rows["at once", 0.3, 10]["left"][0] > 0 and set(rows["none", 0.0, 0]) >= {"psnr", "ssim", "page"}
-
-
-def test_features_of_the_same_picture_are_found_where_they_are(tiny, monkeypatch):
-    still = replace(gd.storybook.edit(100, 64), points=[[[20, 20], [20, 20]], [[30, 40], [36, 40]]])
-    monkeypatch.setattr(latents, "edit", lambda seed, size: replace(still, truth=still.image))
-    monkeypatch.setattr(latents, "FEATURES", {"pages": [100, 1], "levels": [1]})
-    found = latents.features(tiny)
-    assert found["asked"] == [0, 6] and all(errors[0][0] == 0 for errors in found["errors"])
 
 
 def test_outputs_keep_nothing_of_the_machine():

@@ -11,7 +11,7 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from single_file import original_layout, save_original
-from tiny import DATA, TINY_SD, random, save_tiny
+from tiny import DATA, TINY_SD, Malicious, random, save_tiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gooddrag import checkpoints
@@ -48,19 +48,24 @@ def same_weights(a, b):
 
 def test_shapes(tiny, tiny_folder, tiny_sd):
     assert tiny.name == str(tiny_folder) and tiny.label == "tiny" and "asked for" in tiny.why
-    assert isinstance(tiny.vae, AutoencoderTiny) and tiny.vae_scale == 4 and tiny.native_size == 64
+    assert isinstance(tiny.vae, AutoencoderTiny) and (tiny.vae_scale, tiny.native_size) == (4, 64)
     assert torch.equal(tiny.prompt, torch.zeros(1, 1, 8)) and tiny.steps_offset == 1
-    assert isinstance(tiny_sd.vae, AutoencoderKL) and tiny_sd.vae_scale == 8
-    assert tiny_sd.native_size == 512  # trained at 128, but no KL autoencoder needs less
+    assert isinstance(tiny_sd.vae, AutoencoderKL)
+    assert (tiny_sd.vae_scale, tiny_sd.native_size) == (8, 512)  # trained at 128, but no KL autoencoder needs less
     assert tiny_sd.prompt.shape == (1, 77, 32) and tiny_sd.prompt.abs().sum() > 0
     for part in (tiny.unet, tiny.vae, tiny_sd.unet, tiny_sd.vae):
         assert not part.training and not any(p.requires_grad for p in part.parameters())
 
 
 @pytest.mark.parametrize(("size", "native"), [([20, 24], 80), (None, 256), (32, 128)])
-def test_the_trained_size_may_be_a_list(copy, size, native):
+def test_the_trained_size_may_be_a_list_and_the_vae_another(copy, tiny, tmp_path, size, native):
     edit(copy / "unet" / "config.json", sample_size=size)
-    assert load_model(copy, device="cpu").native_size == native
+    other = save_tiny(tmp_path / "other", seed=1)
+    model = load_model(copy, device="cpu", vae=other / "vae")
+    assert model.native_size == native
+    assert same_weights(model.vae, load_model(other, device="cpu").vae) and same_weights(model.unet, tiny.unet)
+    with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
+        load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -86,14 +91,14 @@ def test_encode_refuses_what_the_vae_would_crop(tiny, tiny_sd):
 
 @pytest.mark.parametrize(("block", "shape"), [(-3, (1, 16, 4, 6)), (-2, (1, 16, 8, 12)), (-1, (1, 8, 8, 12))])
 def test_features_are_an_up_blocks_output(tiny, block, shape):
+    up_block, seen = tiny.unet.up_blocks[block], []
     eps, F = tiny.eps_and_features(Z, 301, block)
-    seen = []
-    with tiny.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output)):
+    with up_block.register_forward_hook(lambda module, args, output: seen.append(output)):
         assert torch.equal(eps, tiny.eps(Z, 301))
     assert torch.equal(F, seen[0]) and F.shape == shape
     with pytest.raises(RuntimeError):
         tiny.eps_and_features(torch.zeros(1, 3, 8, 8), 301, block)
-    assert not tiny.unet.up_blocks[block]._forward_hooks
+    assert not up_block._forward_hooks
     with pytest.raises(ValueError, match=r"^feature_block: -4; expected -3 to -1, as tiny has 3 up blocks$"):
         tiny.eps_and_features(Z, 301, -4)
 
@@ -119,31 +124,24 @@ def test_v_prediction_gives_the_noise_that_a_scheduler_finds(copy, tiny, timeste
 def test_a_folder_may_ask_for_a_preset_and_a_lora_rate(tiny, copy):
     assert tiny.preset == "released" and tiny.lora_lr == LORA_LR == 5e-4
     assert load_model("storybook", device="cpu").preset == "storybook"
-    (copy / "training.json").write_text('{"preset": "fast"}')
-    model = load_model(copy, device="cpu")
-    assert (model.preset, model.lora_lr, model.fingerprint) == ("fast", LORA_LR, tiny.fingerprint)
-    (copy / "training.json").write_text('{"lora_lr": 0.002}')
-    model = load_model(copy, device="cpu")
-    assert (model.preset, model.lora_lr) == ("released", 0.002)
-    assert model.fingerprint != tiny.fingerprint  # its edits come out differently
-
-
-@pytest.mark.parametrize(
-    "card", ["{", "[1]", '{"lora_lr": 2}', '{"lora_lr": true}', '{"lora_lr": NaN}', '{"preset": "quick"}']
-)
-def test_a_training_card_that_says_nonsense(copy, card):
-    (copy / "training.json").write_text(card)
-    refused(copy, "^model: .*training.json: ")
+    for asked, want in (({"preset": "fast"}, ("fast", LORA_LR)), ({"lora_lr": 0.002}, ("released", 0.002))):
+        (copy / "training.json").write_text(json.dumps(asked))
+        model = load_model(copy, device="cpu")
+        assert (model.preset, model.lora_lr) == want
+        assert (model.fingerprint == tiny.fingerprint) == (model.lora_lr == LORA_LR)  # else its edits are others
+    for nonsense in ("{", "[1]", '{"lora_lr": 2}', '{"lora_lr": true}', '{"lora_lr": NaN}', '{"preset": "quick"}'):
+        (copy / "training.json").write_text(nonsense)
+        refused(copy, "^model: .*training.json: ")
 
 
 @pytest.mark.parametrize(("free", "want"), [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
     monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
+    gpu = {"mem_get_info": (int((free - 1) * 2**30), 2**34), "get_device_name": "A100"}
+    gpu |= {"memory_reserved": 3 * 2**30, "memory_allocated": 2 * 2**30}  # of which one is free to be had
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (int((free - 1) * 2**30), 2**34))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 3 * 2**30)  # of which one is free to be had
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 2 * 2**30)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: "A100")
+    for name, value in gpu.items():
+        monkeypatch.setattr(torch.cuda, name, lambda gpu, value=value: value)
     assert choose_model()[0] == choose_model("cuda:1")[0] == want and f"{free:.1f} GiB free" in choose_model()[1]
 
 
@@ -199,16 +197,10 @@ def test_offline_says_what_is_missing(monkeypatch, tmp_path, tiny_folder):
     refused("models/mine", f"'some/vae' {as_id} some/vae/config.json: ", vae="some/vae")
 
 
-def test_another_vae(tiny, copy, tmp_path):
-    other = save_tiny(tmp_path / "other", seed=1) / "vae"
-    model = load_model(copy, device="cpu", vae=other)
-    assert same_weights(model.vae, load_model(other.parent, device="cpu").vae)
-    assert same_weights(model.unet, tiny.unet)
-    with pytest.raises(ValueError, match="^vae: '.*gone/vae' is neither a folder nor a Hub id"):
-        load_model(copy, device="cpu", vae=tmp_path / "gone" / "vae")
-
-
 def test_a_model_without_text_encoder_gets_a_zero_token(copy_sd):
+    for name in ("vocab.json", "merges.txt"):  # transformers makes a tokenizer of nothing where both are gone
+        (copy_sd / "tokenizer" / name).unlink()
+        refused(copy_sd, "^model: .*/tokenizer")
     shutil.rmtree(copy_sd / "text_encoder")
     (copy_sd / "model_index.json").write_text("[]")
     refused(copy_sd, "^model: cannot read .*model_index.json")
@@ -232,11 +224,6 @@ def test_loading_says_nothing_to_a_user(copy, tiny, capfd, caplog, kind):
     assert capfd.readouterr() == ("", "") and not caplog.records
 
 
-class Malicious:
-    def __reduce__(self):
-        return (Path.touch, (Path("ran-the-pickle"),))
-
-
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_a_damaged_part_is_named(copy_sd, part, capfd, tmp_path, monkeypatch):
     """From a weight that diffusers and transformers would draw at random to a folder that is gone."""
@@ -252,7 +239,6 @@ def test_a_damaged_part_is_named(copy_sd, part, capfd, tmp_path, monkeypatch):
         file.write_bytes(content)
         refused(copy_sd, f"{message}: .")
     file.unlink()
-    refused(copy_sd, f"{message}: .")
     name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
     torch.save({"conv_in.weight": Malicious()}, file.with_name(name))
     refused(copy_sd, f"{message}: .")
@@ -264,43 +250,32 @@ def test_a_damaged_part_is_named(copy_sd, part, capfd, tmp_path, monkeypatch):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
-def test_tokenizer_file_missing(copy_sd, name):
-    """transformers makes a tokenizer of nothing where both are gone."""
-    (copy_sd / "tokenizer" / name).unlink()
-    refused(copy_sd, "^model: .*/tokenizer")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_a_unet_that_needs_more_than_a_prompt(copy_sd):
+    for file in copy_sd.rglob("*.safetensors"):
+        file.unlink()  # nothing of them is read
+    config = copy_sd / "unet" / "config.json"
+    usual = config.read_text()
+    for changes, message in (
         (json.loads((DATA / "sdxl_like_unet_config.json").read_text()), "SDXL is not supported"),
         ({"class_embed_type": "timestep"}, "class_embed_type 'timestep' is not supported"),
         ({"num_class_embeds": 10}, "num_class_embeds 10 is not supported"),
         ({"encoder_hid_dim_type": "ip_image_proj"}, "encoder_hid_dim_type 'ip_image_proj' is not supported"),
         ({"cross_attention_dim": 64}, "prompts of width 64 is not supported; .*, here of width 32"),
         ({"in_channels": 9}, "9 channels is not supported; .*, and latents of 4"),
-    ],
-)
-def test_a_unet_that_needs_more_than_a_prompt(copy_sd, changes, message):
-    for file in copy_sd.rglob("*.safetensors"):
-        file.unlink()  # nothing of them is read
-    edit(copy_sd / "unet" / "config.json", **changes)
-    refused(copy_sd, f"^model: .*{message}")
+    ):
+        config.write_text(usual)
+        edit(config, **changes)
+        refused(copy_sd, f"^model: .*{message}")
 
 
-@pytest.mark.parametrize(
-    ("scheduler", "changes", "kind"),
-    [
-        ("FlowMatchEulerDiscreteScheduler", {}, "flow-matching model"),
-        ("DDIMScheduler", {"time_cond_proj_dim": 4}, "latent consistency model"),
-    ],
-)
-def test_models_that_ddim_inversion_does_not_suit(copy, scheduler, changes, kind):
-    unet = UNet2DConditionModel.from_pretrained(copy / "unet", low_cpu_mem_usage=False, **changes)
-    unet.save_pretrained(copy / "unet")
-    edit(copy / "scheduler" / "scheduler_config.json", _class_name=scheduler)
-    with pytest.warns(UserWarning, match=f"is a {kind}, which DDIM inversion does not suit$"):
+@pytest.mark.parametrize("kind", ["flow-matching", "latent consistency"])
+def test_models_that_ddim_inversion_does_not_suit(copy, kind):
+    if kind == "flow-matching":
+        edit(copy / "scheduler" / "scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler")
+    else:
+        options = {"low_cpu_mem_usage": False, "time_cond_proj_dim": 4}
+        UNet2DConditionModel.from_pretrained(copy / "unet", **options).save_pretrained(copy / "unet")
+    with pytest.warns(UserWarning, match=f"is a {kind} model, which DDIM inversion does not suit$"):
         assert load_model(copy, device="cpu").eps(Z, 301).shape == Z.shape
 
 
@@ -334,12 +309,11 @@ def test_a_single_file_of_2x(tiny_sd, original):
     encoder = CLIPTextModel.from_pretrained(TINY_SD / "text_encoder")
     state = {k.removeprefix("text_model."): v for k, v in encoder.state_dict().items()}
     names = {"layer_norm": "ln_", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out": "attn.out"}
+    names |= {"encoder.layers": "transformer.resblocks", "final_ln_": "ln_final", "embeddings.token": "token"}
+    names |= {"embeddings.position_embedding.weight": "positional_embedding"}
     for key, value in state.items():
-        for ours, theirs in {**names, "encoder.layers": "transformer.resblocks", "final_ln_": "ln_final"}.items():
+        for ours, theirs in names.items():
             key = key.replace(ours, theirs)
-        key = key.replace("embeddings.token", "token").replace(
-            "embeddings.position_embedding.weight", "positional_embedding"
-        )
         if ".self_attn." not in key:
             weights[f"cond_stage_model.model.{key}"] = value
     for i in range(2):
@@ -356,10 +330,9 @@ def test_what_a_single_file_predicts(original):
     weights = original_layout(TINY_SD)
     save_original(weights, original, **{"modelspec.prediction_type": "v"})
     assert load_model(original, device="cpu").prediction_type == "v_prediction"
-    original.with_suffix(".yaml").write_text("model:\n  params:\n    linear_start: 0.00085\n")
-    assert load_model(original, device="cpu").prediction_type == "epsilon"
-    original.with_suffix(".yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
-    assert load_model(original, device="cpu").prediction_type == "v_prediction"
+    for card, kind in (("linear_start: 0.00085", "epsilon"), ('parameterization: "v"', "v_prediction")):
+        original.with_suffix(".yaml").write_text(f"model:\n  params:\n    {card}\n")
+        assert load_model(original, device="cpu").prediction_type == kind
 
 
 @pytest.mark.parametrize(("width", "unet", "text"), [(768, 859520964, 123060480), (1024, 865910724, 340387840)])
@@ -373,20 +346,22 @@ def test_the_configs_of_stable_diffusion_have_its_number_of_weights(width, unet,
     assert [sum(p.numel() for p in part.parameters()) for part in parts] == [unet, text, 83653863]
 
 
-def test_single_files_that_are_refused(tiny, original):
+def test_single_files_that_are_refused(original):
     weights, prefix = original_layout(TINY_SD), "model.diffusion_model."
-    save_original(weights | {f"{prefix}label_emb.0.0.weight": torch.ones(2, 2)}, original)
-    refused(original, "SDXL is not supported")
-    save_original(weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, original)
-    refused(original, "9 channels")
-    save_original({k: v for k, v in weights.items() if "output_blocks.3.1" not in k}, original)
-    refused(original, "weights of UNet2DConditionModel are missing")
-    save_original({"x.lora_A.weight": torch.ones(2, 2)}, original)
-    refused(original, "is no checkpoint of Stable Diffusion: it holds no model.diffusion_model.")
+    for state, message in (
+        (weights | {f"{prefix}label_emb.0.0.weight": torch.ones(2, 2)}, "SDXL is not supported"),
+        (weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, "9 channels"),
+        (
+            {k: v for k, v in weights.items() if "output_blocks.3.1" not in k},
+            "weights of UNet2DConditionModel are miss",
+        ),
+        ({"x.lora_A.weight": torch.ones(2, 2)}, f"is no checkpoint of Stable Diffusion: it holds no {prefix}"),
+    ):
+        refused(save_original(state, original), message)
     original.write_bytes(original.read_bytes()[:20])
     refused(original, r"^model: cannot read .*mine.safetensors: ")
     original.with_suffix(".ckpt").write_bytes(pickle.dumps(Malicious()))
     refused(original.with_suffix(".ckpt"), "a .ckpt file may hold code and is not read; expected .safetensors$")
-    alone = original.with_name("alone")
-    alone.mkdir()
-    refused(save_original(weights, alone / "a.safetensors"), "prompts of width 32; expected 768 .*, 1024 ")
+    original.with_name("alone").mkdir()
+    alone = save_original(weights, original.parent / "alone" / "a.safetensors")
+    refused(alone, "prompts of width 32; expected 768 .*, 1024 ")

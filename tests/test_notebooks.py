@@ -39,18 +39,14 @@ def test_the_arc_has_no_gaps():
     assert [path.name[:2] for path in PATHS] == [f"{i:02d}" for i in range(len(PATHS))]
 
 
-def test_it_is_a_valid_notebook_with_ids_of_its_own(notebook):
+def test_it_is_valid_stripped_and_asserts(notebook):
     _, book = notebook
     nbformat.validate(book)
     ids = [cell["id"] for cell in book.cells]
-    assert len(set(ids)) == len(ids) and all(ids)
-
-
-def test_no_counts_and_no_machine_in_it(notebook):
-    path, book = notebook
-    assert all(cell.get("execution_count") is None for cell in book.cells)
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r"/(root|home|tmp|Users)/", text)
+    assert len(set(ids)) == len(ids) and all(ids) and "widgets" not in book.metadata
+    assert book.metadata.kernelspec.name == "python3"  # without it JupyterLab stops at a dialogue
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in book.cells)
+    assert "assert" in code(book)
 
 
 def test_title_badge_and_setup(notebook):
@@ -68,61 +64,40 @@ def test_links_lead_to_notebooks_that_are_there(notebook):
     assert links and all((path.parent / link).exists() for link in links if "{" not in link)
 
 
-def test_a_folded_cell_says_what_it_holds(notebook):
+def test_folded_cells_say_what_they_hold_and_solutions_are_folded_and_assert(notebook):
     _, book = notebook
+    solutions = [cell for cell in book.cells if cell.source.startswith("# @title Solution")]
+    assert solutions and all(cell.cell_type == "code" and folded(cell) for cell in solutions)
+    assert all(re.search(r"^\s*assert ", cell.source, re.MULTILINE) for cell in solutions)  # so they cannot rot
     for cell in book.cells:
         tagged = "hide-input" in cell.metadata.get("tags", [])
         assert tagged == bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
         assert not tagged or cell.source.startswith("# @title ")
 
 
-def test_a_solution_is_folded_and_asserts(notebook):
-    _, book = notebook
-    solutions = [cell for cell in book.cells if cell.source.startswith("# @title Solution")]
-    assert solutions
-    for cell in solutions:  # it runs with the others, so it cannot rot
-        assert cell.cell_type == "code" and folded(cell) and re.search(r"^\s*assert ", cell.source, re.MULTILINE)
-
-
-def test_a_lesson_has_three_exercises(lesson):
-    _, book = lesson
-    text = markdown(book)
-    assert "## Exercises" in text
-    assert re.findall(r"\*\*(\d)\. (\w+)", text) == [("1", "Predict"), ("2", "Code"), ("3", "Open")]
-    assert sum(cell.source.startswith("# @title Solution") for cell in book.cells) == 3
-
-
-def test_a_lesson_says_what_it_teaches_sums_up_and_goes_on(lesson):
+def test_a_lesson_says_what_it_teaches_has_three_exercises_sums_up_and_goes_on(lesson):
     path, book = lesson
     text = markdown(book)
     assert "**What you will learn**" in text and "## The problem" in text or path.name.startswith("00")
     assert text.rindex("## Recap") > text.rindex("## Exercises")
+    assert re.findall(r"\*\*(\d)\. (\w+)", text) == [("1", "Predict"), ("2", "Code"), ("3", "Open")]
+    assert sum(cell.source.startswith("# @title Solution") for cell in book.cells) == 3
     following = sorted(PATHS)[PATHS.index(path) + 1].name
     assert f"]({following})" in book.cells[-1].source
 
 
-def test_a_lesson_is_short_and_says_its_results(lesson):
+def test_a_lesson_is_short_says_its_results_and_can_be_played_with(lesson):
     _, book = lesson
-    assert len(book.cells) <= 38
-    assert len(markdown(book).split()) <= 1600
+    assert len(book.cells) <= 38 and len(markdown(book).split()) <= 1600 and not MISTAKES.search(markdown(book))
     assert "say(" in code(book) or "Markdown(" in code(book)  # a result in words, made from what was measured
-    assert not MISTAKES.search(markdown(book))
-
-
-def test_a_lesson_has_something_to_play_with(lesson):
-    _, book = lesson
     assert re.search(r"from gooddrag\.widgets import|DragStudio\(", code(book))
 
 
-def test_a_lesson_reads_kept_results_as_plain_files(lesson):
+def test_a_lesson_folds_its_plumbing_and_reads_kept_results_as_plain_files(lesson):
     _, book = lesson
     assert "import experiments" not in code(book) and "from experiments" not in code(book)
     for name in re.findall(r'(?:kept|keep)\("(\w+)"', code(book)):
         assert (ROOT / "experiments" / "results" / f"{name}.json").exists(), name
-
-
-def test_a_lesson_folds_its_plumbing(lesson):
-    _, book = lesson
     for cell in book.cells:
         if cell.cell_type == "code" and not folded(cell):
             assert "GOODDRAG_RECOMPUTE" not in cell.source

@@ -6,6 +6,7 @@ batch at every denoising step, attention with an explicit softmax. It knows the 
 """
 
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -171,23 +172,12 @@ CASES = {
     "a wide picture, odd coordinates": ((96, 64), [[[43, 31], [61, 35]]], {}),
     "a tall picture, latent not divisible by 8": ((72, 104), [[[30, 40], [38, 68]]], {}),
     "two pairs, one arrives early": ((64, 96), [[[31, 32], [36, 35]], [[32, 60], [26, 32]]], {}),
-    "three pairs, one at rest from the start": (
-        (96, 72),
-        [[[30, 30], [32, 30]], [[50, 34], [66, 34]], [[60, 50], [40, 44]]],
-        {},
-    ),
+    "one of three at rest": ((96, 72), [[[30, 30], [32, 30]], [[50, 34], [66, 34]], [[60, 50], [40, 44]]], {}),
     "handles that cross": ((88, 64), [[[34, 32], [54, 32]], [[54, 34], [34, 34]]], {}),
     "arrived before the first update": ((64, 64), [[[30, 30], [32, 30]]], {}),
-    "nothing moves: the count runs on across time steps": (
-        (64, 64),
-        [[[30, 30], [50, 40]]],
-        {"lr": 0.0, "stop_unmoved": 3},
-    ),
-    "nothing moves: the count is full where a time step ends": (
-        (64, 64),
-        [[[30, 30], [50, 40]]],
-        {"lr": 0.0, "stop_unmoved": 4},
-    ),
+    # nothing moves: the count runs on across time steps, or is full where one ends
+    "unmoved 3 times": ((64, 64), [[[30, 30], [50, 40]]], {"lr": 0.0, "stop_unmoved": 3}),
+    "unmoved 4 times": ((64, 64), [[[30, 30], [50, 40]]], {"lr": 0.0, "stop_unmoved": 4}),
     "windows cut off at all borders": ((64, 80), [[[8, 10], [30, 40]], [[54, 70], [40, 60]]], {}),
     "every level is dragged": ((64, 64), [[[24, 30], [50, 40]]], {"num_steps": 4, "K": 6, "stop_distance": 2.0}),
     "no room for a last whole time step": ((64, 64), [[[24, 30], [50, 40]]], {"num_steps": 20, "K": 2, "J": 3}),
@@ -238,22 +228,16 @@ def test_mask_is_resampled_as_the_released_code_does(size):
 
 def test_a_lora_of_the_released_format_on_a_wide_picture(model, tmp_path):
     """A .bin of attention-processor layers, float32: every projection is W + up @ down, its scale 1."""
-    name, (size, points, _) = "attn{}.processor.to_{}_lora.{}.weight", CASES["a wide picture, odd coordinates"]
+    size, points, _ = CASES["a wide picture, odd coordinates"]
     generator, state = torch.Generator().manual_seed(0), {}
     plain = load_model(TINY_SD, device="cpu", dtype=torch.float64)
-    for block, layer in ((b, module) for b, module in plain.unet.named_modules() if b.endswith("transformer_blocks.0")):
-        for i in (1, 2):
-            attention = getattr(layer, f"attn{i}")
-            for part, linear in zip(
-                ("q", "k", "v", "out"),
-                (attention.to_q, attention.to_k, attention.to_v, attention.to_out[0]),
-                strict=True,
-            ):
-                down, up = (torch.randn(shape, generator=generator) * 0.2
-                            for shape in ((2, linear.in_features), (linear.out_features, 2)))  # fmt: skip
-                state[f"{block}." + name.format(i, part, "down")] = down
-                state[f"{block}." + name.format(i, part, "up")] = up
-                linear.weight.data += up.double() @ down.double()
+    for module, linear in plain.unet.named_modules():
+        if found := re.fullmatch(r"(.*\.attn[12])\.to_(q|k|v|out\.0)", module):
+            down = torch.randn(2, linear.in_features, generator=generator) * 0.2
+            up = torch.randn(linear.out_features, 2, generator=generator) * 0.2
+            for matrix, value in (("down", down), ("up", up)):
+                state[f"{found[1]}.processor.to_{found[2].removesuffix('.0')}_lora.{matrix}.weight"] = value
+            linear.weight.data += up.double() @ down.double()
     torch.save(state, tmp_path / "pytorch_lora_weights.bin")
     assert len(state) == 16 * 2 * 4 * 2  # blocks, attentions, projections, matrices
 

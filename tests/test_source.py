@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import picture
+from tiny import picture, random
 
+from experiments.cost import counting
 from gooddrag.config import DragConfig
-from gooddrag.ddim import Schedule
 from gooddrag.editor import DragEditor
 from gooddrag.masactrl import borrowed_attention, mutual_self_attention
 from gooddrag.source import SourcePath
@@ -16,42 +16,26 @@ QUICK = DragConfig(num_steps=6, K=4, B=2, J=1, stop_unmoved=None)  # T = 4, two 
 POINTS = [[[20, 20], [40, 35]]]
 
 
-class Forwards:
-    """Counts the U-Net's forward passes."""
-
-    def __init__(self, unet):
-        self.unet, self.n = unet, 0
-
-    def __enter__(self):
-        self.hook = self.unet.register_forward_hook(lambda *_: setattr(self, "n", self.n + 1))
-        return self
-
-    def __exit__(self, *_):
-        self.hook.remove()
-
-
 def test_a_second_drag_asks_nothing_of_the_source_again(tiny):
     editor = DragEditor(tiny).set_image(picture())
     editor.invert(QUICK)
-    with Forwards(tiny.unet) as first:
-        one = editor.drag(POINTS, None, QUICK)
-    with Forwards(tiny.unet) as second:
-        two = editor.drag(POINTS, None, QUICK)
-    assert first.n - second.n == QUICK.T  # a pass of the source at every level
-    assert torch.equal(one.latent, two.latent)
-    with Forwards(tiny.unet) as another:  # other points, other settings, the same z_T
-        editor.drag([[[30, 30], [10, 12]]], None, replace(QUICK, lam=1.0, ip=False))
-    assert another.n == second.n
+
+    def passes(points=POINTS, config=QUICK):
+        with counting(tiny.unet) as counts:
+            result = editor.drag(points, None, config)
+        return sum(counts.forwards.values()), result.latent
+
+    (first, one), (second, two) = passes(), passes()
+    assert first - second == QUICK.T  # a pass of the source at every level
+    assert torch.equal(one, two)
+    assert passes([[[30, 30], [10, 12]]], replace(QUICK, lam=1.0, ip=False))[0] == second  # the same z_T
     editor.set_image(picture(seed=1))
-    with Forwards(tiny.unet) as fresh:
-        editor.drag(POINTS, None, QUICK)
-    assert fresh.n == first.n + QUICK.T  # and the inversion
+    assert passes()[0] == first + QUICK.T  # and the inversion
 
 
 def test_the_path_does_not_depend_on_who_asked_first(tiny):
     editor = DragEditor(tiny).set_image(picture())
-    schedule = Schedule(tiny.alphas_cumprod, QUICK.num_steps)
-    z_T = editor.invert(QUICK)[-1]
+    schedule, z_T = tiny.schedule(QUICK.num_steps), editor.invert(QUICK)[-1]
 
     def path(*calls):
         source = SourcePath(tiny, schedule, z_T, QUICK.T)
@@ -71,8 +55,7 @@ def test_the_path_does_not_depend_on_who_asked_first(tiny):
 
 @pytest.mark.parametrize("start", [0, 10, 16])
 def test_borrowing_is_the_edits_row_of_mutual_self_attention(tiny64, start):
-    schedule = Schedule(tiny64.alphas_cumprod, 6)
-    source, edit = (torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(s)).double() for s in (0, 1))
+    schedule, source, edit = tiny64.schedule(6), random(1, 4, 16, 16), random(1, 4, 16, 16, seed=1)
     path = SourcePath(tiny64, schedule, source, 4, start=start)
     with torch.no_grad():
         with mutual_self_attention(tiny64.unet, start):

@@ -1,11 +1,9 @@
-"""The storybook's world: pages follow from their numbers, anchors sit on what they name, edits have a known truth."""
+"""The storybook's world: its pages stay as they are and follow from their numbers, and edits have a known truth."""
 
 import hashlib
 import json
-import math
 import random
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from storybook import FAMILIES, WORLD_VERSION, edit, sample
-from storybook.edits import ALONG, COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, dragged, draw_mask, plan
+from storybook.edits import COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, draw_mask, plan
 from storybook.world.animals.breeds import BREEDS
-from storybook.world.canvas import Canvas
 from storybook.world.families import MIX
 from storybook.world.landscapes.landscape import Landscape
-from storybook.world.landscapes.layout import Cloud, Peak, apart, clear, flank
 from storybook.world.landscapes.scenery import GRASS, HOURS
 from storybook.world.objects.thing import ITEMS, Thing
 from storybook.world.paintings import STYLES, Painting
-from storybook.world.plants.parts import stem
 from storybook.world.plants.plant import KINDS, Plant
-from storybook.world.shapes import Pose, arc, ellipse
 
 PAGES = Path(__file__).parent / "data" / "pages.png"  # 20 pages a family, 8 px each
 ALL = [(category, name) for category, edits in EDITS.items() for name in edits]
@@ -36,17 +30,8 @@ CHECKED = [kind for n, kind in enumerate(ALL) if kind[0] != "painting" or n % 9 
 seeds = st.integers(0, 10**6)
 
 
-def pages(family, n=40, fits=lambda page: True):
-    """The first n pages of a class that fit."""
-    drawn = (family.sample(random.Random(seed)) for seed in range(4000))
-    return [page for _, page in zip(range(n), filter(fits, drawn), strict=False)]
-
-
-def at(picture, point):
-    """Colour of the picture (3, size, size) at a point of the unit square, in [0, 1]."""
-    size = picture.shape[-1]
-    x, y = (min(max(int(v * size), 0), size - 1) for v in point)
-    return (picture[:, y, x] + 1) / 2
+def pages(family, n):
+    return [family.sample(random.Random(seed)) for seed in range(n)]
 
 
 def edited(category, name):
@@ -92,14 +77,6 @@ def test_the_same_seed_gives_the_same_page_at_any_resolution_and_leaves_randomne
     assert (random.random(), torch.rand(1)) == expected
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_anchors_lie_in_the_picture(family):
-    found = [(name, v) for seed in range(60) for name, p in sample(seed, family).anchors().items() for v in p]
-    assert np.mean([0 <= v <= 1 for _, v in found]) > 0.95
-    if family in ("animal", "portrait"):
-        assert all(0.02 < v < 0.98 for name, v in found if name in ("nose", "left_eye", "right_eye", "mouth"))
-
-
 def test_the_mix_covers_all_families_and_kinds():
     assert set(MIX) == set(FAMILIES) == set(EDITS) == set(COMPOSITION)
     assert sum(MIX.values()) == sum(COMPOSITION.values()) == 100
@@ -112,15 +89,6 @@ def test_the_mix_covers_all_families_and_kinds():
     assert {page.kind for page in pages(Plant, 100)} == set(KINDS)
     assert {page.kind for page in pages(Thing, 100)} == set(ITEMS)
     assert {page.style for page in pages(Painting, 60)} == set(STYLES)
-
-
-def test_numbers_are_drawn_from_their_ranges():
-    for item in ITEMS.values():
-        for seed in range(20):
-            made = item.sample(random.Random(seed))
-            for name, field in item.__dataclass_fields__.items():
-                lo, hi = field.metadata.get("range", (-9, 9))
-                assert field.metadata.get("range") is None or lo <= getattr(made, name) <= hi, (item, name)
 
 
 @pytest.mark.parametrize(("category", "name"), CHECKED)
@@ -146,20 +114,6 @@ def test_plan_fits_the_frame(seed):
     length = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
     assert ends.min() >= MARGIN and ends.max() <= 1 - MARGIN
     assert length.min() >= SHORTEST and length.max() <= LONGEST
-
-
-@settings(max_examples=15, deadline=None)
-@given(seeds)
-def test_what_moves_along_is_dragged_along_if_it_moves_far_enough(seed):
-    category, name, before, after = plan(seed, "animal", "relocation")
-    kind, (a, b) = EDITS[category][name], (before.anchors(), after.anchors())
-    names = dragged(kind, before, after)
-    assert names[: len(kind.anchors)] == kind.anchors and set(names[len(kind.anchors) :]) <= set(kind.also)
-    for along in kind.also:
-        far = ALONG <= math.dist(a[along], b[along]) <= LONGEST
-        inside = all(MARGIN <= x <= 1 - MARGIN for x in (*a[along], *b[along]))
-        assert (along in names) == (far and inside)
-    assert len(edit(seed, 64, "animal", "relocation").points) == len(names)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -190,128 +144,6 @@ def test_wrong_arguments_are_named(argument, value):
         edit(**{"seed": 1, argument: value})
     with pytest.raises(ValueError, match="^family: 'fish'"):
         sample(1, "fish")
-
-
-def test_masks_are_smooth_and_reach_the_frame():
-    before = torch.zeros(3, 64, 64)
-    after = before.clone()
-    after[:, :20, 20:40] = 1
-    mask = draw_mask(before, after, np.array([[[30.0, 10.0], [30.0, 40.0]]]))
-    assert mask[:20, 20:40].all() and mask[40, 30] and mask[0, 30]
-    assert not mask[60].any() and not mask[:, 2].any()
-
-
-def test_pose_and_its_inverse():
-    pose = Pose((0.3, 0.6), 0.7, 0.2)
-    u, v = pose.local(*map(torch.tensor, pose(0.4, -0.9)))
-    assert abs(u - 0.4) < 1e-5 and abs(v + 0.9) < 1e-5
-    placed, direct = pose.place(ellipse((0.4, -0.9), 0.5, 0.2)), pose.ellipse(0.4, -0.9, 0.5, 0.2)
-    grid = torch.linspace(0, 1, 17)
-    assert torch.allclose(placed.sdf(grid[None], grid[:, None]), direct.sdf(grid[None], grid[:, None]), atol=1e-4)
-
-
-def test_an_arc_is_a_smile():
-    smile, frown = arc((0.5, 0.4), 0.2, 0.03, 0.8), arc((0.5, 0.4), -0.2, 0.03, 0.8)
-    assert float(smile.sdf(torch.tensor(0.5), torch.tensor(0.6))) == pytest.approx(-0.03, abs=1e-6)
-    assert float(smile.sdf(torch.tensor(0.5), torch.tensor(0.2))) > 0.1
-    assert float(frown.sdf(torch.tensor(0.5), torch.tensor(0.2))) == pytest.approx(-0.03, abs=1e-6)
-
-
-def test_the_canvas_is_filled_darkened_and_left_alone_outside():
-    canvas = Canvas(32, (0.5, 0.5, 0.5))
-    canvas.paint(ellipse((3.0, 3.0), 0.1), (1.0, 0.0, 0.0))
-    canvas.pool((3.0, 3.0), 0.1, 0.1)
-    assert torch.all(canvas.image == 0.5)
-    canvas.fill(lambda x, y, d: y[None].expand(3, -1, -1))
-    assert canvas.image[0, 0, 0] < 0.05 and canvas.image[0, -1, 5] > 0.95
-    assert torch.equal(canvas.image[:, :, 0], canvas.image[:, :, 9])
-    canvas = Canvas(32)
-    canvas.pool((0.5, 0.5), 0.25, 0.1, (0.0, 0.0, 0.0), 0.8)
-    assert canvas.image[0, 16, 16] < 0.3 and canvas.image[0, 16, 31] > 0.97 and canvas.image[0, 28, 16] == 1
-
-
-def test_the_sun_is_never_covered():
-    for page in pages(Landscape, 40, lambda page: not page.trees and not page.boat):
-        seen, tolerance = at(page.render(96), page.anchors()["sun"]), 0.3 if page.hour == "night" else 0.12  # craters
-        assert (seen - torch.tensor(HOURS[page.hour].sun)).abs().max() < tolerance
-
-
-def test_a_summit_is_where_its_anchor_says():
-    for page in pages(Landscape, 25, lambda p: not p.trees and not p.boat and p.peaks[0].height > 0.2):
-        without = replace(page, peaks=(replace(page.peaks[0], height=0.001), *page.peaks[1:])).render(96)
-        changed = ((page.render(96) - without).abs().amax(0) > 0.08)[: int(96 * page.horizon)]
-        assert abs(changed.any(1).nonzero()[0].item() / 96 - page.anchors()["peak"][1]) < 0.045
-
-
-def test_a_cloud_of_no_width_is_a_clear_sky():
-    page = pages(Landscape, 1, lambda p: len(p.clouds) == 1)[0]
-    gone = replace(page, clouds=(replace(page.clouds[0], size=0.0),))
-    assert torch.equal(gone.render(64), replace(page, clouds=()).render(64))
-    assert not torch.equal(gone.render(64), page.render(64))
-
-
-def test_water_mirrors_the_shore_and_a_meadow_does_not():
-    page = pages(Landscape, 1, lambda p: p.ground == "lake" and not p.trees and not p.boat and p.hour == "noon")[0]
-    for ground, seen in (("lake", True), ("meadow", False)):
-        tall, low = (
-            replace(page, ground=ground, peaks=(replace(page.peaks[0], height=h), *page.peaks[1:])).render(96)
-            for h in (0.4, 0.14)
-        )
-        below = (tall - low).abs().amax(0)[int(96 * page.horizon) + 4 : int(96 * page.shore) - 3].max()
-        assert below > 0.03 if seen else below < 1e-3
-
-
-@given(st.floats(0.1, 0.9), st.floats(0.1, 0.34), seeds)
-def test_a_clear_sun_stands_above_every_flank(x, y, seed):
-    peak = Peak(random.Random(seed).uniform(0.1, 0.9), 0.3, 0.3, 0.0)
-    outline = 0.55 - 0.3 * flank(min(abs(x - peak.x) / 0.3, 1.5))
-    assert clear((x, y), (peak,), 0.55) == (y < outline - 0.03)
-
-
-@given(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
-def test_a_cloud_apart_from_a_point_does_not_cover_it(dx, dy):
-    if apart(Cloud(0.5, 0.3, 0.1), (0.5 + dx, 0.3 + dy)):
-        assert (dx / 0.1) ** 2 + (dy / 0.05) ** 2 > 1
-
-
-@given(st.floats(0.2, 0.6), st.floats(-0.75, 0.75))
-def test_a_stem_keeps_its_length_when_it_bends(height, bend):
-    line = stem((0.5, 0.9), height, bend)
-    assert sum(math.dist(a, b) for a, b in pairwise(line)) == pytest.approx(height)
-    assert (line[-1][0] > 0.5) == (bend > 0) or abs(line[-1][0] - 0.5) < 1e-6
-
-
-def test_petals_and_leaves_are_where_their_anchors_say():
-    for page in pages(Plant, 30, lambda p: p.kind in ("sunflower", "daisy", "aster")):
-        anchors, centre = page.anchors(), page.head().centre
-        left, right = math.dist(anchors["left_petal"], centre), math.dist(anchors["right_petal"], centre)
-        assert left == pytest.approx(right) and left < page.size
-        for (root, _), name in zip(page.leaves(), ("left_leaf", "right_leaf"), strict=True):
-            assert math.dist(root, anchors[name]) == pytest.approx(0.9 * page.leaf)
-            assert (anchors[name][0] < root[0]) == (name == "left_leaf")
-
-
-def test_clock_hands_are_dark_where_their_anchors_are():
-    for page in pages(Thing, 8, lambda p: p.kind == "clock"):
-        picture = page.render(128)
-        assert all(at(picture, page.anchors()[name]).max() < 0.6 for name in ("hour_hand", "minute_hand"))
-    noon = replace(page, item=replace(page.item, hour=0.0, minute=math.pi / 2)).anchors()
-    assert noon["hour_hand"][1] < noon["dial"][1] and noon["minute_hand"][0] > noon["dial"][0]
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_painting_is_its_subject_in_another_manner(style):
-    for inner in (pages(Landscape, 2)[1], pages(Plant, 1)[0], pages(Thing, 1)[0]):
-        painted, plain = Painting(inner, style, 5).render(96), inner.render(96)
-        assert 0.01 < (painted - plain).abs().mean() < 0.35
-        blurred = [F.avg_pool2d(image[None], 12).flatten() for image in (painted, plain)]
-        assert torch.corrcoef(torch.stack(blurred))[0, 1] > 0.85
-        assert Painting(inner, style, 5).anchors() == inner.anchors()
-    # A style may depend on the place and on the colours nearby only, or an edit would change the whole painting.
-    canvas, other = Canvas(64, (0.5, 0.6, 0.7)), Canvas(64, (0.5, 0.6, 0.7))
-    other.image[:, :20, :20] = 0.1
-    STYLES[style](canvas, 3), STYLES[style](other, 3)
-    assert torch.allclose(canvas.image[:, 24:, 24:], other.image[:, 24:, 24:], atol=1e-5)
 
 
 def test_a_paintings_edits_are_those_of_its_subject():

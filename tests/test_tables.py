@@ -24,8 +24,15 @@ def mixed_conventions(text):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.parent.name + "/" + path.name)
-def test_no_table_or_sentence_mixes_conventions(path):
-    assert mixed_conventions(path.read_text(encoding="utf-8")) == []
+def test_documents_show_what_the_files_hold_and_mix_no_conventions(path):
+    text = path.read_text(encoding="utf-8")
+    assert tables.filled(text) == text, "run python -m experiments.run documents"
+    assert mixed_conventions(text) == []
+
+
+def test_the_documents_show_every_table_once():
+    shown = [name for path in DOCUMENTS for name in re.findall("<!-- begin ([\\w ]+) -->", path.read_text())]
+    assert sorted(shown) == sorted(TABLES)
 
 
 def test_what_mixes_conventions_is_found():
@@ -34,12 +41,6 @@ def test_what_mixes_conventions_is_found():
     assert len(mixed_conventions(row.format(""))) == 1
     assert len(mixed_conventions(row.format("by Eq. 10 (Table 1 as released: 0.0696)"))) == 1
     assert len(mixed_conventions("A DAI of 0.15 by Eq. 10. Its DAI is 0.07. DAI is a number.")) == 1
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.parent.name + "/" + path.name)
-def test_documents_show_what_the_files_hold(path):
-    text = path.read_text(encoding="utf-8")
-    assert tables.filled(text) == text, "run python -m experiments.run documents"
 
 
 def test_markers_are_checked():
@@ -85,8 +86,3 @@ def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     assert tables.arrived(table[:2]) == "1" and tables.arrived(table[:2].assign(distance_left_px=None)) == "-"
     table.loc[table["method"] == "Other", "dai_1"] = [4.0, float("nan")]
     assert "| Other | - |" in tables.ratios("paper") and tables.dai("paper").splitlines()[4].startswith("| Other | - |")
-
-
-def test_the_documents_show_every_table_once():
-    shown = [name for path in DOCUMENTS for name in re.findall("<!-- begin ([\\w ]+) -->", path.read_text())]
-    assert sorted(shown) == sorted(TABLES)

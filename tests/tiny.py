@@ -10,22 +10,27 @@ from PIL import Image
 DATA = Path(__file__).parent / "data"
 TINY_SD = DATA / "conformance" / "tiny-sd"
 NATIVE = 64  # px: sample_size 16 times the VAE's 4
+UNET = dict(sample_size=16, block_out_channels=(8, 16, 16), layers_per_block=1, norm_num_groups=4)
+UNET |= dict(attention_head_dim=4, cross_attention_dim=8)
+UNET |= dict(down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"))
+UNET |= dict(up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"))
+VAE = dict(encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), latent_channels=4)
+VAE |= dict(num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1))
+
+
+class Malicious:
+    """Writes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("ran-the-pickle"),))
 
 
 def save_tiny(folder: Path, seed: int = 0) -> Path:
     """Write AutoencoderTiny (4x), UNet2DConditionModel (8, 16, 16; one layer a block; no text) and DDIMScheduler."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16, 16), layers_per_block=1,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            norm_num_groups=4, attention_head_dim=4, cross_attention_dim=8,
-        )  # fmt: skip
-        vae = AutoencoderTiny(
-            encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), latent_channels=4,
-            num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1),
-        )  # fmt: skip
+        unet = UNet2DConditionModel(**UNET)
+        vae = AutoencoderTiny(**VAE)
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
