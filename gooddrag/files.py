@@ -35,6 +35,9 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
         source: a path, the content of an image file, or a PIL image (which stays as it is).
         argument: what errors and notes call it.
 
+    Returns:
+        Without the file's metadata, but for `info["orientation"]`, the EXIF orientation, where it was turned.
+
     Raises:
         ValueError: unreadable, not an image, truncated, below 16 px on a side, or above 170 million pixels.
 
@@ -52,13 +55,13 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
             warnings.warn(f"{argument}: grey values up to {values.max():g}; {white} is taken as white", stacklevel=2)
         image = Image.fromarray((values * 255 / white).round().clip(0, 255).astype(np.uint8))
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    profile = image.info.get("icc_profile")
+    profile, orientation = image.info.get("icc_profile"), image.info["orientation"]
     if image.mode not in ("L", "CMYK"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     image = _to_srgb(image, profile, argument) if profile else image.convert("RGB")
     if alpha is not None:
         image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    image.info.clear()  # nothing of the file's metadata belongs to the edited image
+    image.info = {"orientation": orientation} if orientation in TURNS else {}
     return image
 
 
@@ -91,7 +94,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
         orientation: EXIF orientation of the image's file; a mask of the stored image's shape is turned along.
 
     Raises:
-        ValueError: unreadable, another size, or not finite.
+        ValueError: unreadable, another size, not finite, or 8-bit pixels that are all 1, which may mean black or white.
 
     Warns:
         UserWarning: the shape does not tell whether the mask is of the upright image or of the stored one.
@@ -129,6 +132,8 @@ def _editable(array: np.ndarray, lossy: bool) -> np.ndarray:
         if high - low > 0.1 * high or high == 0:
             return alpha > (low + high) / 2
     values = array.max(axis=2)
+    if values.dtype == np.uint8 and not lossy and (values == 1).all():  # a black JPEG may decode to this
+        raise ValueError("mask: 1 everywhere, of 8 bits: black or white? Expected bools, or 0 and 255")
     return values > _white(values, 255 if lossy else 1) / 2
 
 
@@ -147,14 +152,6 @@ def as_numbers(values: object, argument: str, expected: str, kinds: str) -> np.n
     return array
 
 
-def exif_orientation(source: object) -> int:
-    """EXIF orientation of an image, 1 to 8; 1, which is upright, where there is none or nothing can be read."""
-    try:
-        return int((source if isinstance(source, Image.Image) else _open(source)).getexif().get(0x0112, 1))
-    except (ImportError, *BROKEN):
-        return 1
-
-
 def _open(source: str | os.PathLike | bytes) -> Image.Image:
     content = source if isinstance(source, bytes) else expand(source).read_bytes()  # so that no file stays open
     if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
@@ -166,12 +163,12 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
 
 def _read(source: ImageSource, argument: str) -> Image.Image:
     """Upright copy of the first frame; its mode is 1, L, LA, RGB, RGBA, CMYK, F or begins with I."""
-    if not isinstance(source, ImageSource):
-        raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
     if isinstance(source, Image.Image):
         shown = f"PIL image of {size_text(source.size)} px"
-    else:
+    elif isinstance(source, ImageSource):
         shown = f"{len(source)} bytes" if isinstance(source, bytes) else repr(os.fspath(source))
+    else:
+        raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
@@ -179,7 +176,13 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         image.load()
-        upright = _upright(image, argument)
+        orientation = 1
+        try:
+            orientation = int(image.getexif().get(0x0112, 1))
+            upright = ImageOps.exif_transpose(image)
+        except BROKEN:  # a camera's broken EXIF block does not spoil the picture
+            warnings.warn(f"{argument}: its EXIF block is broken, so it is taken as it is stored", stacklevel=3)
+            upright = image.copy()
         if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "F") and not upright.mode.startswith("I"):
             upright = upright.convert("RGBA" if upright.has_transparency_data or upright.mode == "RGBa" else "RGB")
         frames = 1 if image.format in ("MPO", "PSD") else getattr(image, "n_frames", 1)  # theirs are previews, layers
@@ -195,15 +198,8 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
     if frames > 1:
         warnings.warn(f"{argument}: {frames} frames; number {image.tell() + 1} is taken", stacklevel=3)
     upright.format = image.format
+    upright.info["orientation"] = orientation
     return upright
-
-
-def _upright(image: Image.Image, argument: str) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except BROKEN:  # a camera's broken EXIF block does not spoil the picture
-        warnings.warn(f"{argument}: its EXIF block is broken, so it is taken as it is stored", stacklevel=4)
-        return image.copy()
 
 
 def size_text(size: tuple[int, ...]) -> str:
@@ -225,17 +221,8 @@ def cache_folder(kind: str) -> Path:
 def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
     """Fill a temporary folder, which becomes `path` when the block ends well and vanishes when it does not.
 
-    If `path` is a folder already, the new files replace files of the same name in it and the others stay.
-
-    Args:
-        path: the folder to write; folders above it are made.
-        argument: what an error calls `path`.
-
-    Yields:
-        The temporary folder, on the file system of `path`.
-
-    Raises:
-        ValueError: `path` is a file, or cannot be written.
+    If `path` is a folder already, the new files replace files of the same name in it and the others stay. A `path`
+    that is a file or cannot be written is a ValueError, which calls it `argument`.
     """
     path = expand(path)
     with _writing(path, argument):
@@ -261,10 +248,7 @@ def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
-    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well.
-
-    Arguments and errors are those of `atomic_folder`.
-    """
+    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well."""
     path = expand(path)
     with _writing(path, argument):
         if path.is_dir():
@@ -291,6 +275,3 @@ def _writing(path: Path, argument: str) -> Iterator[None]:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{argument}: {str(path)!r} cannot be written ({reason}); expected another path") from error
-
-
-atomic_dir = atomic_folder  # the old name, for code that is still to move

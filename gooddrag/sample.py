@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from gooddrag.files import SRGB, as_numbers, atomic_folder, exif_orientation, expand, load_image, load_mask, size_text
+from gooddrag.files import SRGB, as_numbers, atomic_folder, expand, load_image, load_mask, size_text
 from gooddrag.marks import marked
 
 FORMAT_VERSION = 1
-FILES = ("original.png", "mask.png", "truth.png", "points.json", "sample.json")
+LABELS = ("name", "category", "task")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic")
 SHOWN_SIDE = 512  # px, long side of a sample in a notebook
 
@@ -52,11 +52,11 @@ class Sample:
         truth = None if self.truth is None else load_image(self.truth, argument="truth")
         if truth is not None and truth.size != image.size:
             raise ValueError(f"truth: {size_text(truth.size)} px; expected the image's {size_text(image.size)} px")
-        for name in ("name", "category", "task"):
+        for name in LABELS:
             if not isinstance(text := getattr(self, name), str):
                 raise ValueError(f"{name}: {str(text)[:80]}; expected text")
         points = check_points(self.points, image.size)
-        mask = load_mask(self.mask, image.size, exif_orientation(self.image))
+        mask = load_mask(self.mask, image.size, image.info.pop("orientation", 1))
         if note := mask_note(points, mask):
             warnings.warn(note, stacklevel=3)
         for name, value in {"image": image, "points": points, "mask": mask, "truth": truth}.items():
@@ -64,7 +64,7 @@ class Sample:
 
     @property
     def handles(self) -> np.ndarray:
-        """(l, 2) starting points, (x, y) in pixels of the image."""
+        """(l, 2) where the drags begin, (x, y) in pixels of the image."""
         return self.points[:, 0]
 
     @property
@@ -99,7 +99,10 @@ class Sample:
             files = {path.name.lower(): path for path in sorted(folder.iterdir())}
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
-        parts = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
+        parts = {  # by their names in lower case: original.png, mask.jpg, ...
+            stem: next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+            for stem in ("original", "mask", "truth")
+        }
         about, wanted = {"name": folder.resolve().name}, ["original"]
         if "sample.json" in files:
             about = _read_about(files["sample.json"])
@@ -108,25 +111,21 @@ class Sample:
                     wanted.append(stem)
                 else:
                     parts[stem] = None  # a file that is there was left by an earlier sample in the same folder
-        missing = [stem for stem in wanted if parts[stem] is None] + ["points.json"] * ("points.json" not in files)
-        if missing:
-            raise ValueError(
-                f"folder: {str(folder)!r} has no {' and no '.join(missing)}; "
-                f"expected {', '.join([*wanted, 'points.json'])}"
-            )
-        return cls(parts["original"], parse_points(files["points.json"]), parts["mask"], parts["truth"], **about)
+        wanted, parts["points.json"] = [*wanted, "points.json"], files.get("points.json")
+        if missing := [part for part in wanted if parts[part] is None]:
+            raise ValueError(f"folder: {str(folder)!r} has no {' and no '.join(missing)}; expected {', '.join(wanted)}")
+        return cls(parts["original"], parse_points(parts["points.json"]), parts["mask"], parts["truth"], **about)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the folder that `Sample.open` reads; images as PNG, so that nothing is lost."""
         points = [[int(v) if v == int(v) else v for v in point] for point in self.points.reshape(-1, 2).tolist()]
-        about = {"format_version": FORMAT_VERSION, "name": self.name, "category": self.category, "task": self.task}
+        about = {"format_version": FORMAT_VERSION, **{name: getattr(self, name) for name in LABELS}}
         about |= {"has_mask": self.mask is not None, "has_truth": self.truth is not None}
+        mask = None if self.mask is None else Image.fromarray(self.mask).convert("L")
         with atomic_folder(folder, argument="folder") as temporary:
-            self.image.save(temporary / "original.png", icc_profile=SRGB)
-            if self.mask is not None:
-                Image.fromarray(self.mask.astype(np.uint8) * 255).save(temporary / "mask.png")
-            if self.truth is not None:
-                self.truth.save(temporary / "truth.png", icc_profile=SRGB)
+            for stem, image in (("original", self.image), ("mask", mask), ("truth", self.truth)):
+                if image is not None:
+                    image.save(temporary / f"{stem}.png", icc_profile=None if stem == "mask" else SRGB)
             (temporary / "points.json").write_text(json.dumps({"points": points}) + "\n", encoding="utf-8")
             (temporary / "sample.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         return expand(folder)
@@ -184,7 +183,12 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
         float64 (l, 2, 2): pairs of [handle (x, y), target (x, y)]; whether they fit an image, `check_points` tells.
     """
     if isinstance(source, str) and (">" in source or not source.strip()):
-        return _pairs([_parse_pair(pair) for pair in source.split(";") if pair.strip()])
+        pairs = [pair.split(">") for pair in source.split(";") if pair.strip()]
+        try:
+            return _pairs([[[float(value) for value in point.split(",")] for point in pair] for pair in pairs])
+        except ValueError as error:
+            wanted = 'finite numbers as "x,y>x,y;x,y>x,y", handle > target'
+            raise ValueError(f"points: {source.strip()[:80]!r}; expected {wanted}") from error
     expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
     try:
         content = json.loads(expand(source).read_text(encoding="utf-8-sig"))
@@ -194,11 +198,6 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
     if not isinstance(content, dict) or "points" not in content:
         raise ValueError(f'points: {str(source)[:80]!r} has no "points"; {expected}')
     return _pairs(content["points"])
-
-
-def picture_file(files: dict[str, Path], stem: str) -> Path | None:
-    """Find original.png, mask.jpg, ... among a folder's files, which are given by their names in lower case."""
-    return next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
 
 
 def _named(points: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -225,14 +224,6 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     return array
 
 
-def _parse_pair(text: str) -> list[list[float]]:
-    try:
-        (hx, hy), (tx, ty) = (map(float, point.split(",")) for point in text.split(">"))
-    except ValueError as error:
-        raise ValueError(f'points: {text.strip()!r}; expected a pair "x,y>x,y", handle > target') from error
-    return [[hx, hy], [tx, ty]]
-
-
 def _read_about(path: Path) -> dict:
     """sample.json as keyword arguments of Sample, with has_mask and has_truth."""
     try:
@@ -241,13 +232,10 @@ def _read_about(path: Path) -> dict:
             raise ValueError(f"format_version {about['format_version']!r} is not {FORMAT_VERSION}")
         if not all(isinstance(about[name], bool) for name in ("has_mask", "has_truth")):
             raise ValueError("has_mask or has_truth is neither true nor false")
-        return {name: about[name] for name in ("name", "category", "task", "has_mask", "has_truth")}
+        return {name: about[name] for name in (*LABELS, "has_mask", "has_truth")}
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"folder: {str(path)!r} cannot be read ({error}); expected what Sample.save writes") from error
 
 
 def _at(point: ArrayLike) -> str:
     return f"({point[0]:g}, {point[1]:g})"
-
-
-check_mask = load_mask  # the old name, for code that is still to move
