@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
+import gooddrag
 from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
@@ -68,18 +69,12 @@ class Command(TyperCommand):
                 raise typer.Exit(130) from None
 
 
-def show_version(asked: bool) -> None:
-    """Print the version and end, if it was asked for."""
-    if asked:
-        from gooddrag import __version__
-
-        typer.echo(f"gooddrag {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def main(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=show_version)] = False) -> None:
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
     """Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."""
+    if version:
+        typer.echo(f"gooddrag {gooddrag.__version__}")
+        raise typer.Exit
 
 
 @app.command(cls=Command, epilog="Example: gooddrag demo --seed 107 -o first-edit")
@@ -233,16 +228,17 @@ def numbers(text: str, argument: str) -> list[int]:
     return found
 
 
-@app.command(cls=Command, epilog="Example: gooddrag figures 01 04 --recompute")
+@app.command(cls=Command, epilog="Example: gooddrag figures 01 04")
 def figures(
     which: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
     *,
     notebooks: Annotated[Path, typer.Option(metavar="DIR", help="Where they are.")] = Path("notebooks"),
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the figures.")] = Path("figures"),
-    model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help='What "auto" means in them.')] = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Compute the kept results anew, too.")] = False,
 ) -> None:
-    """Draw every figure again by running the notebooks, without Jupyter open; the notebooks stay as they are."""
+    """Draw every figure again by running the notebooks, which stay as they are.
+
+    $GOODDRAG_MODEL says what "auto" means in them; with $GOODDRAG_RECOMPUTE=1 they compute the kept results anew.
+    """
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -253,16 +249,12 @@ def figures(
         known = ", ".join(found) or "a clone of the repository with notebooks/"
         raise ValueError(f"notebooks: {', '.join(chosen) or 'none'} in {notebooks}; expected {known}")
     with atomic_folder(output) as temporary:
-        environment = os.environ | {"GOODDRAG_FIGURES": str(temporary.absolute())}
-        environment |= {"GOODDRAG_RECOMPUTE": "1"} if recompute else {}
-        if model:
-            environment["GOODDRAG_MODEL"] = str(expand(model).absolute()) if expand(model).exists() else model
         for path in (found[number] for number in chosen):
             typer.echo(f"running {path.name}", err=True)
             where = {"metadata": {"path": str(path.parent)}}
             book = NotebookClient(nbformat.read(path, 4), timeout=CELL_TIMEOUT, kernel_name="python3", resources=where)
             try:
-                book.execute(env=environment)
+                book.execute(env={**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())})
             except (CellExecutionError, DeadKernelError) as error:  # the latter where memory ran out, for instance
                 reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else error
                 raise ValueError(f"figures: {path.name} stopped: {reason}") from error

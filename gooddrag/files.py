@@ -36,7 +36,7 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
         argument: what errors and notes call it.
 
     Returns:
-        Without the file's metadata, but for `info["orientation"]`, the EXIF orientation, where it was turned.
+        An image without metadata, but for the EXIF orientation as `info["orientation"]` if it was stored turned.
 
     Raises:
         ValueError: unreadable, not an image, truncated, below 16 px on a side, or above 170 million pixels.
@@ -45,6 +45,7 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
         UserWarning: a colour profile was converted, the depth was guessed, or further frames were left out.
     """
     image = _read(source, argument)
+    orientation = image.info["orientation"]
     if min(image.size) < MIN_SIDE:
         raise ValueError(f"{argument}: {size_text(image.size)} px; expected at least {MIN_SIDE} px on each side")
     if image.mode == "F":
@@ -55,7 +56,7 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
             warnings.warn(f"{argument}: grey values up to {values.max():g}; {white} is taken as white", stacklevel=2)
         image = Image.fromarray((values * 255 / white).round().clip(0, 255).astype(np.uint8))
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    profile, orientation = image.info.get("icc_profile"), image.info["orientation"]
+    profile = image.info.get("icc_profile")
     if image.mode not in ("L", "CMYK"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     image = _to_srgb(image, profile, argument) if profile else image.convert("RGB")
@@ -72,13 +73,14 @@ def _to_srgb(image: Image.Image, profile: bytes, argument: str) -> Image.Image:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         coloured = plain if source.profile.xcolor_space.strip() == "RGB" else image
         converted = ImageCms.profileToProfile(coloured, source, _srgb, outputMode="RGB")
-        name = ImageCms.getProfileDescription(source).strip()
+        note = f"{argument}: colours converted from {ImageCms.getProfileDescription(source).strip()} to sRGB"
     except (ImageCms.PyCMSError, *BROKEN):
-        warnings.warn(f"{argument}: its colour profile cannot be used; its colours are taken as sRGB", stacklevel=3)
-        return plain
-    if max(high for _, high in ImageChops.difference(plain, converted).getextrema()) <= 2:
-        return plain
-    warnings.warn(f"{argument}: colours converted from {name} to sRGB", stacklevel=3)
+        converted = plain
+        note = f"{argument}: its colour profile cannot be used; its colours are taken as sRGB"
+    else:
+        if max(high for _, high in ImageChops.difference(plain, converted).getextrema()) <= 2:
+            return plain
+    warnings.warn(note, stacklevel=3)
     return converted
 
 
@@ -94,7 +96,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
         orientation: EXIF orientation of the image's file; a mask of the stored image's shape is turned along.
 
     Raises:
-        ValueError: unreadable, another size, not finite, or 8-bit pixels that are all 1, which may mean black or white.
+        ValueError: unreadable, another size, not finite, or 1 in all of its 8-bit pixels, which is black or white.
 
     Warns:
         UserWarning: the shape does not tell whether the mask is of the upright image or of the stored one.
@@ -118,9 +120,8 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
     if not upright:
         return np.asarray(Image.fromarray(editable).transpose(Image.Transpose(TURNS[orientation])))
     if orientation in TURNS and (stored or orientation < 5):
-        warnings.warn(
-            "mask: its image is stored turned (EXIF); the mask is taken as of the upright image", stacklevel=2
-        )
+        note = "mask: its image is stored turned (EXIF); the mask is taken as of the upright image"
+        warnings.warn(note, stacklevel=2)
     return editable
 
 
@@ -132,8 +133,8 @@ def _editable(array: np.ndarray, lossy: bool) -> np.ndarray:
         if high - low > 0.1 * high or high == 0:
             return alpha > (low + high) / 2
     values = array.max(axis=2)
-    if values.dtype == np.uint8 and not lossy and (values == 1).all():  # a black JPEG may decode to this
-        raise ValueError("mask: 1 everywhere, of 8 bits: black or white? Expected bools, or 0 and 255")
+    if values.dtype == np.uint8 and not lossy and (values == 1).all():  # as a black JPEG may be decoded
+        raise ValueError("mask: 1 in all of its 8-bit pixels, which is black or white; expected bools, or 0 and 255")
     return values > _white(values, 255 if lossy else 1) / 2
 
 
@@ -169,6 +170,7 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
         shown = f"{len(source)} bytes" if isinstance(source, bytes) else repr(os.fspath(source))
     else:
         raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
+    orientation, notes = 1, []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
@@ -176,16 +178,17 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         image.load()
-        orientation = 1
         try:
             orientation = int(image.getexif().get(0x0112, 1))
             upright = ImageOps.exif_transpose(image)
         except BROKEN:  # a camera's broken EXIF block does not spoil the picture
-            warnings.warn(f"{argument}: its EXIF block is broken, so it is taken as it is stored", stacklevel=3)
+            notes.append(f"{argument}: its EXIF block is broken, so it is taken as it is stored")
             upright = image.copy()
         if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "F") and not upright.mode.startswith("I"):
             upright = upright.convert("RGBA" if upright.has_transparency_data or upright.mode == "RGBa" else "RGB")
         frames = 1 if image.format in ("MPO", "PSD") else getattr(image, "n_frames", 1)  # theirs are previews, layers
+        if frames > 1:
+            notes.append(f"{argument}: {frames} frames; number {image.tell() + 1} is taken")
     except Image.DecompressionBombError as error:
         raise ValueError(f"{argument}: {shown} is too large; expected at most {MAX_PIXELS:,} pixels") from error
     except ImportError as error:
@@ -193,12 +196,10 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ValueError(f"{argument}: {shown} is not an image; expected PNG, JPEG or another Pillow format") from error
     except BROKEN as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{argument}: {shown} cannot be read ({reason}); expected a whole image") from error
-    if frames > 1:
-        warnings.warn(f"{argument}: {frames} frames; number {image.tell() + 1} is taken", stacklevel=3)
-    upright.format = image.format
-    upright.info["orientation"] = orientation
+        raise ValueError(f"{argument}: {shown} cannot be read ({_why(error)}); expected a whole image") from error
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    upright.format, upright.info["orientation"] = image.format, orientation
     return upright
 
 
@@ -221,8 +222,8 @@ def cache_folder(kind: str) -> Path:
 def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
     """Fill a temporary folder, which becomes `path` when the block ends well and vanishes when it does not.
 
-    If `path` is a folder already, the new files replace files of the same name in it and the others stay. A `path`
-    that is a file or cannot be written is a ValueError, which calls it `argument`.
+    If `path` is a folder already, the new files replace files of the same name in it and the others stay. A path that
+    is a file or cannot be written is a ValueError, which calls it `argument`.
     """
     path = expand(path)
     with _writing(path, argument):
@@ -273,5 +274,10 @@ def _writing(path: Path, argument: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{argument}: {str(path)!r} cannot be written ({reason}); expected another path") from error
+        raise ValueError(
+            f"{argument}: {str(path)!r} cannot be written ({_why(error)}); expected another path"
+        ) from error
+
+
+def _why(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
@@ -213,9 +212,7 @@ class DragResult:
         return sheet
 
     def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.overview().save(buffer, "PNG")
-        return buffer.getvalue()
+        return self.overview()._repr_png_()
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the edit: result.png (the edited image), overview.png (user edit, after, truth), trajectory.webp,

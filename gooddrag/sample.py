@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
@@ -81,9 +80,7 @@ class Sample:
         scale = SHOWN_SIDE / max(self.image.size)
         size = tuple(max(1, round(side * scale)) for side in self.image.size)
         mask = None if self.mask is None else np.asarray(Image.fromarray(self.mask).resize(size))
-        content = BytesIO()
-        marked(self.image.resize(size, Image.Resampling.LANCZOS), self.points * scale, mask).save(content, "PNG")
-        return content.getvalue()
+        return marked(self.image.resize(size, Image.Resampling.LANCZOS), self.points * scale, mask)._repr_png_()
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> Self:
