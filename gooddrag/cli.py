@@ -201,12 +201,12 @@ def find_samples(data: str, source: Path | None, places: list[int] | None):
 
     readers = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
     known = ", ".join(readers)
-    if source is not None and data not in readers:
-        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
-    if source is None and data in readers and data != "drag100":  # drag100 alone can be downloaded
-        raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
     if data not in readers and data != "storybook100" and not expand(data).exists():
         raise ValueError(f"data: {data!r}; expected storybook100, {known}, or a folder or zip of samples")
+    if data in readers and data != "drag100" and source is None:  # drag100 alone can be downloaded
+        raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
+    if data not in readers and source is not None:
+        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
     samples = storybook100() if data == "storybook100" else readers.get(data, datasets.folder)(source or data)
     if places is None:
         return samples

@@ -34,13 +34,12 @@ class DragEditor:
 
     Args:
         model: from `load_model`.
-        lora: how to fit the single-image LoRA, the path of a LoRA file, a LoRA as `gooddrag.lora.fit` returns it, or
-            None for none.
+        lora: how to fit the single-image LoRA; the path of a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
-        low_memory: checkpoint the U-Net's gradients, and keep features and attention states on the host. The results
-            are the same, a drag takes about a third longer.
+        low_memory: checkpoint gradients, and keep features and attention states on the host: the same results, a third
+            slower.
 
     Attributes:
         image: PIL RGB, as it was set. frame: where it lies in what the model sees. z_0: (1, C, h, w), its latent.
@@ -119,16 +118,14 @@ class DragEditor:
             mask: (H, W), see `gooddrag.files.load_mask`: True = editable; None = everything is editable.
             config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
             callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
-            keep_outside: put the original pixels back outside the mask; see `DragResult.keeping_outside`. With an
-                empty mask, nothing of which may change, it is always so.
+            keep_outside: `DragResult.keeping_outside`, as always with an empty mask, where nothing may change.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
         Returns:
             DragResult; its image has the size of the input.
 
         Raises:
-            ValueError: no image set; bad arguments. FloatingPointError: says where a number is none. MemoryError: says
-                what to reduce.
+            ValueError: no image set; bad arguments. FloatingPointError: says where. MemoryError: says what to reduce.
 
         Warns:
             UserWarning: nothing to drag, as every handle counts as arrived; what is odd about the mask.

@@ -31,12 +31,11 @@ SRGB = _srgb.tobytes()[:24] + bytes(12) + _srgb.tobytes()[36:]  # without its da
 def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
     """Read any still image as upright 8-bit sRGB, mode RGB: transparency over white, deep grey scaled to 8 bits.
 
+    Its metadata goes, but for the EXIF orientation, which is in `info["orientation"]` if the image was stored turned.
+
     Args:
         source: a path, the content of an image file, or a PIL image (which stays as it is).
         argument: what errors and notes call it.
-
-    Returns:
-        An image without metadata, but for the EXIF orientation as `info["orientation"]` if it was stored turned.
 
     Raises:
         ValueError: unreadable, not an image, truncated, below 16 px on a side, or above 170 million pixels.

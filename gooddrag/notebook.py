@@ -43,7 +43,9 @@ def setup() -> Notebook:
     style.use(STYLE)
     if "google.colab" in sys.modules:
         frontend = "Colab"
-        sys.modules["google.colab"].output.enable_custom_widget_manager()
+        from google.colab import output
+
+        output.enable_custom_widget_manager()
     if frontend != "Python":
         shell.run_line_magic("matplotlib", "inline")
     cpu = f"cpu with {torch.get_num_threads()} threads"

@@ -32,9 +32,8 @@ class Operation:
     """One drag operation g_k, as it ended.
 
     Attributes:
-        k: 1, 2, ...; t: level.
+        k: 1, 2, ...; t: level. losses: of its updates (Eq. 8).
         handles: (l, 2) (x, y) in pixels of the user's image, after its tracking.
-        losses: of its updates (Eq. 8).
         distances: (l,) L1 distance of each handle's feature to the original one (Fig. 14b).
         spreads: (l,) standard deviation of each handle's distance map (Fig. 14a).
         z0_hat: the clean latent that the edit points to now.
@@ -85,8 +84,7 @@ class Recorder:
 
 
 def truth_error(sample: Sample, image: Image.Image) -> float | None:
-    """Mean squared error to the true edited image inside the mask, values in [0, 1]; None without a truth or a mask
-    that leaves something editable."""
+    """Mean squared error to the truth inside the mask, values in [0, 1]; None without a truth or anything editable."""
     inside = _editable(sample)
     if sample.truth is None or not inside.any():
         return None
@@ -102,9 +100,7 @@ def damage_outside(sample: Sample, image: Image.Image) -> float | None:
 def edit_metrics(sample: Sample, image: Image.Image) -> dict[str, float | None]:
     """What the sample's mask and truth tell about an edited image; what is not known has no entry.
 
-    Returns:
-        damage_outside_mask; truth_error_inside_mask, truth_error_unedited, and truth_error_ratio, the first by the
-        second (None if there was nothing to do).
+    `truth_error_ratio` is the error by the unedited image's, None if there was nothing to do.
     """
     metrics = {} if (damage := damage_outside(sample, image)) is None else {"damage_outside_mask": damage}
     if (error := truth_error(sample, image)) is not None:
@@ -151,11 +147,8 @@ class DragResult:
     def keeping_outside(self, z_0: Tensor) -> Self:
         """The same edit with the original pixels put back outside the mask.
 
-        The seam is feathered inwards over the model's own resolution, one latent cell; outside the mask every pixel is
-        the original's. Without a mask, outside is what lies further than two cells from any change that can be seen.
-
-        Args:
-            z_0: (1, C, h, w), the unedited latent, which is decoded for comparison where there is no mask.
+        The seam is feathered inwards over one latent cell, the model's own resolution. Without a mask, outside is what
+        lies further than two cells from any visible change against the unedited latent z_0, (1, C, h, w), decoded.
         """
         cell = self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
         inside = self.sample.mask
@@ -192,9 +185,7 @@ class DragResult:
         }
 
     def frames(self) -> list[Image.Image]:
-        """The way there, at the input's size: before, the decoded guess after every second operation and the last, and
-        the result, each with its handles and targets.
-        """
+        """Before, the guesses at the result after every second operation and the last, and the result, as marked."""
         picked = [op for i, op in enumerate(self.history, start=1) if i % 2 or i == len(self.history)]
         guesses = [(self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None]
         steps = [(self.frame.to_image(guess), handles) for guess, handles in guesses]
@@ -215,9 +206,7 @@ class DragResult:
         return self.overview()._repr_png_()
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write the edit: result.png (the edited image), overview.png (user edit, after, truth), trajectory.webp,
-        metrics.json, and the sample itself, which `Sample.open` reads.
-        """
+        """Write result.png, overview.png, trajectory.webp, metrics.json and the sample, which `Sample.open` reads."""
         report = {"format_version": FORMAT_VERSION, "gooddrag": __version__, **self.metrics}
         report |= {"config": asdict(self.config), "handles": self.handles.tolist()}
         first, *others = self.frames()

@@ -87,9 +87,7 @@ class Sample:
         """Read a folder of Drag100's layout: original.*, points.json, and optionally mask.*, truth.*, sample.json.
 
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
-
-        Raises:
-            ValueError: says what is missing or wrong.
+        What is missing or wrong is a ValueError that says it.
         """
         try:
             folder = expand(folder)
@@ -156,13 +154,11 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
 
 def mask_note(points: np.ndarray, mask: np.ndarray | None) -> str:
     """Say in one line what is odd about a checked mask (H, W) for these pairs (l, 2, 2); "" where nothing is."""
-    if mask is None:
-        return ""
-    if mask.all():
+    if mask is not None and mask.all():
         return "mask: everything may change, as without a mask"
-    if not mask.any():
+    if mask is not None and not mask.any():
         return "mask: empty (nothing above half of white), so nothing may change"
-    outside = [name for name, (x, y) in _named(points) if not mask[round(y), round(x)]]
+    outside = [name for name, (x, y) in _named(points) if mask is not None and not mask[round(y), round(x)]]
     if not outside:
         return ""
     inverted = "; is it inverted? White is what may change" if len(outside) == 2 * len(points) else ""
@@ -186,15 +182,13 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
         except ValueError as error:
             wanted = 'finite numbers as "x,y>x,y;x,y>x,y", handle > target'
             raise ValueError(f"points: {source.strip()[:80]!r}; expected {wanted}") from error
-    expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
     try:
-        content = json.loads(expand(source).read_text(encoding="utf-8-sig"))
-    except (OSError, TypeError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
+        points = json.loads(expand(source).read_text(encoding="utf-8-sig"))["points"]
+    except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
         raise ValueError(f"points: {str(source)[:80]!r} cannot be read ({reason}); {expected}") from error
-    if not isinstance(content, dict) or "points" not in content:
-        raise ValueError(f'points: {str(source)[:80]!r} has no "points"; {expected}')
-    return _pairs(content["points"])
+    return _pairs(points)
 
 
 def _named(points: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -210,9 +204,7 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     array = as_numbers(points, "points", "pairs [[x, y], [x, y]] of handle and target", kinds="iuf").astype(np.float64)
     if array.size == 0:
         raise ValueError("points: none given; expected at least one pair of handle and target")
-    if array.ndim == 2 and array.shape[1] == 2:
-        if len(array) % 2:
-            raise ValueError(f"points: {len(array)} points; expected an even number, handle and target in turn")
+    if array.ndim == 2 and array.shape[1] == 2 and len(array) % 2 == 0:
         array = array.reshape(-1, 2, 2)
     if array.ndim != 3 or array.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {array.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
@@ -227,8 +219,6 @@ def _read_about(path: Path) -> dict:
         about = json.loads(path.read_text(encoding="utf-8-sig"))
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format_version {about['format_version']!r} is not {FORMAT_VERSION}")
-        if not all(isinstance(about[name], bool) for name in ("has_mask", "has_truth")):
-            raise ValueError("has_mask or has_truth is neither true nor false")
         return {name: about[name] for name in (*LABELS, "has_mask", "has_truth")}
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"folder: {str(path)!r} cannot be read ({error}); expected what Sample.save writes") from error

@@ -22,7 +22,6 @@ CASES = DATA / "cases"
 W, H = 40, 30
 INSIDE = np.zeros((H, W), bool)
 INSIDE[8:20, 10:30] = True
-FORMATS = ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]
 
 
 def noise(size=(W, H), channels=3, seed=0):
@@ -44,7 +43,7 @@ def turned(image, orientation):
     """As a camera stores an upright image, with its EXIF orientation as keyword arguments of `encoded`."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    back = {5: 5, 6: 2, 7: 7 - 1, 8: 4}.get(orientation, TURNS.get(orientation))
+    back = {6: 2, 8: 4}.get(orientation, TURNS.get(orientation))
     return (image if back is None else image.transpose(Image.Transpose(back))), {"exif": exif}
 
 
@@ -86,14 +85,15 @@ def test_transparency_is_over_white():
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(format, orientation):
+def test_exif_orientation(format):
     upright = Image.new("RGB", (W, H), "black")
     upright.paste("white", (0, 0, W // 2, H // 2))  # one bright quarter tells all eight apart
-    stored, exif = turned(upright, orientation)
-    opened = load_image(encoded(stored, format, **exif))
-    assert opened.size == (W, H) and not opened.getexif()
-    assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
+    for orientation in range(1, 9):
+        stored, exif = turned(upright, orientation)
+        opened = load_image(encoded(stored, format, **exif))
+        assert opened.size == (W, H) and not opened.getexif()
+        assert opened.info == ({"orientation": orientation} if orientation > 1 else {})
+        assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "PNG"])
@@ -135,7 +135,7 @@ def test_bad_images(source, message):
         load_image(source)
 
 
-@given(st.sampled_from(FORMATS), st.data())
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
 def test_damaged_images_raise_only_value_errors(format, data):
     content = bytearray(encoded(noise((20, 20)), format))[: data.draw(st.integers(1, 5000))]
     for _ in range(data.draw(st.integers(0, 8))):
@@ -149,15 +149,13 @@ def test_damaged_images_raise_only_value_errors(format, data):
                 assert str(error).startswith(("image: ", "mask: ")) and "expected" in str(error)
 
 
-@pytest.mark.parametrize("height", [9000, 15000])  # above our limit, above Pillow's
-def test_too_large_is_refused(height):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
+@pytest.mark.filterwarnings("error")
+def test_too_large_is_refused():
+    assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
     content = encoded(Image.new("1", (20000, 16)), "PPM")
-    content = content.replace(b"20000 16", f"20000 {height}".encode(), 1)  # the header alone is read
-    with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
-        load_image(content)
+    for height in (b"9000", b"15000"):  # above our limit, above Pillow's; the header alone is read
+        with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
+            load_image(content.replace(b"20000 16", b"20000 " + height, 1))
 
 
 def p3_to_srgb(pixels):
@@ -185,16 +183,11 @@ def test_srgb_and_grey_stay_bit_for_bit():
     assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(SRGB))).strip() == "sRGB built-in"
 
 
-@pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        ({"icc_profile": b"no profile"}, "its colour profile cannot be used; its colours are taken as sRGB"),
-        ({"exif": b"Exif\0\0no tiff header"}, "its EXIF block is broken"),
-    ],
-)
-def test_a_broken_block_does_not_spoil_the_picture(broken, message):
-    with pytest.warns(UserWarning, match=f"^image: {message}"):
-        assert same(load_image(encoded(noise(), **broken)), noise())
+def test_a_broken_block_does_not_spoil_the_picture():
+    with pytest.warns(UserWarning, match="^image: its colour profile cannot be used; its colours are taken as sRGB"):
+        assert same(load_image(encoded(noise(), icc_profile=b"no profile")), noise())
+    with pytest.warns(UserWarning, match="^image: its EXIF block is broken"):
+        assert same(load_image(encoded(noise(), exif=b"Exif\0\0no tiff header")), noise())
 
 
 def layer(alpha, colour):
@@ -236,13 +229,11 @@ def test_no_mask_and_an_empty_one():
     assert not load_mask(layer(INSIDE * 0, 255), (W, H)).any()  # all erased: nothing may change
 
 
-@pytest.mark.parametrize(
-    "name, share",
-    [("mask_jpeg_q40.jpg", 0.293), ("mask_inverted.png", 0.805), ("mask_layer_white_under_transparent.png", 0.195)],
-)
-def test_masks_as_people_have_them(name, share):
-    with Image.open(CASES / name) as image:
-        assert load_mask(CASES / name, image.size).mean() == pytest.approx(share, abs=1e-3)
+def test_masks_as_people_have_them():
+    shares = {"mask_jpeg_q40.jpg": 0.293, "mask_inverted.png": 0.805, "mask_layer_white_under_transparent.png": 0.195}
+    for name, share in shares.items():
+        with Image.open(CASES / name) as image:
+            assert load_mask(CASES / name, image.size).mean() == pytest.approx(share, abs=1e-3)
 
 
 @given(st.integers(1, 100), st.sampled_from(["part", "all", "nothing"]))
@@ -251,8 +242,15 @@ def test_jpeg_masks_at_any_quality(quality, what):
     mask = np.asarray(drawn[what], bool)
     for subsampling in ("4:4:4", "4:2:0"):
         image = Image.fromarray(mask).convert("RGB")
-        loaded = load_mask(encoded(image, "JPEG", quality=quality, subsampling=subsampling), image.size)
-        assert (loaded != mask).mean() <= (0 if what != "part" else 0.002 if quality > 20 else 0.03)
+        content = encoded(image, "JPEG", quality=quality, subsampling=subsampling)
+        limit = 0 if what != "part" else 0.002 if quality > 20 else 0.03
+        opened = Image.open(BytesIO(content))
+        for given_as in (content, opened, opened.convert("L"), np.asarray(opened)):
+            try:
+                assert (load_mask(given_as, image.size) != mask).mean() <= limit
+            except ValueError as error:  # opened before, nothing tells that black is 1 only because of the JPEG
+                assert what == "nothing" and np.all(np.asarray(given_as) == 1) and given_as is not opened
+                assert str(error).startswith("mask: 1 in all of its 8-bit pixels, which is black or white; expected")
 
 
 def test_a_mask_of_the_stored_photo_is_turned_along():
@@ -313,16 +311,15 @@ def test_a_folder_appears_whole_and_keeps_what_is_not_replaced(tmp_path):
     assert os.listdir(out.parent) == ["b"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("writer", [atomic_folder, atomic_file])
-def test_failure_leaves_nothing(tmp_path, writer, error):
+def test_failure_leaves_nothing(tmp_path, writer):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "old.txt").write_text("old")
     for name in ("new", "old"):
-        (tmp_path / "old").mkdir(exist_ok=True)
-        (tmp_path / "old" / "old.txt").write_text("old")
         path = tmp_path / name if writer is atomic_folder else tmp_path / name / "old.txt"
-        with pytest.raises(error), writer(path) as temporary:
+        with pytest.raises(KeyboardInterrupt), writer(path) as temporary:
             (temporary / "half.txt" if writer is atomic_folder else temporary).write_text("half")
-            raise error
+            raise KeyboardInterrupt
         assert tree(tmp_path) == {"old/old.txt": "old"}
 
 
