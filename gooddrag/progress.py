@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from tqdm import tqdm  # not tqdm.auto, whose widget is an error message where a saved notebook is opened again
+from tqdm import tqdm  # as text: a bar of widgets is an error message where a saved notebook is opened again
 
 Progress = bool | Callable[[str, int, int], object]
 """True: a tqdm bar; False: nothing; a function: called with (stage, steps done, steps in all). What it raises ends the
