@@ -11,7 +11,7 @@ from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
 SD = dict(multiple=8, native=512)
-SIZES = [(512, 665), (384, 640), (130, 97), (1024, 700), (12000, 9000)]
+SIZES = [(512, 665), (130, 97), (12000, 9000)]
 
 
 def grid_of(frame, kind="latent4", multiple=8):
@@ -22,7 +22,6 @@ def grid_of(frame, kind="latent4", multiple=8):
     "size, scaled, padded",
     [
         ((384, 640), (384, 640), (384, 640)),
-        ((512, 665), (512, 665), (512, 672)),
         ((130, 97), (130, 97), (136, 104)),
         ((1024, 700), (749, 512), (752, 512)),
         ((3000, 600), (1024, 205), (1024, 208)),  # the long side decides
@@ -55,8 +54,7 @@ def test_markers_come_back(size, kind):
     assert grid == tuple(n // (2 if kind == "latent4" else 1) for n in frame.padded[::-1])
     cell = np.array([frame.user[i] / frame.scaled[i] * frame.padded[i] / grid[1 - i] for i in (0, 1)])
     xy = np.random.default_rng(0).uniform(0, np.array(size) - 1, (200, 2))
-    corners = np.array([[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]])
-    xy = np.concatenate([xy, corners])
+    xy = np.concatenate([xy, [[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]]])
     points = frame.to_grid(xy, grid)
     assert (points == points.round()).all() and points.dtype == torch.float32
     assert (points >= 0).all() and (points[:, 0] < grid[0]).all() and (points[:, 1] < grid[1]).all()
