@@ -144,7 +144,6 @@ def test_bench(data, tiny_folder):
     [
         (("nowhere",), "data: 'nowhere'; expected storybook100, drag100, dragbench, sde_dragbench, or a folder"),
         (("dragbench",), "source: none given; expected --source"),
-        (("data", "--source", "data"), "source: 'data' beside 'data'; expected it with drag100, "),
         (("data", "--methods", "GoodDrag,BadDrag"), "methods: 'baddrag'; expected some of Unedited"),
         (("data", "--only", "7"), "only: 7; expected places from 0 to 2"),
     ],
@@ -222,9 +221,7 @@ def test_what_a_user_gets_wrong_is_one_line(place, tiny_folder):
     common = ("in.png", "--model", tiny_folder, f"--points={POINTS}")
     refused(place, "none.png", *common[1:], said="image: 'none.png' cannot be read (No such file or directory)")
     refused(place, *common, "--points=20,20>64,3", said="points: target 1 at (64, 3) is outside the image of 64 x 64")
-    refused(place, *common, "--mask", "none.png", said="mask: 'none.png' cannot be read")
     refused(place, *common, "--lora", "x", said="lora: a file and --no-lora; expected one of them")
-    refused(place, *common, "--model", "nosuch", said="model: ")
     refused(place, *common, "--preset", "papyrus", said="preset: 'papyrus'; expected one of released")
     refused(place, *common, "--dtype", "float31", said="dtype: 'float31'; expected torch.float32")
     refused(place, *common, "--device", "abacus", said="device: 'abacus'")

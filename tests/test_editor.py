@@ -51,8 +51,7 @@ def test_result_has_the_size_of_the_input(tiny, size):
     assert result.image.size == size and result.image.mode == "RGB"
     assert result.tensor.shape[-2:] == result.frame.padded[::-1] and result.tensor.isfinite().all()
     assert 0 <= result.tensor.min() and result.tensor.max() <= 1
-    assert result.handles.shape == (2, 2) and (result.handles >= 0).all()
-    assert (result.handles <= np.array(size) - 1).all()
+    assert (result.handles >= 0).all() and (result.handles <= np.array(size) - 1).all()
     assert (result.frame.scaled == size) == (min(size) <= NATIVE and max(size) <= 2 * NATIVE)
 
 
@@ -150,8 +149,6 @@ def test_a_mask_of_a_photo_that_was_stored_turned(tiny, tmp_path, recwarn):
 def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
-    with pytest.raises(ValueError, match=r"^mask: 64 x 32; expected the size of the image, 64 x 64 px"):
-        editor.drag(POINTS, np.ones((32, 64)), QUICK)
     with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
         editor.drag(POINTS, None, {"K": 3})
     with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
@@ -171,16 +168,6 @@ def test_bad_arguments(editor, tiny):
             editor.drag(Sample(image, POINTS), config=QUICK)
     with pytest.raises(ValueError, match=r"^mask: given beside a Sample, which has its own"):
         editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
-
-
-@pytest.mark.parametrize("size", [(100, 61), (512, 748)])
-def test_handles_are_reported_where_they_were_given(tiny, size):
-    """No update and no tracking: what comes back is the marker itself, up to the grid's rounding."""
-    points = np.array([[[size[0] // 3, size[1] // 2], [size[0] - 1, size[1] - 1]]], dtype=float)
-    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, dataclasses.replace(QUICK, K=0))
-    cell = size[0] / result.frame.scaled[0]
-    assert (np.abs(result.handles - points[:, 0]) <= 0.5 * cell + 1e-9).all()
-    assert result.path.shape == (1, 1, 2) and np.array_equal(result.path[0], points[:, 0])
 
 
 def test_same_bytes_twice_and_after_another_image(tiny, monkeypatch, tmp_path):
