@@ -102,12 +102,15 @@ def test_notes_are_said_once(quick, place, tiny_folder):
     assert result.stderr.count("note: mask: empty (nothing above half of white), so nothing may change\n") == 1
 
 
-def test_without_a_preset_the_settings_are_those_of_the_model(quick, place, tiny_folder):
+def test_without_a_preset_the_settings_are_those_of_the_model(quick, place, tiny_folder, monkeypatch):
     shutil.copytree(tiny_folder, "own")
     Path("own/training.json").write_text('{"preset": "fast"}')
-    result = gooddrag_("drag", "in.png", "--points", POINTS, "--no-lora", "--model", "own", "-o", "out")
-    succeeded(result)
-    assert "settings: fast\n" in result.stderr
+    monkeypatch.setenv("GOODDRAG_CACHE", "kept")
+    for seed in (0, 3):
+        result = gooddrag_("drag", "in.png", "--points", POINTS, "--seed", seed, "--model", "own", "-o", "out")
+        succeeded(result)
+        assert "settings: fast\n" in result.stderr
+    assert len(list(Path("kept").rglob("*.safetensors"))) == 2  # a LoRA by each seed
     assert json.loads(Path("out/metrics.json").read_text())["config"]["lam"] == 0.4
 
 
