@@ -335,8 +335,12 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     noise().save("in.png")
     with atomic_folder("~/made") as temporary:
         Image.fromarray(INSIDE).save(temporary / "mask.png")
-    with atomic_file("~/made/one.txt") as temporary:
-        temporary.write_text("1")
+    files = []
+    for text in "01":
+        with atomic_file("~/made/one.txt") as temporary:
+            temporary.write_text(text)
+        files.append(os.stat("made/one.txt").st_ino)
+    assert files[0] != files[1] and Path("made/one.txt").read_text() == "1"  # another file, not the old one's bytes
     assert same(load_image("~/in.png"), noise()) and load_mask("~/made/mask.png", (W, H)).any()
     assert cache_folder("lora") == tmp_path / "kept" / "lora"
     assert sorted(os.listdir()) == ["in.png", "made"] and sorted(os.listdir("made")) == ["mask.png", "one.txt"]
