@@ -1,18 +1,17 @@
 """The command line: `gooddrag demo`, `drag`, `bench` and `figures`. What a command needs is imported when it runs."""
 
-import functools
 import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
+import gooddrag
 from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
@@ -21,6 +20,7 @@ REPLACED = ("original.png", "mask.png", "truth.png", "points.json", "result.png"
 SCORES = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
 CELL_TIMEOUT = 4 * 3600  # s; on a CPU, Stable Diffusion needs its time
 
+# Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
@@ -32,7 +32,7 @@ PresetName = Annotated[str | None, typer.Option(help=PRESETS, show_default="what
 
 
 class Command(TyperCommand):
-    """A command that reports all arguments and options that are missing at once."""
+    """Reports all that is missing at once, a user's mistake as one line with exit code 2, and each warning once."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
         given = self.make_parser(ctx).parse_args(args=list(args))[0]
@@ -42,58 +42,42 @@ class Command(TyperCommand):
             ctx.fail(f"Missing {', '.join(names)}.")
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx):
+        shown = set()
 
-def one_line_errors(interrupted: str) -> Callable[[Callable], Callable]:
-    """Turn what a user got wrong into one line on stderr and exit code 2, and each warning into one line, once.
+        def show(message: Warning, *_args, **_kwargs) -> None:
+            if str(message) not in shown:
+                shown.add(str(message))
+                typer.echo(f"note: {message}", err=True)
 
-    Args:
-        interrupted: what is said on Ctrl-C, before exit code 130.
-    """
-
-    def decorated(command: Callable) -> Callable:
-        @functools.wraps(command)
-        def run(*args, **kwargs) -> None:
-            shown = set()
-
-            def show(message: Warning, *_args, **_kwargs) -> None:
-                if str(message) not in shown:
-                    shown.add(str(message))
-                    typer.echo(f"note: {message}", err=True)
-
-            with warnings.catch_warnings():
-                warnings.showwarning = show
-                warnings.simplefilter("always", UserWarning)
-                try:
-                    command(*args, **kwargs)
-                except EXPECTED as error:
-                    extra = '; expected `pip install "gooddrag[bench,notebooks]"`'
-                    typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
-                    raise typer.Exit(2) from error
-                except KeyboardInterrupt:
-                    typer.echo(f"gooddrag: {interrupted}", err=True)
-                    raise typer.Exit(130) from None
-
-        return run
-
-    return decorated
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            warnings.simplefilter("always", UserWarning)
+            try:
+                return super().invoke(ctx)
+            except EXPECTED as error:
+                extra = '; expected `pip install "gooddrag[bench,notebooks]"`'
+                typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
+                raise typer.Exit(2) from error
+            except KeyboardInterrupt:
+                what = (
+                    "what was finished is there, the same command goes on"
+                    if self.name == "bench"
+                    else "nothing written"
+                )
+                typer.echo(f"gooddrag: interrupted, {what}", err=True)
+                raise typer.Exit(130) from None
 
 
-def show_version(asked: bool) -> None:
-    """Print the version and end, if it was asked for."""
-    if asked:
-        from gooddrag import __version__
-
-        typer.echo(f"gooddrag {__version__}")
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    """Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."""
+    if version:
+        typer.echo(f"gooddrag {gooddrag.__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def main(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=show_version)] = False) -> None:
-    """Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."""
-
-
 @app.command(cls=Command, epilog="Example: gooddrag demo --seed 107 -o first-edit")
-@one_line_errors("interrupted, nothing written")
 def demo(
     *,
     output: Output = Path("gooddrag-demo"),
@@ -107,15 +91,14 @@ def demo(
     sample = edit(seed)
     typer.echo(f"storybook edit {seed}: {sample.category}, {sample.task}, {len(sample.points)} pair(s)", err=True)
     metrics = drag_to(output, sample, preset, {"name": model})
-    left, asked = max(metrics["distance_left_px"]), max(metrics["distance_asked_px"])
-    error = f"{metrics['truth_error_ratio']:.2f} of the unedited image's"
-    typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; squared error to the truth inside the mask: {error}")
+    asked, left = (max(metrics[f"distance_{name}_px"]) for name in ("asked", "left"))
+    error = f"squared error to the truth inside the mask: {metrics['truth_error_ratio']:.2f} of the unedited image's"
+    typer.echo(f"dragged {asked:.0f} px, {left:.0f} px left; {error}")
     typer.echo(f"written: {output}/overview.png (before, user edit, after, truth), result.png, metrics.json and more")
     typer.echo('next: gooddrag drag IMAGE --points "x,y>x,y" -o DIR, or notebooks/00_quickstart.ipynb')
 
 
 @app.command(cls=Command, epilog='Example: gooddrag drag cat.jpg --points "147,67>202,46" --mask mask.png -o out')
-@one_line_errors("interrupted, nothing written")
 def drag(
     image: Annotated[Path, typer.Argument(help="Any image file.", show_default=False)],
     *,
@@ -151,21 +134,10 @@ def drag(
 
 
 def drag_to(
-    output: Path,
-    sample: Sample,
-    preset: str | None,
-    loaded_by: dict,
-    *,
-    lora: Path | bool = True,
-    seed: int = 0,
-    keep: bool = False,
+    output: Path, sample: Sample, preset: str | None, loaded_by: dict, *, lora: Path | bool = True, seed=0, keep=False
 ) -> dict:
-    """Load a model, drag and write; returns the metrics. A folder that cannot be written is refused before any work.
-
-    Args:
-        loaded_by: keyword arguments of `load_model`.
-        lora: a file; True: fit one; False: none.
-        keep: `keep_outside` of the drag.
+    """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
+    before any work. `lora`: a file; True: fit one; False: none.
     """
     from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
 
@@ -178,16 +150,15 @@ def drag_to(
         lora = LoraConfig.preset(preset) if lora is True else lora or None
         editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty()).set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
-            sizes = "edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
-            advice = "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
-            typer.echo(f"note: {sizes}{advice}", err=True)
+            note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
+            note += "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
+            typer.echo(note, err=True)
         result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep)
         result.save(temporary)
     return result.metrics
 
 
 @app.command(cls=Command, epilog="Example: gooddrag bench storybook100 --methods Unedited,GoodDrag --only 0-9 -o out")
-@one_line_errors("interrupted; what was finished is there, the same command goes on")
 def bench(
     data: Annotated[str, typer.Argument(help="storybook100, drag100, or a folder or zip of samples.")],
     *,
@@ -228,15 +199,15 @@ def find_samples(data: str, source: Path | None, places: list[int] | None):
     from gooddrag.evaluation import datasets
     from storybook.storybook100 import storybook100
 
-    published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
-    known = ", ".join(published)
-    if source is not None and data not in published:
-        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
-    if data not in published and data != "storybook100" and not expand(data).exists():
+    readers = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
+    known = ", ".join(readers)
+    if data not in readers and data != "storybook100" and not expand(data).exists():
         raise ValueError(f"data: {data!r}; expected storybook100, {known}, or a folder or zip of samples")
-    if data in published and data != "drag100" and source is None:  # drag100 alone can be downloaded
+    if data in readers and data != "drag100" and source is None:  # drag100 alone can be downloaded
         raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
-    samples = storybook100() if data == "storybook100" else published.get(data, datasets.folder)(source or data)
+    if data not in readers and source is not None:
+        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
+    samples = storybook100() if data == "storybook100" else readers.get(data, datasets.folder)(source or data)
     if places is None:
         return samples
     if max(places) >= len(samples):
@@ -257,17 +228,17 @@ def numbers(text: str, argument: str) -> list[int]:
     return found
 
 
-@app.command(cls=Command, epilog="Example: gooddrag figures 01 04 --recompute")
-@one_line_errors("interrupted, nothing written")
+@app.command(cls=Command, epilog="Example: gooddrag figures 01 04")
 def figures(
     which: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
     *,
     notebooks: Annotated[Path, typer.Option(metavar="DIR", help="Where they are.")] = Path("notebooks"),
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the figures.")] = Path("figures"),
-    model: Annotated[str | None, typer.Option(metavar="NAME|PATH", help='What "auto" means in them.')] = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Compute the kept results anew, too.")] = False,
 ) -> None:
-    """Draw every figure again by running the notebooks, without Jupyter open; the notebooks stay as they are."""
+    """Draw every figure again by running the notebooks, which stay as they are.
+
+    $GOODDRAG_MODEL says what "auto" means in them; with $GOODDRAG_RECOMPUTE=1 they compute the kept results anew.
+    """
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -278,21 +249,15 @@ def figures(
         known = ", ".join(found) or "a clone of the repository with notebooks/"
         raise ValueError(f"notebooks: {', '.join(chosen) or 'none'} in {notebooks}; expected {known}")
     with atomic_folder(output) as temporary:
-        environment = {**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())}
-        if model:
-            environment["GOODDRAG_MODEL"] = str(expand(model).absolute()) if expand(model).exists() else model
-        if recompute:
-            environment["GOODDRAG_RECOMPUTE"] = "1"
         for path in (found[number] for number in chosen):
             typer.echo(f"running {path.name}", err=True)
             where = {"metadata": {"path": str(path.parent)}}
             book = NotebookClient(nbformat.read(path, 4), timeout=CELL_TIMEOUT, kernel_name="python3", resources=where)
             try:
-                book.execute(env=environment)
-            except CellExecutionError as error:
-                raise ValueError(f"figures: {path.name} stopped: {error.ename}: {error.evalue}") from error
-            except DeadKernelError as error:
-                raise ValueError(f"figures: {path.name} stopped: its kernel died (out of memory?)") from error
+                book.execute(env={**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())})
+            except (CellExecutionError, DeadKernelError) as error:  # the latter where memory ran out, for instance
+                reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else error
+                raise ValueError(f"figures: {path.name} stopped: {reason}") from error
         written = sorted(path.name for path in temporary.iterdir())
     for name in written:
         typer.echo(output / name)

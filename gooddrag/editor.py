@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 from torch.profiler import record_function
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gooddrag.algorithm import Callback, State, drag_latent
 from gooddrag.config import DragConfig, LoraConfig, check_seed
 from gooddrag.ddim import invert
-from gooddrag.files import load_image
+from gooddrag.files import ImageSource, load_image, load_mask
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, check_lora, fit_cached, load_lora
 from gooddrag.model import DiffusionModel
@@ -34,13 +34,12 @@ class DragEditor:
 
     Args:
         model: from `load_model`.
-        lora: how to fit the single-image LoRA, the path of a LoRA file, a LoRA as `gooddrag.lora.fit` returns it, or
-            None for none.
+        lora: how to fit the single-image LoRA; the path of a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
-        low_memory: checkpoint the U-Net's gradients, and keep features and attention states on the host. The results
-            are the same, a drag takes about a third longer.
+        low_memory: checkpoint gradients, and keep features and attention states on the host: the same results, a third
+            slower.
 
     Attributes:
         image: PIL RGB, as it was set. frame: where it lies in what the model sees. z_0: (1, C, h, w), its latent.
@@ -58,11 +57,11 @@ class DragEditor:
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
+        if not isinstance(lora, LoraConfig | str | os.PathLike | dict | None):
+            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(Path(lora))
-        elif lora is not None and not isinstance(lora, LoraConfig | dict):
-            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
-        if isinstance(lora, dict):
+        elif isinstance(lora, dict):
             check_lora(lora)
         check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
@@ -71,10 +70,8 @@ class DragEditor:
         self.frame: Frame | None = None
         self.z_0: Tensor | None = None
         self.lora: Lora = {}
-        self._trajectories: dict[tuple, list[Tensor]] = {}
-        self._source: tuple[tuple, SourcePath] | None = None  # of the last drag, with what it depends on
 
-    def set_image(self, image: Image.Image | str | os.PathLike | bytes) -> Self:
+    def set_image(self, image: ImageSource) -> Self:
         """Take an image of any size and mode: encode it and fit its LoRA.
 
         An image larger than the model's native size is edited at that size and scaled back at the end.
@@ -88,13 +85,13 @@ class DragEditor:
             with self._memory(), record_function("LoRA"):
                 lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
-        self._trajectories, self._source = {}, None
+        self._trajectories: dict[tuple, list[Tensor]] = {}
+        self._source: tuple[tuple, SourcePath] | None = None  # of the last drag, with what it depends on
         return self
 
     def invert(self, config: DragConfig | None = None) -> list[Tensor]:
         """z_0, z_1, ..., z_T of the image (Eq. 3) under its LoRA; computed once per setting. `config` as in `drag`."""
-        self._need_image()
-        config = config or DragConfig.preset(self.model.preset)
+        config = self._ready(config)
         key = (config.num_steps, config.T, config.inversion)
         if key not in self._trajectories:
             schedule = self.model.schedule(config.num_steps)
@@ -106,7 +103,7 @@ class DragEditor:
     def drag(
         self,
         points: ArrayLike | Sample,
-        mask: ArrayLike | None = None,
+        mask: ArrayLike | ImageSource | None = None,
         config: DragConfig | None = None,
         *,
         callback: Callback | None = None,
@@ -119,34 +116,28 @@ class DragEditor:
             points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
                 image: its points and its mask count, and the result carries it, with its truth and its name.
             mask: (H, W), see `gooddrag.files.load_mask`: True = editable; None = everything is editable.
-            config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`, which for Stable
-                Diffusion are the released ones.
-            callback: called with a `State` after every update, tracking and denoising step; returning True ends
-                the dragging.
-            keep_outside: put the original pixels back outside the mask; see `DragResult.of`.
+            config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
+            callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
+            keep_outside: `DragResult.keeping_outside`, as always with an empty mask, where nothing may change.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
         Returns:
             DragResult; its image has the size of the input.
 
         Raises:
-            ValueError: no image set; bad arguments. FloatingPointError: see `drag_latent`. MemoryError: says what to
-                reduce.
+            ValueError: no image set; bad arguments. FloatingPointError: says where. MemoryError: says what to reduce.
 
         Warns:
-            UserWarning: nothing to drag, as every handle counts as arrived; the mask is empty.
+            UserWarning: nothing to drag, as every handle counts as arrived; what is odd about the mask.
         """
-        self._need_image()
-        config = config or DragConfig.preset(self.model.preset)
-        if not isinstance(config, DragConfig):
-            raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+        config = self._ready(config)
         if callback is not None and not callable(callback):
             raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
         task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
         trajectory, source = self.invert(config), self.source(config)
         recorder = Recorder(self.frame, task.size, keep)
-        bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True, leave=False)
+        bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True)
 
         def observe(state: State) -> bool:
             recorder(state)
@@ -156,15 +147,25 @@ class DragEditor:
 
         with self._memory(), bar, applied(self.model.unet, self.lora):
             latent, handles = drag_latent(self.model, trajectory, task, config, observe, source)
+            bar.total = bar.n  # handles that arrived early are no broken bar
+            bar.set_postfix_str(f"{len(recorder.history)} of {config.K} operations")
         with self._memory(), record_function("decode"):
-            result = DragResult.of(self.model, sample, self.frame, config, latent, handles, recorder)
-            return result.keeping_outside(self.z_0) if keep_outside or _nothing_editable(sample) else result
+            tensor = self.model.decode_image(latent)
+            if not torch.isfinite(tensor).all():
+                raise FloatingPointError(
+                    f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too small for this "
+                    "model's VAE: try dtype=torch.float32"
+                )
+            image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
+            result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
+            empty = sample.mask is not None and not sample.mask.any()
+            return result.keeping_outside(self.z_0) if keep_outside or empty else result
 
     def source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""
+        z_T, schedule = self.invert(config)[-1], self.model.schedule(config.num_steps)
         key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
         if self._source is None or self._source[0] != key:
-            schedule, z_T = self.model.schedule(config.num_steps), self.invert(config)[-1]
             source = SourcePath(self.model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
             source.store = torch.device("cpu") if self.low_memory else None
             self._source = key, source
@@ -174,10 +175,9 @@ class DragEditor:
     def _memory(self) -> Iterator[None]:
         """Checkpoint gradients in low memory; say what to reduce where memory runs out."""
         unet = self.model.unet
-        checkpoint = self.low_memory and not unet.is_gradient_checkpointing
+        if checkpoint := self.low_memory and not unet.is_gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
         try:
-            if checkpoint:
-                unet.enable_gradient_checkpointing()
             yield
         except (RuntimeError, MemoryError) as error:
             cpu = "can't allocate memory" in str(error)  # the CPU's allocator has no error of its own
@@ -188,8 +188,16 @@ class DragEditor:
             if checkpoint:
                 unet.disable_gradient_checkpointing()
 
-    def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | None) -> Sample:
+    def _ready(self, config: DragConfig | None) -> DragConfig:
+        if self.image is None:
+            raise ValueError("image: none set; expected set_image(image) before this call")
+        if not isinstance(config, DragConfig | None):
+            raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
+        return config or DragConfig.preset(self.model.preset)
+
+    def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | ImageSource | None) -> Sample:
         if not isinstance(points, Sample):
+            mask = load_mask(mask, self.image.size, self.image.info.get("orientation", 1))
             return Sample(self.image, points, mask)
         if mask is not None:
             raise ValueError("mask: given beside a Sample, which has its own; expected Sample(image, points, mask)")
@@ -197,15 +205,6 @@ class DragEditor:
         if image.size != self.image.size or image.tobytes() != self.image.tobytes():
             raise ValueError(f"points: {points!r} is of another image; expected set_image(sample.image) before")
         return points
-
-    def _need_image(self) -> None:
-        if self.image is None:
-            raise ValueError("image: none set; expected set_image(image) before this call")
-
-
-def _nothing_editable(sample: Sample) -> bool:
-    """An empty mask means that nothing may change: the loop runs as released, and every pixel is put back."""
-    return sample.mask is not None and not sample.mask.any()
 
 
 def drag(
@@ -218,22 +217,14 @@ def drag(
     callback: Callback | None = None,
     keep_outside: bool = False,
 ) -> DragResult:
-    """One edit in one call.
+    """One edit in one call; the result and the errors are those of `DragEditor.drag`.
 
     Args:
-        model: from `load_model`.
-        sample: image, points and mask.
+        model: from `load_model`. sample: image, points and mask.
         config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
-        lora: how to fit the single-image LoRA (cached); a file or tensors of one; None for none.
-        seed: of the LoRA's fit.
+        lora: how to fit the single-image LoRA (cached); a file or tensors of one; None for none. seed: of its fit.
         callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
         keep_outside: put the original pixels back outside the mask.
-
-    Returns:
-        DragResult; its image has the size of the sample's.
-
-    Raises:
-        ValueError: bad arguments. FloatingPointError, MemoryError: as `DragEditor.drag`.
     """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")

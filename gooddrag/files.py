@@ -31,6 +31,8 @@ SRGB = _srgb.tobytes()[:24] + bytes(12) + _srgb.tobytes()[36:]  # without its da
 def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
     """Read any still image as upright 8-bit sRGB, mode RGB: transparency over white, deep grey scaled to 8 bits.
 
+    Its metadata goes, but for the EXIF orientation, which is in `info["orientation"]` if the image was stored turned.
+
     Args:
         source: a path, the content of an image file, or a PIL image (which stays as it is).
         argument: what errors and notes call it.
@@ -42,6 +44,7 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
         UserWarning: a colour profile was converted, the depth was guessed, or further frames were left out.
     """
     image = _read(source, argument)
+    orientation = image.info["orientation"]
     if min(image.size) < MIN_SIDE:
         raise ValueError(f"{argument}: {size_text(image.size)} px; expected at least {MIN_SIDE} px on each side")
     if image.mode == "F":
@@ -58,7 +61,7 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
     image = _to_srgb(image, profile, argument) if profile else image.convert("RGB")
     if alpha is not None:
         image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    image.info.clear()  # nothing of the file's metadata belongs to the edited image
+    image.info = {"orientation": orientation} if orientation in TURNS else {}
     return image
 
 
@@ -69,13 +72,14 @@ def _to_srgb(image: Image.Image, profile: bytes, argument: str) -> Image.Image:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         coloured = plain if source.profile.xcolor_space.strip() == "RGB" else image
         converted = ImageCms.profileToProfile(coloured, source, _srgb, outputMode="RGB")
-        name = ImageCms.getProfileDescription(source).strip()
+        note = f"{argument}: colours converted from {ImageCms.getProfileDescription(source).strip()} to sRGB"
     except (ImageCms.PyCMSError, *BROKEN):
-        warnings.warn(f"{argument}: its colour profile cannot be used; its colours are taken as sRGB", stacklevel=3)
-        return plain
-    if max(high for _, high in ImageChops.difference(plain, converted).getextrema()) <= 2:
-        return plain
-    warnings.warn(f"{argument}: colours converted from {name} to sRGB", stacklevel=3)
+        converted = plain
+        note = f"{argument}: its colour profile cannot be used; its colours are taken as sRGB"
+    else:
+        if max(high for _, high in ImageChops.difference(plain, converted).getextrema()) <= 2:
+            return plain
+    warnings.warn(note, stacklevel=3)
     return converted
 
 
@@ -91,7 +95,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
         orientation: EXIF orientation of the image's file; a mask of the stored image's shape is turned along.
 
     Raises:
-        ValueError: unreadable, another size, or not finite.
+        ValueError: unreadable, another size, not finite, or 1 in all of its 8-bit pixels, which is black or white.
 
     Warns:
         UserWarning: the shape does not tell whether the mask is of the upright image or of the stored one.
@@ -115,9 +119,8 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
     if not upright:
         return np.asarray(Image.fromarray(editable).transpose(Image.Transpose(TURNS[orientation])))
     if orientation in TURNS and (stored or orientation < 5):
-        warnings.warn(
-            "mask: its image is stored turned (EXIF); the mask is taken as of the upright image", stacklevel=2
-        )
+        note = "mask: its image is stored turned (EXIF); the mask is taken as of the upright image"
+        warnings.warn(note, stacklevel=2)
     return editable
 
 
@@ -129,6 +132,8 @@ def _editable(array: np.ndarray, lossy: bool) -> np.ndarray:
         if high - low > 0.1 * high or high == 0:
             return alpha > (low + high) / 2
     values = array.max(axis=2)
+    if values.dtype == np.uint8 and not lossy and (values == 1).all():  # as a black JPEG may be decoded
+        raise ValueError("mask: 1 in all of its 8-bit pixels, which is black or white; expected bools, or 0 and 255")
     return values > _white(values, 255 if lossy else 1) / 2
 
 
@@ -147,14 +152,6 @@ def as_numbers(values: object, argument: str, expected: str, kinds: str) -> np.n
     return array
 
 
-def exif_orientation(source: object) -> int:
-    """EXIF orientation of an image, 1 to 8; 1, which is upright, where there is none or nothing can be read."""
-    try:
-        return int((source if isinstance(source, Image.Image) else _open(source)).getexif().get(0x0112, 1))
-    except (ImportError, *BROKEN):
-        return 1
-
-
 def _open(source: str | os.PathLike | bytes) -> Image.Image:
     content = source if isinstance(source, bytes) else expand(source).read_bytes()  # so that no file stays open
     if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
@@ -166,12 +163,13 @@ def _open(source: str | os.PathLike | bytes) -> Image.Image:
 
 def _read(source: ImageSource, argument: str) -> Image.Image:
     """Upright copy of the first frame; its mode is 1, L, LA, RGB, RGBA, CMYK, F or begins with I."""
-    if not isinstance(source, ImageSource):
-        raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
     if isinstance(source, Image.Image):
         shown = f"PIL image of {size_text(source.size)} px"
-    else:
+    elif isinstance(source, ImageSource):
         shown = f"{len(source)} bytes" if isinstance(source, bytes) else repr(os.fspath(source))
+    else:
+        raise ValueError(f"{argument}: {type(source).__name__}; expected a path, bytes or a PIL image")
+    orientation, notes = 1, []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
@@ -179,10 +177,17 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         image.load()
-        upright = _upright(image, argument)
+        try:
+            orientation = int(image.getexif().get(0x0112, 1))
+            upright = ImageOps.exif_transpose(image)
+        except BROKEN:  # a camera's broken EXIF block does not spoil the picture
+            notes.append(f"{argument}: its EXIF block is broken, so it is taken as it is stored")
+            upright = image.copy()
         if upright.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "F") and not upright.mode.startswith("I"):
             upright = upright.convert("RGBA" if upright.has_transparency_data or upright.mode == "RGBa" else "RGB")
         frames = 1 if image.format in ("MPO", "PSD") else getattr(image, "n_frames", 1)  # theirs are previews, layers
+        if frames > 1:
+            notes.append(f"{argument}: {frames} frames; number {image.tell() + 1} is taken")
     except Image.DecompressionBombError as error:
         raise ValueError(f"{argument}: {shown} is too large; expected at most {MAX_PIXELS:,} pixels") from error
     except ImportError as error:
@@ -190,20 +195,11 @@ def _read(source: ImageSource, argument: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ValueError(f"{argument}: {shown} is not an image; expected PNG, JPEG or another Pillow format") from error
     except BROKEN as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{argument}: {shown} cannot be read ({reason}); expected a whole image") from error
-    if frames > 1:
-        warnings.warn(f"{argument}: {frames} frames; number {image.tell() + 1} is taken", stacklevel=3)
-    upright.format = image.format
+        raise ValueError(f"{argument}: {shown} cannot be read ({_why(error)}); expected a whole image") from error
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    upright.format, upright.info["orientation"] = image.format, orientation
     return upright
-
-
-def _upright(image: Image.Image, argument: str) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except BROKEN:  # a camera's broken EXIF block does not spoil the picture
-        warnings.warn(f"{argument}: its EXIF block is broken, so it is taken as it is stored", stacklevel=4)
-        return image.copy()
 
 
 def size_text(size: tuple[int, ...]) -> str:
@@ -225,17 +221,8 @@ def cache_folder(kind: str) -> Path:
 def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
     """Fill a temporary folder, which becomes `path` when the block ends well and vanishes when it does not.
 
-    If `path` is a folder already, the new files replace files of the same name in it and the others stay.
-
-    Args:
-        path: the folder to write; folders above it are made.
-        argument: what an error calls `path`.
-
-    Yields:
-        The temporary folder, on the file system of `path`.
-
-    Raises:
-        ValueError: `path` is a file, or cannot be written.
+    If `path` is a folder already, the new files replace files of the same name in it and the others stay. A path that
+    is a file or cannot be written is a ValueError, which calls it `argument`.
     """
     path = expand(path)
     with _writing(path, argument):
@@ -261,10 +248,7 @@ def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
-    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well.
-
-    Arguments and errors are those of `atomic_folder`.
-    """
+    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well."""
     path = expand(path)
     with _writing(path, argument):
         if path.is_dir():
@@ -289,8 +273,10 @@ def _writing(path: Path, argument: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{argument}: {str(path)!r} cannot be written ({reason}); expected another path") from error
+        raise ValueError(
+            f"{argument}: {str(path)!r} cannot be written ({_why(error)}); expected another path"
+        ) from error
 
 
-atomic_dir = atomic_folder  # the old name, for code that is still to move
+def _why(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error

@@ -54,9 +54,7 @@ class Frame:
     def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
         """A sample's points and mask on the grids that an edit of it works on.
 
-        Warns:
-            UserWarning: every handle counts as arrived, so that nothing is dragged; the mask falls between the cells of
-                the latent grid, so that everything is held back.
+        Warns where every handle counts as arrived, and where the mask falls between the cells of the latent grid.
         """
         grid = self.grid(latent_grid, config.grid)
         p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))

@@ -4,12 +4,10 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from scipy import ndimage
@@ -18,7 +16,7 @@ from torch import Tensor
 from gooddrag import __version__
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig
-from gooddrag.files import SRGB, atomic_folder
+from gooddrag.files import SRGB, atomic_folder, expand
 from gooddrag.frame import Frame
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
@@ -34,9 +32,8 @@ class Operation:
     """One drag operation g_k, as it ended.
 
     Attributes:
-        k: 1, 2, ...; t: level; timestep: what the U-Net was told.
+        k: 1, 2, ...; t: level. losses: of its updates (Eq. 8).
         handles: (l, 2) (x, y) in pixels of the user's image, after its tracking.
-        losses, drag_losses: of its updates: the whole of Eq. 8, and its first term.
         distances: (l,) L1 distance of each handle's feature to the original one (Fig. 14b).
         spreads: (l,) standard deviation of each handle's distance map (Fig. 14a).
         z0_hat: the clean latent that the edit points to now.
@@ -45,10 +42,8 @@ class Operation:
 
     k: int
     t: int
-    timestep: int
     handles: np.ndarray
     losses: list[float]
-    drag_losses: list[float]
     distances: list[float]
     spreads: list[float]
     z0_hat: Tensor | None
@@ -64,37 +59,32 @@ class Recorder:
         if unknown := self.keep - set(KEEP):
             raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected {' or '.join(KEEP)}")
         self.history: list[Operation] = []
-        self._updates: list[State] = []
+        self._losses: list[float] = []
+        self._z0_hat: Tensor | None = None
 
     def __call__(self, state: State) -> None:
         if state.event == "update":
-            self._updates.append(replace(state, z_before=None, grad=None))
+            self._losses.append(state.loss)
+            self._z0_hat = state.z0_hat
         elif state.event == "track" and state.counted:
             self.history.append(
                 Operation(
                     k=state.k,
                     t=state.t,
-                    timestep=state.timestep,
                     handles=self.frame.from_grid(state.handles, self.grid),
-                    losses=[s.loss for s in self._updates],
-                    drag_losses=[s.drag_loss for s in self._updates],
+                    losses=self._losses,
                     distances=[float(m.min()) for m in state.maps],
                     spreads=[float(m.std()) if m.numel() > 1 else 0.0 for m in state.maps],
-                    z0_hat=self._updates[-1].z0_hat if self._updates else None,
+                    z0_hat=self._z0_hat,
                     maps=[m.cpu() for m in state.maps] if "maps" in self.keep else None,
                     latent=state.z.clone() if "latents" in self.keep else None,
                 )
             )
-            self._updates = []
-
-
-def _editable(sample: Sample) -> np.ndarray:
-    return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
+            self._losses, self._z0_hat = [], None
 
 
 def truth_error(sample: Sample, image: Image.Image) -> float | None:
-    """Mean squared error to the true edited image inside the mask, values in [0, 1]; None without a truth or a mask
-    that leaves something editable."""
+    """Mean squared error to the truth inside the mask, values in [0, 1]; None without a truth or anything editable."""
     inside = _editable(sample)
     if sample.truth is None or not inside.any():
         return None
@@ -110,19 +100,18 @@ def damage_outside(sample: Sample, image: Image.Image) -> float | None:
 def edit_metrics(sample: Sample, image: Image.Image) -> dict[str, float | None]:
     """What the sample's mask and truth tell about an edited image; what is not known has no entry.
 
-    Returns:
-        damage_outside_mask; truth_error_inside_mask, truth_error_unedited, and truth_error_ratio, the first by the
-        second (None if there was nothing to do).
+    `truth_error_ratio` is the error by the unedited image's, None if there was nothing to do.
     """
-    metrics: dict[str, float | None] = {}
-    if (damage := damage_outside(sample, image)) is not None:
-        metrics["damage_outside_mask"] = damage
+    metrics = {} if (damage := damage_outside(sample, image)) is None else {"damage_outside_mask": damage}
     if (error := truth_error(sample, image)) is not None:
         unedited = truth_error(sample, sample.image)
-        metrics["truth_error_inside_mask"] = error
-        metrics["truth_error_unedited"] = unedited
+        metrics |= {"truth_error_inside_mask": error, "truth_error_unedited": unedited}
         metrics["truth_error_ratio"] = error / unedited if unedited else None
     return metrics
+
+
+def _editable(sample: Sample) -> np.ndarray:
+    return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
 
 
 def _squared_difference(first: Image.Image, second: Image.Image) -> np.ndarray:
@@ -134,7 +123,7 @@ def _squared_difference(first: Image.Image, second: Image.Image) -> np.ndarray:
 
 @dataclass
 class DragResult:
-    """An edited image and how it came about.
+    """An edited image and how it came about. In a notebook it shows its overview.
 
     Attributes:
         sample: what was asked for.
@@ -155,39 +144,11 @@ class DragResult:
     model: DiffusionModel = field(repr=False)
     frame: Frame = field(repr=False)
 
-    @classmethod
-    def of(
-        cls,
-        model: DiffusionModel,
-        sample: Sample,
-        frame: Frame,
-        config: DragConfig,
-        latent: Tensor,
-        handles: Tensor,
-        recorder: Recorder,
-    ) -> Self:
-        """What a finished latent and its handles on the grid are as a picture and pixels.
-
-        Raises:
-            FloatingPointError: the decoded image is not finite.
-        """
-        tensor = model.decode_image(latent)
-        if not torch.isfinite(tensor).all():
-            raise FloatingPointError(
-                f"drag: the decoded image is not finite; dtype {model.dtype} may be too small for this model's VAE: "
-                "try dtype=torch.float32"
-            )
-        at = frame.from_grid(handles, recorder.grid)
-        return cls(sample, frame.to_image(tensor), tensor, latent, at, recorder.history, config, model, frame)
-
     def keeping_outside(self, z_0: Tensor) -> Self:
         """The same edit with the original pixels put back outside the mask.
 
-        The seam is feathered inwards over the model's own resolution, one latent cell; outside the mask every pixel is
-        the original's. Without a mask, outside is what lies further than two cells from any change that can be seen.
-
-        Args:
-            z_0: (1, C, h, w), the unedited latent, which is decoded for comparison where there is no mask.
+        The seam is feathered inwards over one latent cell, the model's own resolution. Without a mask, outside is what
+        lies further than two cells from any visible change against the unedited latent z_0, (1, C, h, w), decoded.
         """
         cell = self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
         inside = self.sample.mask
@@ -211,75 +172,49 @@ class DragResult:
     @property
     def metrics(self) -> dict:
         """Plain numbers: distances in pixels and, with a known truth, squared errors (images in [0, 1])."""
-        left = np.linalg.norm(self.sample.targets - self.handles, axis=1)
-        asked = np.linalg.norm(self.sample.targets - self.sample.handles, axis=1)
+        handles, targets = self.sample.handles, self.sample.targets
         return {
             "model": self.model.label,
             "size": list(self.sample.image.size),
             "worked_at": list(self.frame.scaled),
             "drag_operations": len(self.history),
             "updates": sum(len(op.losses) for op in self.history),
-            "distance_asked_px": asked.round(2).tolist(),
-            "distance_left_px": left.round(2).tolist(),
+            "distance_asked_px": np.linalg.norm(targets - handles, axis=1).round(2).tolist(),
+            "distance_left_px": np.linalg.norm(targets - self.handles, axis=1).round(2).tolist(),
             **edit_metrics(self.sample, self.image),
         }
 
-    def frames(self, every: int = 1, size: int = 256) -> list[Image.Image]:
-        """The way there as images of the input's aspect: the decoded guess of the result after drag operations.
-
-        Args:
-            every: take every n-th operation; the last one and the result are always there.
-            size: long side in pixels.
-        """
-        if every < 1:
-            raise ValueError(f"every: {every}; expected 1 or more")
-        scale = size / max(self.sample.image.size)
-        shape = tuple(max(1, round(n * scale)) for n in self.sample.image.size)
-        picked = [op for i, op in enumerate(self.history) if i % every == 0 or i == len(self.history) - 1]
-        guesses = [(op.z0_hat, op.handles) for op in picked if op.z0_hat is not None]
-        images = [(self.frame.to_image(self.model.decode_image(z), shape), handles) for z, handles in guesses]
-        images = [(self.sample.image, self.sample.handles), *images, (self.image, self.handles)]
-        pairs = [(image, np.stack([handles, self.sample.targets], axis=1)) for image, handles in images]
-        factor = np.array(shape) / self.sample.image.size
-        return [marked(image.resize(shape, Image.Resampling.BICUBIC), points * factor) for image, points in pairs]
+    def frames(self) -> list[Image.Image]:
+        """Before, the guesses at the result after every second operation and the last, and the result, as marked."""
+        picked = [op for i, op in enumerate(self.history, start=1) if i % 2 or i == len(self.history)]
+        guesses = [(self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None]
+        steps = [(self.frame.to_image(guess), handles) for guess, handles in guesses]
+        steps = [(self.sample.image, self.sample.handles), *steps, (self.image, self.handles)]
+        return [marked(image, np.stack([at, self.sample.targets], axis=1)) for image, at in steps]
 
     def overview(self, size: int = 384) -> Image.Image:
         """Before with the user's edit, after and, where it is known, the truth, side by side; `size`: long side, px."""
         shape = tuple(round(n * size / max(self.sample.image.size)) for n in self.sample.image.size)
-        parts = [
-            marked(self.sample.image, self.sample.points, self.sample.mask),
-            self.image,
-            *([self.sample.truth] if self.sample.truth else []),
-        ]
+        before = marked(self.sample.image, self.sample.points, self.sample.mask)
+        parts = [part for part in (before, self.image, self.sample.truth) if part]
         sheet = Image.new("RGB", (len(parts) * (shape[0] + 8) - 8, shape[1]), "white")
         for i, part in enumerate(parts):
             sheet.paste(part.resize(shape, Image.Resampling.LANCZOS), (i * (shape[0] + 8), 0))
         return sheet
 
     def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.overview().save(buffer, "PNG")
-        return buffer.getvalue()
+        return self.overview()._repr_png_()
 
-    def save(self, folder: str | os.PathLike, every: int = 2) -> Path:
-        """Write the edit: result.png (the edited image), overview.png (user edit, after, truth), trajectory.webp,
-        metrics.json, and the sample itself, which `Sample.open` reads.
-        """
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Write result.png, overview.png, trajectory.webp, metrics.json and the sample, which `Sample.open` reads."""
+        report = {"format_version": FORMAT_VERSION, "gooddrag": __version__, **self.metrics}
+        report |= {"config": asdict(self.config), "handles": self.handles.tolist()}
+        first, *others = self.frames()
         with atomic_folder(folder, argument="folder") as temporary:
             self.sample.save(temporary)
             self.image.save(temporary / "result.png", icc_profile=SRGB)
             self.overview().save(temporary / "overview.png", icc_profile=SRGB)
-            frames = self.frames(every, size=max(self.sample.image.size))
-            durations = [800] + [80] * (len(frames) - 2) + [1600]
-            frames[0].save(
-                temporary / "trajectory.webp", save_all=True, append_images=frames[1:], duration=durations, loop=0
-            )
-            report = {
-                "format_version": FORMAT_VERSION,
-                "gooddrag": __version__,
-                **self.metrics,
-                "config": asdict(self.config),
-                "handles": self.handles.tolist(),
-            }
+            durations = [800, *[80] * (len(others) - 1), 1600]
+            first.save(temporary / "trajectory.webp", save_all=True, append_images=others, duration=durations, loop=0)
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        return Path(folder).expanduser()
+        return expand(folder)

@@ -4,7 +4,6 @@ import json
 import os
 import warnings
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from gooddrag.files import SRGB, as_numbers, atomic_folder, exif_orientation, expand, load_image, load_mask, size_text
+from gooddrag.files import SRGB, as_numbers, atomic_folder, expand, load_image, load_mask, size_text
 from gooddrag.marks import marked
 
 FORMAT_VERSION = 1
-FILES = ("original.png", "mask.png", "truth.png", "points.json", "sample.json")
+LABELS = ("name", "category", "task")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic")
 SHOWN_SIDE = 512  # px, long side of a sample in a notebook
 
@@ -52,11 +51,11 @@ class Sample:
         truth = None if self.truth is None else load_image(self.truth, argument="truth")
         if truth is not None and truth.size != image.size:
             raise ValueError(f"truth: {size_text(truth.size)} px; expected the image's {size_text(image.size)} px")
-        for name in ("name", "category", "task"):
+        for name in LABELS:
             if not isinstance(text := getattr(self, name), str):
                 raise ValueError(f"{name}: {str(text)[:80]}; expected text")
         points = check_points(self.points, image.size)
-        mask = load_mask(self.mask, image.size, exif_orientation(self.image))
+        mask = load_mask(self.mask, image.size, image.info.pop("orientation", 1))
         if note := mask_note(points, mask):
             warnings.warn(note, stacklevel=3)
         for name, value in {"image": image, "points": points, "mask": mask, "truth": truth}.items():
@@ -64,7 +63,7 @@ class Sample:
 
     @property
     def handles(self) -> np.ndarray:
-        """(l, 2) starting points, (x, y) in pixels of the image."""
+        """(l, 2) where the drags begin, (x, y) in pixels of the image."""
         return self.points[:, 0]
 
     @property
@@ -81,25 +80,24 @@ class Sample:
         scale = SHOWN_SIDE / max(self.image.size)
         size = tuple(max(1, round(side * scale)) for side in self.image.size)
         mask = None if self.mask is None else np.asarray(Image.fromarray(self.mask).resize(size))
-        content = BytesIO()
-        marked(self.image.resize(size, Image.Resampling.LANCZOS), self.points * scale, mask).save(content, "PNG")
-        return content.getvalue()
+        return marked(self.image.resize(size, Image.Resampling.LANCZOS), self.points * scale, mask)._repr_png_()
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> Self:
         """Read a folder of Drag100's layout: original.*, points.json, and optionally mask.*, truth.*, sample.json.
 
         The kind of an image is taken from its content, not its name. Without a sample.json the folder names the sample.
-
-        Raises:
-            ValueError: says what is missing or wrong.
+        What is missing or wrong is a ValueError that says it.
         """
         try:
             folder = expand(folder)
             files = {path.name.lower(): path for path in sorted(folder.iterdir())}
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
-        parts = {stem: picture_file(files, stem) for stem in ("original", "mask", "truth")}
+        parts = {  # by their names in lower case: original.png, mask.jpg, ...
+            stem: next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+            for stem in ("original", "mask", "truth")
+        }
         about, wanted = {"name": folder.resolve().name}, ["original"]
         if "sample.json" in files:
             about = _read_about(files["sample.json"])
@@ -108,25 +106,21 @@ class Sample:
                     wanted.append(stem)
                 else:
                     parts[stem] = None  # a file that is there was left by an earlier sample in the same folder
-        missing = [stem for stem in wanted if parts[stem] is None] + ["points.json"] * ("points.json" not in files)
-        if missing:
-            raise ValueError(
-                f"folder: {str(folder)!r} has no {' and no '.join(missing)}; "
-                f"expected {', '.join([*wanted, 'points.json'])}"
-            )
-        return cls(parts["original"], parse_points(files["points.json"]), parts["mask"], parts["truth"], **about)
+        wanted, parts["points.json"] = [*wanted, "points.json"], files.get("points.json")
+        if missing := [part for part in wanted if parts[part] is None]:
+            raise ValueError(f"folder: {str(folder)!r} has no {' and no '.join(missing)}; expected {', '.join(wanted)}")
+        return cls(parts["original"], parse_points(parts["points.json"]), parts["mask"], parts["truth"], **about)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the folder that `Sample.open` reads; images as PNG, so that nothing is lost."""
         points = [[int(v) if v == int(v) else v for v in point] for point in self.points.reshape(-1, 2).tolist()]
-        about = {"format_version": FORMAT_VERSION, "name": self.name, "category": self.category, "task": self.task}
+        about = {"format_version": FORMAT_VERSION, **{name: getattr(self, name) for name in LABELS}}
         about |= {"has_mask": self.mask is not None, "has_truth": self.truth is not None}
+        mask = None if self.mask is None else Image.fromarray(self.mask).convert("L")
         with atomic_folder(folder, argument="folder") as temporary:
-            self.image.save(temporary / "original.png", icc_profile=SRGB)
-            if self.mask is not None:
-                Image.fromarray(self.mask.astype(np.uint8) * 255).save(temporary / "mask.png")
-            if self.truth is not None:
-                self.truth.save(temporary / "truth.png", icc_profile=SRGB)
+            for stem, image in (("original", self.image), ("mask", mask), ("truth", self.truth)):
+                if image is not None:
+                    image.save(temporary / f"{stem}.png", icc_profile=None if stem == "mask" else SRGB)
             (temporary / "points.json").write_text(json.dumps({"points": points}) + "\n", encoding="utf-8")
             (temporary / "sample.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         return expand(folder)
@@ -160,13 +154,11 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
 
 def mask_note(points: np.ndarray, mask: np.ndarray | None) -> str:
     """Say in one line what is odd about a checked mask (H, W) for these pairs (l, 2, 2); "" where nothing is."""
-    if mask is None:
-        return ""
-    if mask.all():
+    if mask is not None and mask.all():
         return "mask: everything may change, as without a mask"
-    if not mask.any():
+    if mask is not None and not mask.any():
         return "mask: empty (nothing above half of white), so nothing may change"
-    outside = [name for name, (x, y) in _named(points) if not mask[round(y), round(x)]]
+    outside = [name for name, (x, y) in _named(points) if mask is not None and not mask[round(y), round(x)]]
     if not outside:
         return ""
     inverted = "; is it inverted? White is what may change" if len(outside) == 2 * len(points) else ""
@@ -184,21 +176,19 @@ def parse_points(source: str | os.PathLike) -> np.ndarray:
         float64 (l, 2, 2): pairs of [handle (x, y), target (x, y)]; whether they fit an image, `check_points` tells.
     """
     if isinstance(source, str) and (">" in source or not source.strip()):
-        return _pairs([_parse_pair(pair) for pair in source.split(";") if pair.strip()])
-    expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
+        pairs = [pair.split(">") for pair in source.split(";") if pair.strip()]
+        try:
+            return _pairs([[[float(value) for value in point.split(",")] for point in pair] for pair in pairs])
+        except ValueError as error:
+            wanted = 'finite numbers as "x,y>x,y;x,y>x,y", handle > target'
+            raise ValueError(f"points: {source.strip()[:80]!r}; expected {wanted}") from error
     try:
-        content = json.loads(expand(source).read_text(encoding="utf-8-sig"))
-    except (OSError, TypeError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
+        points = json.loads(expand(source).read_text(encoding="utf-8-sig"))["points"]
+    except (OSError, TypeError, ValueError, LookupError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        expected = 'expected "x,y>x,y;..." or a file with {"points": [[x, y], ...]}'
         raise ValueError(f"points: {str(source)[:80]!r} cannot be read ({reason}); {expected}") from error
-    if not isinstance(content, dict) or "points" not in content:
-        raise ValueError(f'points: {str(source)[:80]!r} has no "points"; {expected}')
-    return _pairs(content["points"])
-
-
-def picture_file(files: dict[str, Path], stem: str) -> Path | None:
-    """Find original.png, mask.jpg, ... among a folder's files, which are given by their names in lower case."""
-    return next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+    return _pairs(points)
 
 
 def _named(points: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -214,9 +204,7 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     array = as_numbers(points, "points", "pairs [[x, y], [x, y]] of handle and target", kinds="iuf").astype(np.float64)
     if array.size == 0:
         raise ValueError("points: none given; expected at least one pair of handle and target")
-    if array.ndim == 2 and array.shape[1] == 2:
-        if len(array) % 2:
-            raise ValueError(f"points: {len(array)} points; expected an even number, handle and target in turn")
+    if array.ndim == 2 and array.shape[1] == 2 and len(array) % 2 == 0:
         array = array.reshape(-1, 2, 2)
     if array.ndim != 3 or array.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {array.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
@@ -225,29 +213,16 @@ def _pairs(points: ArrayLike) -> np.ndarray:
     return array
 
 
-def _parse_pair(text: str) -> list[list[float]]:
-    try:
-        (hx, hy), (tx, ty) = (map(float, point.split(",")) for point in text.split(">"))
-    except ValueError as error:
-        raise ValueError(f'points: {text.strip()!r}; expected a pair "x,y>x,y", handle > target') from error
-    return [[hx, hy], [tx, ty]]
-
-
 def _read_about(path: Path) -> dict:
     """sample.json as keyword arguments of Sample, with has_mask and has_truth."""
     try:
         about = json.loads(path.read_text(encoding="utf-8-sig"))
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format_version {about['format_version']!r} is not {FORMAT_VERSION}")
-        if not all(isinstance(about[name], bool) for name in ("has_mask", "has_truth")):
-            raise ValueError("has_mask or has_truth is neither true nor false")
-        return {name: about[name] for name in ("name", "category", "task", "has_mask", "has_truth")}
+        return {name: about[name] for name in (*LABELS, "has_mask", "has_truth")}
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"folder: {str(path)!r} cannot be read ({error}); expected what Sample.save writes") from error
 
 
 def _at(point: ArrayLike) -> str:
     return f"({point[0]:g}, {point[1]:g})"
-
-
-check_mask = load_mask  # the old name, for code that is still to move

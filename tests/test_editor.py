@@ -1,10 +1,13 @@
 """From a user's picture and points to an edited picture of the same size, on the small random models."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import NATIVE, picture
 
 import gooddrag
@@ -12,7 +15,6 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor, drag
 from gooddrag.lora import fit, save_lora
 from gooddrag.model import load_model
-from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
 QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
@@ -35,14 +37,13 @@ def editor(tiny):
     return DragEditor(tiny).set_image(picture())
 
 
-def test_names_of_the_package(tiny):
-    assert gooddrag.drag is drag and gooddrag.DragEditor is DragEditor and gooddrag.DragResult is DragResult
-    assert {"drag", "DragEditor", "load_model", "storybook"} <= set(dir(gooddrag))
+def test_names_of_the_package():
+    assert gooddrag.drag is drag and {"drag", "DragEditor", "load_model", "storybook"} <= set(dir(gooddrag))
     with pytest.raises(AttributeError, match="no attribute 'dragg'; it has load_model"):
         _ = gooddrag.dragg
 
 
-@pytest.mark.parametrize("size", [(128, 128), (130, 97), (64, 200), (17, 16), (300, 200), (16, 2000), (63, 65)])
+@pytest.mark.parametrize("size", [(128, 128), (130, 97), (17, 16), (16, 2000), (63, 65)])
 def test_result_has_the_size_of_the_input(tiny, size):
     w, h = size
     points = [[[1, 1], [w - 2, h - 2]], [[w - 1, 0], [0, h - 1]]]
@@ -50,8 +51,7 @@ def test_result_has_the_size_of_the_input(tiny, size):
     assert result.image.size == size and result.image.mode == "RGB"
     assert result.tensor.shape[-2:] == result.frame.padded[::-1] and result.tensor.isfinite().all()
     assert 0 <= result.tensor.min() and result.tensor.max() <= 1
-    assert result.handles.shape == (2, 2) and (result.handles >= 0).all()
-    assert (result.handles <= np.array(size) - 1).all()
+    assert (result.handles >= 0).all() and (result.handles <= np.array(size) - 1).all()
     assert (result.frame.scaled == size) == (min(size) <= NATIVE and max(size) <= 2 * NATIVE)
 
 
@@ -131,39 +131,43 @@ def test_image_first(tiny, editor, tmp_path):
     assert editor.image is before and editor.drag(POINTS, None, QUICK)
 
 
+def test_a_mask_of_a_photo_that_was_stored_turned(tiny, tmp_path, recwarn):
+    """As through a Sample: turned along where the shape tells, one note where it does not."""
+    for size in ((64, 48), (64, 64)):
+        upright, mask, exif = picture(size), Image.fromarray(mask_of(size, (10, 5, 50, 40))), Image.Exif()
+        exif[0x0112] = 6
+        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
+        mask.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "mask.png")
+        editor = DragEditor(tiny).set_image(tmp_path / "photo.png")
+        recwarn.clear()
+        sample = editor.drag(POINTS, tmp_path / "mask.png", QUICK).sample
+        assert sample.image.tobytes() == upright.tobytes()
+        notes = [str(w.message) for w in recwarn if "its image is stored turned (EXIF)" in str(w.message)]
+        assert len(notes) == 1 if size == (64, 64) else not recwarn and np.array_equal(sample.mask, mask)
+
+
 def test_bad_arguments(editor, tiny):
-    with pytest.raises(ValueError, match=r"^points: handle 1 at \(64, 2\) is outside the image of 64 x 64 px"):
-        editor.drag([[[64, 2], [3, 4]]])
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
-    with pytest.raises(ValueError, match=r"^mask: 64 x 32; expected the size of the image, 64 x 64 px"):
-        editor.drag(POINTS, np.ones((32, 64)), QUICK)
     with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
         editor.drag(POINTS, None, {"K": 3})
-    with pytest.raises(ValueError, match=r"^keep: everything; expected maps or latents$"):
-        editor.drag(POINTS, None, QUICK, keep=["everything"])
+    with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
+        editor.drag(POINTS, None, QUICK, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
     with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, a path, a dict of tensors or None$"):
         DragEditor(tiny, lora=3)
-    for lora in ({"a": 1}, {"down": torch.ones(2, 2)}, {"a.lora_A.weight": 3}):  # would have changed nothing, silently
-        with pytest.raises(ValueError, match="^lora: '.*expected <module>.lora_A.weight and <module>.lora_B.weight"):
-            DragEditor(tiny, lora=lora)
-    for seed in ("a", 1.5, None, True, -1, 2**64):
-        with pytest.raises(ValueError, match=f"^seed: {seed!r}; expected a whole number from 0"):
-            DragEditor(tiny, seed=seed)
+    with pytest.raises(ValueError, match="^lora: '.*expected <module>.lora_A.weight and <module>.lora_B.weight"):
+        DragEditor(tiny, lora={"down": torch.ones(2, 2)})  # would have changed nothing, silently
+    with pytest.raises(ValueError, match="^seed: 1.5; expected a whole number from 0"):
+        DragEditor(tiny, seed=1.5)
     with pytest.raises(ValueError, match="^callback: int; expected a function"):
         editor.drag(POINTS, callback=3)
-
-
-@pytest.mark.parametrize("size", [(64, 64), (100, 61), (512, 748)])
-def test_handles_are_reported_where_they_were_given(tiny, size):
-    """No update and no tracking: what comes back is the marker itself, up to the grid's rounding."""
-    points = np.array([[[size[0] // 3, size[1] // 2], [size[0] - 1, size[1] - 1]]], dtype=float)
-    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, dataclasses.replace(QUICK, K=0))
-    cell = size[0] / result.frame.scaled[0]
-    assert (np.abs(result.handles - points[:, 0]) <= 0.5 * cell + 1e-9).all()
-    assert result.path.shape == (1, 1, 2) and np.array_equal(result.path[0], points[:, 0])
+    for image in (picture(seed=1), picture((64, 70))):
+        with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
+            editor.drag(Sample(image, POINTS), config=QUICK)
+    with pytest.raises(ValueError, match=r"^mask: given beside a Sample, which has its own"):
+        editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
 
 
 def test_same_bytes_twice_and_after_another_image(tiny, monkeypatch, tmp_path):
@@ -195,7 +199,7 @@ def test_ways_to_give_a_lora(tiny, tmp_path):
     want = editor.drag(POINTS, None, QUICK).latent
     lora = fit(tiny, editor.z_0, LORA)
     file = save_lora(lora, tmp_path / "mine.safetensors")
-    for source in (lora, file, str(file)):
+    for source in (lora, str(file)):
         assert torch.equal(DragEditor(tiny, source).set_image(picture()).drag(POINTS, None, QUICK).latent, want)
     plain = DragEditor(tiny).set_image(picture()).drag(POINTS, None, QUICK).latent
     assert not torch.equal(plain, want)
@@ -216,13 +220,18 @@ def test_overflow_is_named(tiny_folder):
         editor.drag(POINTS, None, QUICK)
 
 
-def test_progress_bars_go_to_stderr(tiny, capsys, monkeypatch, tmp_path):
+def test_progress_bars_are_text_on_stderr_and_end_full(tiny, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
-    DragEditor(tiny, LORA, progress=True).set_image(picture()).drag(POINTS, None, QUICK)
+    editor = DragEditor(tiny, LORA, progress=True).set_image(picture())
+    editor.drag(POINTS, None, dataclasses.replace(QUICK, K=3), callback=lambda state: state.k == 1)  # an early end
     out, err = capsys.readouterr()
-    assert out == "" and all(word in err for word in ("LoRA", "inversion", "drag"))
+    lines = [line.split("\r")[-1] for line in err.split("\n")]  # as a notebook keeps them
+    assert out == "" and [line.split(":")[0] for line in lines] == ["LoRA", "inversion", "drag", ""]
+    assert all(": 100%|" in line for line in lines[:3]) and "1 of 3 operations" in lines[2]
     drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA)
     assert capsys.readouterr() == ("", "")
+    sources = Path(gooddrag.__file__).parent.rglob("*.py")
+    assert not [p.name for p in sources if re.search(r"tqdm\.(auto|notebook)", p.read_text(encoding="utf-8"))]
 
 
 def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
@@ -232,14 +241,6 @@ def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
     assert "truth_error_ratio" in result.metrics
     for other in (editor.drag(sample, config=QUICK), editor.drag(sample.points, sample.mask, QUICK)):
         assert torch.equal(result.latent, other.latent)
-
-
-def test_a_sample_of_another_image_or_with_a_second_mask(editor):
-    for image in (picture(seed=1), picture((64, 70))):
-        with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
-            editor.drag(Sample(image, POINTS), config=QUICK)
-    with pytest.raises(ValueError, match=r"^mask: given beside a Sample, which has its own"):
-        editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
 
 
 def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_path):

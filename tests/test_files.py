@@ -1,7 +1,6 @@
 """Images and masks in, whole files out."""
 
 import os
-import stat
 import sys
 import warnings
 from io import BytesIO
@@ -22,7 +21,6 @@ CASES = DATA / "cases"
 W, H = 40, 30
 INSIDE = np.zeros((H, W), bool)
 INSIDE[8:20, 10:30] = True
-FORMATS = ["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]
 
 
 def noise(size=(W, H), channels=3, seed=0):
@@ -44,7 +42,7 @@ def turned(image, orientation):
     """As a camera stores an upright image, with its EXIF orientation as keyword arguments of `encoded`."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    back = {5: 5, 6: 2, 7: 7 - 1, 8: 4}.get(orientation, TURNS.get(orientation))
+    back = {6: 2, 8: 4}.get(orientation, TURNS.get(orientation))
     return (image if back is None else image.transpose(Image.Transpose(back))), {"exif": exif}
 
 
@@ -86,14 +84,15 @@ def test_transparency_is_over_white():
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(format, orientation):
+def test_exif_orientation(format):
     upright = Image.new("RGB", (W, H), "black")
     upright.paste("white", (0, 0, W // 2, H // 2))  # one bright quarter tells all eight apart
-    stored, exif = turned(upright, orientation)
-    opened = load_image(encoded(stored, format, **exif))
-    assert opened.size == (W, H) and not opened.getexif()
-    assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
+    for orientation in range(1, 9):
+        stored, exif = turned(upright, orientation)
+        opened = load_image(encoded(stored, format, **exif))
+        assert opened.size == (W, H) and not opened.getexif()
+        assert opened.info == ({"orientation": orientation} if orientation > 1 else {})
+        assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "PNG"])
@@ -135,7 +134,7 @@ def test_bad_images(source, message):
         load_image(source)
 
 
-@given(st.sampled_from(FORMATS), st.data())
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
 def test_damaged_images_raise_only_value_errors(format, data):
     content = bytearray(encoded(noise((20, 20)), format))[: data.draw(st.integers(1, 5000))]
     for _ in range(data.draw(st.integers(0, 8))):
@@ -149,15 +148,13 @@ def test_damaged_images_raise_only_value_errors(format, data):
                 assert str(error).startswith(("image: ", "mask: ")) and "expected" in str(error)
 
 
-@pytest.mark.parametrize("height", [9000, 15000])  # above our limit, above Pillow's
-def test_too_large_is_refused(height):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
+@pytest.mark.filterwarnings("error")
+def test_too_large_is_refused():
+    assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
     content = encoded(Image.new("1", (20000, 16)), "PPM")
-    content = content.replace(b"20000 16", f"20000 {height}".encode(), 1)  # the header alone is read
-    with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
-        load_image(content)
+    for height in (b"9000", b"15000"):  # above our limit, above Pillow's; the header alone is read
+        with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
+            load_image(content.replace(b"20000 16", b"20000 " + height, 1))
 
 
 def p3_to_srgb(pixels):
@@ -185,16 +182,11 @@ def test_srgb_and_grey_stay_bit_for_bit():
     assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(SRGB))).strip() == "sRGB built-in"
 
 
-@pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        ({"icc_profile": b"no profile"}, "its colour profile cannot be used; its colours are taken as sRGB"),
-        ({"exif": b"Exif\0\0no tiff header"}, "its EXIF block is broken"),
-    ],
-)
-def test_a_broken_block_does_not_spoil_the_picture(broken, message):
-    with pytest.warns(UserWarning, match=f"^image: {message}"):
-        assert same(load_image(encoded(noise(), **broken)), noise())
+def test_a_broken_block_does_not_spoil_the_picture():
+    with pytest.warns(UserWarning, match="^image: its colour profile cannot be used; its colours are taken as sRGB"):
+        assert same(load_image(encoded(noise(), icc_profile=b"no profile")), noise())
+    with pytest.warns(UserWarning, match="^image: its EXIF block is broken"):
+        assert same(load_image(encoded(noise(), exif=b"Exif\0\0no tiff header")), noise())
 
 
 def layer(alpha, colour):
@@ -207,9 +199,7 @@ MASKS = {
     "bool": INSIDE,
     "0 and 1": INSIDE.astype(np.uint8),
     "0 and 255": GREY,
-    "uint16": INSIDE.astype(np.uint16) * 65535,
     "float to 1": np.where(INSIDE, 0.8, 0.3),
-    "float to 255": np.where(INSIDE, 200.0, 90.0),
     "video range": np.where(INSIDE, 235, 16).astype(np.uint8),
     "coloured": np.dstack([GREY, GREY * 0, GREY * 0]),
     "mode 1": Image.fromarray(INSIDE),
@@ -225,24 +215,12 @@ MASKS = {
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", MASKS)
-def test_kinds_of_masks(kind):
-    loaded = load_mask(MASKS[kind], (W, H))
-    assert loaded.dtype == bool and np.array_equal(loaded, INSIDE)
-
-
-def test_no_mask_and_an_empty_one():
+def test_kinds_of_masks():
+    for kind, mask in MASKS.items():
+        loaded = load_mask(mask, (W, H))
+        assert loaded.dtype == bool and np.array_equal(loaded, INSIDE), kind
     assert load_mask(None, (W, H)) is None
     assert not load_mask(layer(INSIDE * 0, 255), (W, H)).any()  # all erased: nothing may change
-
-
-@pytest.mark.parametrize(
-    "name, share",
-    [("mask_jpeg_q40.jpg", 0.293), ("mask_inverted.png", 0.805), ("mask_layer_white_under_transparent.png", 0.195)],
-)
-def test_masks_as_people_have_them(name, share):
-    with Image.open(CASES / name) as image:
-        assert load_mask(CASES / name, image.size).mean() == pytest.approx(share, abs=1e-3)
 
 
 @given(st.integers(1, 100), st.sampled_from(["part", "all", "nothing"]))
@@ -251,8 +229,15 @@ def test_jpeg_masks_at_any_quality(quality, what):
     mask = np.asarray(drawn[what], bool)
     for subsampling in ("4:4:4", "4:2:0"):
         image = Image.fromarray(mask).convert("RGB")
-        loaded = load_mask(encoded(image, "JPEG", quality=quality, subsampling=subsampling), image.size)
-        assert (loaded != mask).mean() <= (0 if what != "part" else 0.002 if quality > 20 else 0.03)
+        content = encoded(image, "JPEG", quality=quality, subsampling=subsampling)
+        limit = 0 if what != "part" else 0.002 if quality > 20 else 0.03
+        opened = Image.open(BytesIO(content))
+        for given_as in (content, opened, opened.convert("L"), np.asarray(opened)):
+            try:
+                assert (load_mask(given_as, image.size) != mask).mean() <= limit
+            except ValueError as error:  # opened before, nothing tells that black is 1 only because of the JPEG
+                assert what == "nothing" and np.all(np.asarray(given_as) == 1) and given_as is not opened
+                assert str(error).startswith("mask: 1 in all of its 8-bit pixels, which is black or white; expected")
 
 
 def test_a_mask_of_the_stored_photo_is_turned_along():
@@ -271,12 +256,10 @@ def test_a_mask_of_the_stored_photo_is_turned_along():
     [
         (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
         (np.ones(H * W), r"mask: shape \(1200,\)"),
-        (np.ones((H, W, 5)), r"mask: shape \(30, 40, 5\)"),
         ([[1], [1, 2]], "mask: .*expected an image or an array"),
         ([["a"]], "mask: .*no plain numbers"),
         (np.full((H, W), np.nan), "mask: NaN"),
         ("missing.png", "mask: 'missing.png' cannot be read"),
-        (b"text", "mask: 4 bytes is not an image"),
     ],
 )
 def test_bad_masks(mask, message):
@@ -302,9 +285,6 @@ def test_a_folder_appears_whole_and_keeps_what_is_not_replaced(tmp_path):
         (temporary / "kept.txt").write_text("old")
         (temporary / "replaced.txt").write_text("old")
         assert not out.exists() and temporary.parent == out.parent
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~umask
     with atomic_folder(out) as temporary:
         (temporary / "replaced.txt").write_text("new")
         (temporary / "sub").mkdir()
@@ -313,16 +293,15 @@ def test_a_folder_appears_whole_and_keeps_what_is_not_replaced(tmp_path):
     assert os.listdir(out.parent) == ["b"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("writer", [atomic_folder, atomic_file])
-def test_failure_leaves_nothing(tmp_path, writer, error):
+def test_failure_leaves_nothing(tmp_path, writer):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "old.txt").write_text("old")
     for name in ("new", "old"):
-        (tmp_path / "old").mkdir(exist_ok=True)
-        (tmp_path / "old" / "old.txt").write_text("old")
         path = tmp_path / name if writer is atomic_folder else tmp_path / name / "old.txt"
-        with pytest.raises(error), writer(path) as temporary:
+        with pytest.raises(KeyboardInterrupt), writer(path) as temporary:
             (temporary / "half.txt" if writer is atomic_folder else temporary).write_text("half")
-            raise error
+            raise KeyboardInterrupt
         assert tree(tmp_path) == {"old/old.txt": "old"}
 
 
@@ -356,8 +335,12 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     noise().save("in.png")
     with atomic_folder("~/made") as temporary:
         Image.fromarray(INSIDE).save(temporary / "mask.png")
-    with atomic_file("~/made/one.txt") as temporary:
-        temporary.write_text("1")
+    files = []
+    for text in "01":
+        with atomic_file("~/made/one.txt") as temporary:
+            temporary.write_text(text)
+        files.append(os.stat("made/one.txt").st_ino)
+    assert files[0] != files[1] and Path("made/one.txt").read_text() == "1"  # another file, not the old one's bytes
     assert same(load_image("~/in.png"), noise()) and load_mask("~/made/mask.png", (W, H)).any()
     assert cache_folder("lora") == tmp_path / "kept" / "lora"
     assert sorted(os.listdir()) == ["in.png", "made"] and sorted(os.listdir("made")) == ["mask.png", "one.txt"]

@@ -11,7 +11,7 @@ from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
 SD = dict(multiple=8, native=512)
-SIZES = [(512, 665), (384, 640), (130, 97), (1024, 700), (12000, 9000)]
+SIZES = [(512, 665), (130, 97), (12000, 9000)]
 
 
 def grid_of(frame, kind="latent4", multiple=8):
@@ -22,7 +22,6 @@ def grid_of(frame, kind="latent4", multiple=8):
     "size, scaled, padded",
     [
         ((384, 640), (384, 640), (384, 640)),
-        ((512, 665), (512, 665), (512, 672)),
         ((130, 97), (130, 97), (136, 104)),
         ((1024, 700), (749, 512), (752, 512)),
         ((3000, 600), (1024, 205), (1024, 208)),  # the long side decides
@@ -55,8 +54,7 @@ def test_markers_come_back(size, kind):
     assert grid == tuple(n // (2 if kind == "latent4" else 1) for n in frame.padded[::-1])
     cell = np.array([frame.user[i] / frame.scaled[i] * frame.padded[i] / grid[1 - i] for i in (0, 1)])
     xy = np.random.default_rng(0).uniform(0, np.array(size) - 1, (200, 2))
-    corners = np.array([[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]])
-    xy = np.concatenate([xy, corners])
+    xy = np.concatenate([xy, [[0, 0], [size[0] - 1, 0], [0, size[1] - 1], [size[0] - 1, size[1] - 1]]])
     points = frame.to_grid(xy, grid)
     assert (points == points.round()).all() and points.dtype == torch.float32
     assert (points >= 0).all() and (points[:, 0] < grid[0]).all() and (points[:, 1] < grid[1]).all()
@@ -86,23 +84,8 @@ def test_to_image_clamps_and_scales_back():
     assert frame.scaled == (160, 128)
     assert frame.to_image(torch.full((1, 3, 128, 160), 7.0)).getextrema() == ((255, 255),) * 3
     smooth = Image.linear_gradient("L").convert("RGB").resize((1000, 800))
-    tensor = frame.to_tensor(smooth) / 2 + 0.5
-    assert frame.to_image(tensor).size == (1000, 800)
-    for size in ((1000, 800), (60, 48)):
-        shown, wanted = frame.to_image(tensor, size), smooth.resize(size)
-        assert shown.size == size
-        assert np.abs(np.asarray(shown).astype(int) - np.asarray(wanted)).max() <= 3
-
-
-def test_frozen_is_one_minus_the_mask():
-    frame = Frame.fit((64, 48), 8, 512)
-    mask = np.zeros((48, 64), bool)
-    mask[16:32, 8:40] = True
-    frozen = frame.frozen(mask, (24, 32), (6, 8))
-    want = torch.ones(1, 1, 6, 8)
-    want[..., 2:4, 1:5] = 0
-    assert torch.equal(frozen, want) and frozen.dtype == torch.float32
-    assert torch.equal(frame.frozen(None, (24, 32), (6, 8)), torch.zeros(1, 1, 6, 8))
+    shown = frame.to_image(frame.to_tensor(smooth) / 2 + 0.5)
+    assert shown.size == (1000, 800) and np.abs(np.asarray(shown).astype(int) - np.asarray(smooth)).max() <= 3
 
 
 @settings(max_examples=40)
@@ -115,7 +98,8 @@ def test_frozen_takes_the_two_nearest_resamplings(w, h, seed):
     gh, gw = grid_of(frame)
     frozen = frame.frozen(mask, (gh, gw), (gh // 4, gw // 4))
     padded = np.pad(mask, ((0, frame.padded[1] - h), (0, frame.padded[0] - w)), mode="edge")
-    assert np.array_equal(frozen[0, 0].numpy(), 1 - padded[::8, ::8])
+    assert np.array_equal(frozen[0, 0].numpy(), 1 - padded[::8, ::8]) and frozen.dtype == torch.float32
+    assert not frame.frozen(None, (gh, gw), (gh // 4, gw // 4)).any()
 
 
 def test_what_will_not_move_is_said():

@@ -38,12 +38,11 @@ def left_mask():
     ("points", "message"),
     [
         ([], "points: none given"),
-        ([[1, 2], [3, 4], [5, 6]], "points: 3 points; expected an even number"),
+        ([[1, 2], [3, 4], [5, 6]], r"points: shape \(3, 2\); expected \(l, 2, 2\)"),
         ([[[1, 2], [W - 0.99, 4]]], r"points: target 1 at \(39.01, 4\) is outside the image of 40 x 30 px; expected 0"),
         ([[5, 6], [5, 6], [7, 8], [7, 8]], r"points: handle 1 equals its target \(5, 6\); expected a target elsewhere"),
         ([[1, 2], [3, 4], [1, 2], [7, 8]], r"points: handles 1 and 2 are both at \(1, 2\)"),
         ([[1, 2], [float("nan"), 4]], "points: .*nan.*expected finite"),
-        ([1, 2, 3, 4], r"points: shape \(4,\); expected \(l, 2, 2\)"),
         ([[1, 2], [3]], "points: .*expected pairs"),
         ([[True, False], [True, True]], "points: .*no plain numbers"),
     ],
@@ -78,13 +77,10 @@ def test_any_json_is_points_or_a_value_error(tmp_path_factory, value):
         assert str(error).startswith("points: ") and "expected" in str(error)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "1,2", "1,2>3,4>5,6", "1,2>3,4;5,6", "1>2", "a,b>c,d", "1,2>3,nan", ";", "no.json", "a\0b"],
-)
-def test_bad_points_text(text):
-    with pytest.raises(ValueError, match="^points: .*expected"):
-        parse_points(text)
+def test_bad_points_text():
+    for text in ("", "1,2", "1,2>3,4>5,6", "1,2>3,4;5,6", "1>2", "a,b>c,d", "1,2>3,nan", ";", "no.json", "a\0b"):
+        with pytest.raises(ValueError, match="^points: .*expected"):
+            parse_points(text)
 
 
 LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
@@ -93,8 +89,8 @@ LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
 @pytest.mark.parametrize(
     ("points", "mask", "note"),
     [
-        ([LEFT], left_mask(), None),
-        ([PAIR], None, None),
+        ([LEFT], left_mask(), ""),
+        ([PAIR], None, ""),
         ([ACROSS, PAIR], left_mask(), "mask: handle 1 at (30, 4), target 2 at (30, 20): outside of what may change"),
         ([LEFT], ~left_mask(), "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change; is it inv"),
         ([PAIR], np.ones((H, W), bool), "mask: everything may change, as without a mask"),
@@ -104,7 +100,7 @@ LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
 def test_what_is_odd_about_a_mask_is_said_once(points, mask, note, recwarn):
     sample = Sample(noise(), points, mask)
     assert sample.mask is None if mask is None else np.array_equal(sample.mask, mask)
-    assert [str(w.message)[: len(note)] for w in recwarn] == [note] if note else not recwarn
+    assert [str(w.message)[: len(note)] for w in recwarn] == [note] * bool(note)
     assert all(w.filename == __file__ for w in recwarn)
 
 
@@ -163,14 +159,14 @@ def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
     assert Image.open(folder / "original.png").info["icc_profile"] == SRGB
 
 
-@pytest.mark.parametrize(("name", "pairs"), [("cat_2", 2), ("furniture_0", 3)])
-def test_drag100_folders_open(name, pairs, monkeypatch):
+def test_drag100_folders_open(monkeypatch):
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(DATA))
-    sample = Sample.open(f"~/{name}")
-    assert np.array_equal(parse_points(f"~/{name}/points.json"), sample.points)
-    assert sample.name == name and sample.image.size == (512, 512) and sample.truth is None
-    assert sample.points.shape == (pairs, 2, 2) and 0.1 < sample.mask.mean() < 0.3
+    for name, pairs in (("cat_2", 2), ("furniture_0", 3)):
+        sample = Sample.open(f"~/{name}")
+        assert np.array_equal(parse_points(f"~/{name}/points.json"), sample.points)
+        assert sample.name == name and sample.image.size == (512, 512) and sample.truth is None
+        assert sample.points.shape == (pairs, 2, 2) and 0.1 < sample.mask.mean() < 0.3
 
 
 def test_content_decides_not_the_name(tmp_path):
@@ -191,21 +187,15 @@ def test_a_missing_part_is_named(tmp_path, missing):
         Sample.open(tmp_path)
 
 
-ABOUT = {"format_version": 1, "name": "", "category": "", "task": "", "has_mask": False, "has_truth": False}
-
-
 @pytest.mark.parametrize(
     ("about", "message"),
     [
         ("{", "folder: .*cannot be read"),
         ("{}", "folder: .*cannot be read"),
-        (ABOUT | {"format_version": 2}, "folder: .*version 2 is not 1"),
-        (ABOUT | {"has_mask": "no"}, "folder: .*has_mask"),
-        (ABOUT | {"name": ["cat"]}, "name: .*expected text"),
+        ('{"format_version": 2}', "folder: .*version 2 is not 1"),
     ],
 )
 def test_bad_sample_json(tmp_path, about, message):
-    file = Sample(noise(), PAIR).save(tmp_path) / "sample.json"
-    file.write_text(about if isinstance(about, str) else json.dumps(about))
+    (Sample(noise(), PAIR).save(tmp_path) / "sample.json").write_text(about)
     with pytest.raises(ValueError, match=f"^{message}.*"):
         Sample.open(tmp_path)

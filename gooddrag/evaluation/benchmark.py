@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gooddrag.evaluation import metrics, tasks
 from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
