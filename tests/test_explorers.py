@@ -41,14 +41,14 @@ def test_play_has_every_operation_of_every_run(result):
     runs = frames(play(result, result, labels=("one", "two"), curve="feature"))
     assert len(runs) == 2 and [len(run) for run in runs] == [4, 4]
     last = runs[0][-1]
-    assert last["told"].startswith(f"operation 4, level t = {result.history[-1].t}: ")
+    assert last["text"].startswith(f"operation 4, level t = {result.history[-1].t}: ")
     handle = result.handles[0] + 0.5
     assert f'cx="{handle[0]:.1f}" cy="{handle[1]:.1f}"' in last["marks"]
     assert last["window"].count("<image") == 2 and last["window"].count("<rect") == 2
     xs = [frame["x"] for frame in runs[0]]
     assert xs[0] == 4 and xs[-1] == 396 and xs == sorted(xs)
     html = play(result, frames=2)
-    assert [frame["told"][:11] for frame in frames(html)[0]] == ["operation 1", "operation 4"]
+    assert [frame["text"][:11] for frame in frames(html)[0]] == ["operation 1", "operation 4"]
     assert "run 1" in html.data and "pixels to the target" in html.data
 
 
@@ -78,7 +78,7 @@ def test_features_of_a_place_are_nearest_to_themselves(tiny):
     assert p.map.shape == (48, 64) and p.map.min() == 0 and (row, column) == (24, 16)
     before = p.map
     p.level.value = 1
-    assert (p.map != before).any() and "0 (dark)" in p.told.value
+    assert (p.map != before).any() and "0 (dark)" in p.caption.value
     p.block.value = -1
     assert p.picture.size == (256, 192)
     bundle = p._repr_mimebundle_()
