@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from threading import Lock
 
@@ -15,7 +16,7 @@ from PIL import Image, ImageFilter
 from gooddrag.marks import HANDLE, TARGET
 from gooddrag.widgets.state import PickerState
 
-DARK, LIGHT, MARK, FONT = "rgba(10, 10, 25, 0.75)", "white", "#ffd23f", "bold 13px sans-serif"
+DARK, LIGHT, MARK = "rgba(10, 10, 25, 0.75)", "white", "#ffd23f"
 STROKES = {"brush": "rgba(120, 230, 150, 0.55)", "eraser": "rgba(240, 110, 90, 0.55)"}
 IMAGE, MASK, MARKS = range(3)  # the layers; the last one gets the events
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
@@ -29,14 +30,12 @@ class PickerCanvas:
     """Shows an image with its points and mask; `to_image` and `to_canvas` are the only places that know its scale.
 
     Args:
-        state: what is shown, and what the events go to.
         longest: longest side on the screen, in CSS pixels.
         act: runs the handler of an event, `act(function, hover=...)`: shows its errors, then repaints.
 
     Attributes:
         size: (w, h) of the canvas in pixels of the screen. ratio: pixels of the screen per CSS pixel.
-        script: the widget that carries the page's script and style; it must be shown beside the canvas.
-        on_news: gets other news of the page: a name and a number.
+        script: the page's script and style, to be shown beside it. on_news: gets its other news, a name and a number.
     """
 
     def __init__(self, state: PickerState, longest: int, act: Callable):
@@ -51,12 +50,12 @@ class PickerCanvas:
         self.script.add_class("gooddrag-script")
         self._resize()
         w, s = self.widget, state
-        w.on_mouse_down(self._press)
-        w.on_mouse_move(self._pull)
-        w.on_mouse_up(lambda x, y: act(lambda: s.release(*self.to_image(x, y)), hover=not s.path))
+        w.on_mouse_down(partial(self._point, s.press))
+        w.on_mouse_move(partial(self._point, s.pull))
+        w.on_mouse_up(partial(self._point, s.release))
         w.on_mouse_out(lambda x, y: act(lambda: setattr(s, "pointer", None), hover=True))
-        w.on_touch_start(lambda touches: self._touch(self._press, touches))
-        w.on_touch_move(lambda touches: self._touch(self._pull, touches))
+        w.on_touch_start(partial(self._touch, s.press))
+        w.on_touch_move(partial(self._touch, s.pull))
         w.on_touch_end(lambda _: s.pointer is None or act(lambda: s.release(*s.pointer)))
         w.on_touch_cancel(lambda _: act(s.cancel))
         w.on_key_down(self._key)
@@ -75,9 +74,10 @@ class PickerCanvas:
         if self.state.image is not self._shown_image:
             self._resize()
             everything = True
-        mask, remask = self.state.mask, everything or self.state.mask is not self._shown_mask
+        mask, marks = self.state.mask, self.widget[MARKS]
+        remask = everything or mask is not self._shown_mask
         veiled = veil(mask, self.size) if remask and mask is not None else None
-        self._shown_mask, marks = mask, self.widget[MARKS]
+        self._shown_mask = mask
         with _PAINTING, hold_canvas():
             if everything:
                 self.widget[IMAGE].draw_image(self._picture, 0, 0, *self.size)
@@ -108,17 +108,15 @@ class PickerCanvas:
         self._picture.value = encoded(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
         self._shown_image, self._shown_mask = image, self  # unlike any mask: the next paint draws it
 
-    def _press(self, x: float, y: float) -> None:
-        self._beats += 1
-        self._beat.value = str(self._beats)  # the page sees that the kernel is listening
-        self.act(lambda: self.state.press(*self.to_image(x, y)))
-
-    def _pull(self, x: float, y: float) -> None:
-        self.act(lambda: self.state.pull(*self.to_image(x, y)), hover=not self.state.path)
+    def _point(self, gesture: Callable, x: float, y: float) -> None:
+        if pressed := gesture == self.state.press:
+            self._beats += 1
+            self._beat.value = str(self._beats)  # the page sees that the kernel is listening
+        self.act(lambda: gesture(*self.to_image(x, y)), hover=not (pressed or self.state.path))
 
     def _touch(self, gesture: Callable, touches: list[tuple[float, float]]) -> None:
         if len(touches) == 1:
-            gesture(*touches[0])
+            self._point(gesture, *touches[0])
         else:  # two fingers scroll or zoom
             self.act(self.state.cancel)
 
@@ -133,17 +131,16 @@ class PickerCanvas:
             self.on_news(name, float(numbers[0]))
 
     def _paint_points(self, layer: Canvas) -> None:
-        points, width = self.to_canvas(self.state.pulled) / self.ratio, self.size[0] / self.ratio
+        points = self.to_canvas(self.state.pulled) / self.ratio
         for handle, target in points:
             arrow(layer, handle, target)
+        layer.font, layer.text_baseline, layer.text_align = "bold 13px sans-serif", "middle", "center"
         for number, (handle, target) in enumerate(points):
             rim, size = (MARK, 9.5) if number == self.state.selected else (DARK, 7.5)
             for at, colour in ((target, TARGET), (handle, HANDLE)):
                 for layer.fill_style, radius in ((rim, size), (LIGHT, 6.5), (colour, 5)):
                     layer.fill_circle(*at, radius)
-            right = handle[0] < width - 24  # of the point, where there is room
-            x, y = handle + [11 if right else -11, -10 if handle[1] > 20 else 12]
-            layer.font, layer.text_baseline, layer.text_align = FONT, "middle", "left" if right else "right"
+            x, y = handle - [0, 16 if handle[1] > 24 else -16]
             layer.stroke_style, layer.line_width, layer.fill_style = DARK, 3.5, LIGHT
             layer.stroke_text(str(number + 1), x, y)
             layer.fill_text(str(number + 1), x, y)
@@ -189,11 +186,7 @@ def outlined(layer: Canvas, stroke: Callable[[], None]) -> None:
 
 
 def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What lies over the pixels that may not change: dark with light stripes and an edge, uint8 (h, w, 4).
-
-    Args:
-        mask: bool (H, W). size: (w, h) of the canvas.
-    """
+    """What lies over the pixels of a mask (H, W) that may not change: dark, stripes, an edge; uint8 (h, w, 4)."""
     shown = Image.fromarray(mask).convert("L").resize(size, Image.Resampling.NEAREST)
     inside, outside = np.asarray(shown.filter(ImageFilter.MinFilter(3))) > 0, np.asarray(shown) == 0
     y, x = np.indices(outside.shape)

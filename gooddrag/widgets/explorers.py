@@ -70,10 +70,11 @@ def play(
         raise ValueError("results: none, or without drag operations, or of several sizes; expected runs of one image")
     if curve not in CURVES:
         raise ValueError(f"curve: {curve!r}; expected {' or '.join(CURVES)}")
-    values = [_to_go(r) if curve == "left" else [np.mean(op.distances) for op in r.history] for r in results]
+    to_go = [np.linalg.norm([r.sample.targets - op.handles for op in r.history], axis=2).mean(axis=1) for r in results]
+    values = to_go if curve == "left" else [[np.mean(op.distances) for op in r.history] for r in results]
     top, x = max(map(max, values)) or 1.0, 392 / max(1, max(map(len, values)) - 1)
     curves = [" ".join(f"{4 + i * x:.1f},{98 - 78 * v / top:.1f}" for i, v in enumerate(ours)) for ours in values]
-    data = [_frames(r, frames, x, width) for r in results]
+    data = [_frames(r, left, frames, x, width) for r, left in zip(results, to_go, strict=True)]
     overlay = Markup('<div class="window"></div><div class="marks"></div>')
     content = {
         "page": page(results[0].sample.image, width, overlay=overlay),
@@ -87,23 +88,16 @@ def play(
     return HTML(render("play.html", **content))
 
 
-def _to_go(result: DragResult) -> list[float]:
-    """Pixels from handle to target after each operation, the mean over the pairs."""
-    return [float(np.linalg.norm(result.sample.targets - op.handles, axis=1).mean()) for op in result.history]
-
-
-def _frames(result: DragResult, count: int, x: float, width: int) -> list[dict]:
+def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: int) -> list[dict]:
     """What the player shows of some of a run's operations, the first and the last among them."""
     frame, sample, r2, shown = result.frame, result.sample, result.config.r2, []
     grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
-    to_go = _to_go(result)
     for i in np.unique(np.linspace(0, len(to_go) - 1, count).round().astype(int)).tolist():
-        op, windows = result.history[i], []
-        for number, p in enumerate(frame.to_grid(result.path[i], grid)):
-            corners = torch.stack([(p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)])
-            (x0, y0), (x1, y1) = frame.from_grid(corners, grid).tolist()
-            heat = data_uri(heatmap(op.maps[number].float().numpy()), kind="PNG") if op.maps else ""
-            windows.append(((x0, y0, x1 - x0, y1 - y0), heat))
+        op, p = result.history[i], frame.to_grid(result.path[i], grid)
+        low, high = (p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)
+        low, high = frame.from_grid(low, grid), frame.from_grid(high, grid)
+        heats = [data_uri(heatmap(m.float().numpy()), kind="PNG") for m in op.maps or ()] or [""] * len(p)
+        windows = zip(np.concatenate([low, high - low], axis=1).tolist(), heats, strict=True)
         guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
         shown.append(
             {
@@ -147,6 +141,8 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self._image, self._cells = self._editor.image, tuple(latents[0].shape[-2:])
         self._grid = self._editor.frame.grid(self._cells, config.grid)
 
+        self._layers, self.at, self.map = transformer_blocks(model.unet), None, None
+
         @lru_cache(maxsize=8)
         @torch.no_grad()
         def seen(t: int, block: int | None) -> torch.Tensor | list[torch.Tensor]:
@@ -157,16 +153,12 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
                 model.eps(latents[t], schedule.timestep(t))
             return states
 
-        self._seen, self.at, self.map = seen, None, None
-        if what == "features":
-            self._look, self._layers = self._distances, None
-            names = [(f"up block {n}", n) for n in range(-len(model.unet.up_blocks), 0)]
-            start = config.feature_block
-        else:
-            self._look, self._layers = self._attention, transformer_blocks(model.unet)
-            names = [(f"transformer {n}", n) for n in range(len(self._layers))]
-            start = len(self._layers) - 1
-        self.block = W.Dropdown(options=names, value=start, layout={"width": "150px"})
+        count, self._seen, self._look = len(model.unet.up_blocks), seen, self._distances
+        name, blocks, start = "up block", range(-count, 0), config.feature_block
+        if what == "attention":
+            name, blocks, self._look = "transformer", range(len(self._layers)), self._attention
+            start = blocks[-1]
+        self.block = W.Dropdown(options=[(f"{name} {n}", n) for n in blocks], value=start, layout={"width": "150px"})
         self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
         self._size = tuple(max(1, round(2 * width * side / max(self._image.size))) for side in self._image.size)
         self.canvas = MultiCanvas(2, width=self._size[0], height=self._size[1])

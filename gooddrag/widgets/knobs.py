@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import ipywidgets as W
 
-from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.config import DragConfig, LoraConfig, Preset
 
-PRESETS = ("storybook", "released", "paper", "dragdiffusion", "fast")
 YOURS = "as given"
 FIELDS = ("K", "J", "lam", "strength")  # of DragConfig; everything else is the preset's
 KNOBS = {  # in two rows; words, width, kind and its options
@@ -35,13 +34,15 @@ class Knobs(W.VBox):
     """
 
     def __init__(self, config: DragConfig | None, lora: LoraConfig | None, own: str):
-        self._given, self._lora, self.knob = config, lora if lora != LoraConfig() else None, {}
+        presets = {name: DragConfig.preset(name) for name in sorted(Preset, key=lambda name: name != own)}
+        self._bases = ({YOURS: config} if config else {}) | presets
+        self._lora, self.knob = lora if lora != LoraConfig() else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}
             self.knob[name] = kind(description=words, layout={"width": f"{width}px"}, **style, **options)
         preset, self.knob["lora"].value = self.knob["preset"], lora is not None
         preset.observe(lambda _: self._fill(), "value")
-        preset.options = [YOURS] * bool(config) + sorted(PRESETS, key=lambda name: name != own)
+        preset.options = list(map(str, self._bases))
         preset.value = preset.options[0]
         row, advanced = (W.HBox(list(self.knob.values())[part], layout=WRAP) for part in (slice(3), slice(3, None)))
         super().__init__([row, W.Accordion([advanced], titles=("Advanced",), selected_index=None)])
@@ -50,7 +51,7 @@ class Knobs(W.VBox):
     @property
     def config(self) -> DragConfig:
         """The settings as they stand; ValueError where they do not go together."""
-        return replace(self._base(), **{name: self.knob[name].value for name in FIELDS})
+        return replace(self._base, **{name: self.knob[name].value for name in FIELDS})
 
     @property
     def lora_config(self) -> LoraConfig | None:
@@ -67,9 +68,9 @@ class Knobs(W.VBox):
         for name, value in values.items():  # the preset first, since it fills the others
             self.knob[name].value = value
 
+    @property
     def _base(self) -> DragConfig:
-        preset = self.knob["preset"].value
-        return self._given if preset == YOURS else DragConfig.preset(preset)
+        return self._bases[self.knob["preset"].value]
 
     def _fill(self) -> None:
-        self.values = {name: getattr(self._base(), name) for name in FIELDS}
+        self.values = {name: getattr(self._base, name) for name in FIELDS}

@@ -2,12 +2,10 @@
 
 import os
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 import ipywidgets as W
 import numpy as np
-import traitlets
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -24,14 +22,12 @@ TOOLS = {  # mode: label, icon, what it does
     "box": ("Box", "square-o", "Pull a box: what is inside may change"),
     "ellipse": ("Ellipse", "circle-o", "Pull an ellipse: what is inside may change"),
 }
-BUSY = "The kernel is busy with another cell: what you do here comes after it."
 
 
 class PointPicker(W.VBox):
     """Pick drags and a mask on an image, with mouse, finger or keys.
 
-    The state is plain Python, in pixels of the image as given, whatever the size on the screen. `points` and `mask`
-    are traits: assign to them, or `observe` them.
+    The state is in pixels of the image as given, whatever the size on the screen. `points` and `mask` can be assigned.
 
     Args:
         image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
@@ -40,13 +36,9 @@ class PointPicker(W.VBox):
         longest: longest side of the picture on the screen, in CSS pixels.
 
     Attributes:
-        points: float64 (l, 2, 2), read-only. mask: bool (H, W), read-only, or None.
         message: what the widget last had to say, or "".
         on_pull: gets the points (l, 2, 2) while an arrow is being pulled, and None at its end.
     """
-
-    points = traitlets.Any(help="(l, 2, 2), pairs of [handle (x, y), target (x, y)] in pixels of the image")
-    mask = traitlets.Any(None, help="bool (H, W), True = editable; None = everything is editable")
 
     def __init__(
         self,
@@ -75,16 +67,34 @@ class PointPicker(W.VBox):
         return self.sample.save(folder)
 
     @property
+    def points(self) -> np.ndarray:
+        """Float64 (l, 2, 2), read-only; ValueError where others are assigned that do not fit the image."""
+        return self.state.points
+
+    @points.setter
+    def points(self, points: ArrayLike | None) -> None:
+        self.state.set(points=points)
+        self.act()
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Bool (H, W), read-only, True = editable; None = everything is."""
+        return self.state.mask
+
+    @mask.setter
+    def mask(self, mask: ArrayLike | None) -> None:
+        self.state.set(mask=mask)
+        self.act()
+
+    @property
     def image(self) -> Image.Image:
         """PIL RGB."""
         return self.state.image
 
     @property
     def sample(self) -> Sample:
-        """What is picked. A sample that was given comes back, with its truth and name, as long as nothing was changed.
-
-        Raises:
-            ValueError: no point was picked yet.
+        """What is picked; ValueError where no point is. A sample that was given comes back, with its truth and name, as
+        long as nothing was changed.
         """
         unchanged = isinstance(self._given, Sample) and self.state.now == self.state.first
         return self._given if unchanged else Sample(self.image, self.state.points, self.state.mask)
@@ -100,10 +110,8 @@ class PointPicker(W.VBox):
         self.act(lambda: self.state.key("z", ctrl=True))
 
     def act(self, change: Callable[[], object] = lambda: None, *, hover: bool = False) -> None:
-        """Run what a button, a gesture or a key asks for; show its error instead of raising it; paint.
-
-        Jupyter swallows errors of callbacks, so the widget is the one place where they can be seen. They stay until the
-        next action; a pointer that only hovers is none.
+        """Run what a button, a gesture or a key asks for, and paint. Its error is shown (Jupyter swallows those of
+        callbacks) until the next action; a pointer that only hovers is none.
         """
         if not hover:
             self.say("")
@@ -118,10 +126,8 @@ class PointPicker(W.VBox):
     def say(self, message: str, kind: str = "error") -> None:
         """Show one line below the canvas, a "success", a "warning" or an "error"; a note on the mask stays below it."""
         self.message, self._kind = message, kind
-        note = mask_note(self.state.points, self.state.mask)
-        lines = [(message, kind), (note, "warning"), (BUSY, "warning gooddrag-busy")]
-        line = '<div class="gooddrag-line gooddrag-{}">{}</div>'
-        self.notice.value = "".join(line.format(kind, escape(text)) for text, kind in lines if text)
+        lines = [(message, kind), (mask_note(self.state.points, self.state.mask), "warning")]
+        self.notice.value = render("notice.html", lines=lines)
 
     def _toolbar(self) -> W.HBox:
         """Modes, what concerns the whole mask, undo and redo, the size of the brush."""
@@ -144,10 +150,15 @@ class PointPicker(W.VBox):
         }
         self.buttons = {}
         for name, (icon, label, about, action) in buttons.items():
-            self.buttons[name] = W.Button(description=label, icon=icon, tooltip=about, layout={"width": "auto"})
-            self.buttons[name].on_click(lambda _, action=action: self.act(action))
+            self.buttons[name] = self.button(label, icon, about, action)
         row = W.HBox([self.modes, *self.buttons.values(), self.radius], layout={"flex_flow": "row wrap"})
         return row.add_class("gooddrag-tools")
+
+    def button(self, label: str, icon: str, about: str, action: Callable, style: str = "") -> W.Button:
+        """A button whose errors are shown."""
+        made = W.Button(description=label, icon=icon, tooltip=about, button_style=style, layout={"width": "auto"})
+        made.on_click(lambda _: self.act(action))
+        return made
 
     def _chosen(self, name: str, value: object) -> None:
         if value != getattr(self.state, name):  # else the tools follow the state
@@ -170,10 +181,6 @@ class PointPicker(W.VBox):
         share = "everything may change" if s.mask is None else f"{s.mask.mean():.0%} may change"
         values = {"count": len(s.points), "mask": share, "size": s.size, "red": HANDLE, "blue": TARGET}
         self.about.value = render("legend.html", **values)
-        for name in ("points", "mask"):  # whoever observes them is called
-            new, old = getattr(s, name), getattr(self, name)
-            if new is not old and (new is None or old is None or not np.array_equal(new, old)):
-                self.set_trait(name, new)
         self.say(self.message, self._kind)
 
     def _tell_pull(self) -> None:
@@ -181,21 +188,6 @@ class PointPicker(W.VBox):
         if pulling or self._pulling:
             self.on_pull(self.state.pulled if pulling else None)
         self._pulling = pulling
-
-    @traitlets.validate("points", "mask")
-    def _assigned(self, proposal: dict) -> np.ndarray | None:
-        """An assignment is a change of the state; ValueError as there."""
-        name = proposal["trait"].name
-        if proposal["value"] is not getattr(self.state, name):
-            self.state.set(**{name: proposal["value"]})
-        return getattr(self.state, name)
-
-    @traitlets.observe("points", "mask")
-    def _follow_assignment(self, change: dict) -> None:
-        if change["new"] is None:  # which traitlets does not validate
-            self.state.set(**{change["name"]: None})
-        if self.state.now is not self._seen:
-            self.act()
 
 
 def _parts(image: ImageSource | Sample, points: ArrayLike | None, mask: ArrayLike | None) -> tuple:

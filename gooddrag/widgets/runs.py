@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -36,11 +37,6 @@ class Run:
     seconds: float = field(default=0.0, init=False)
     stopped: bool = field(default=False, init=False)
 
-    def settings(self) -> str:
-        """In one line."""
-        c, lora = self.config, f"LoRA of {self.lora.steps} steps, seed {self.seed}" if self.lora else "no LoRA"
-        return f"K {c.K}, J {c.J}, λ {c.lam:g}, strength {c.strength:g}, {lora}{', outside kept' * self.keep_outside}"
-
     def outcome(self) -> tuple[str, str]:
         """One sentence, and whether it is a "success" or a "warning"."""
         done, asked = len(self.result.history), self.config.K
@@ -51,9 +47,8 @@ class Run:
             return "Nothing was dragged: every handle counts as arrived. Pull further.", "warning"
         if arrived(self.result):
             return f"Run {self.number}: arrived after {count}.", "success"
-        if done < asked:
-            return f"Run {self.number}: stuck after {count}, {left:.0f} px from the target.", "warning"
-        return f"Run {self.number}: {count}, {left:.0f} px from the target.", "success"
+        stuck, kind = ("stuck after ", "warning") if done < asked else ("", "success")
+        return f"Run {self.number}: {stuck}{count}, {left:.0f} px from the target.", kind
 
 
 class Stopped(Exception):
@@ -61,28 +56,23 @@ class Stopped(Exception):
 
 
 class Runner:
-    """Makes runs on a model, each in a thread of its own; what they tell goes to `on_step` and `on_end`.
+    """Makes runs on a model, each in a thread of its own.
 
     An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
+
+    Args:
+        on_step: called in the thread with stage ("LoRA", "inversion", "drag", "denoising"), steps done, their total,
+            the share of the whole run, seconds left or None, and at times a preview of the result, else None.
+        on_end: called in the thread with the `Run`, or with what went wrong (`Stopped`: nothing did).
 
     Attributes:
         runs: every finished run, oldest first. every: drag operations from one preview to the next.
     """
 
-    def __init__(self, model: DiffusionModel, every: int = 5):
-        self.model, self.every, self.runs = model, every, []
+    def __init__(self, model: DiffusionModel, on_step: Callable, on_end: Callable[[Run | Exception], object]):
+        self.model, self.on_step, self.on_end, self.every, self.runs = model, on_step, on_end, 5, []
         self._editor: DragEditor | None = None
         self._stop, self._thread = threading.Event(), threading.Thread()
-
-    def on_step(
-        self, stage: str, done: int, total: int, share: float, left: float | None, preview: Image.Image | None
-    ) -> None:
-        """Called in the thread with the steps of a stage ("LoRA", "inversion", "drag", "denoising"), the share of the
-        whole run, seconds left or None, and at times a preview of the result.
-        """
-
-    def on_end(self, outcome: Run | Exception) -> None:
-        """Called in the thread with the `Run`, or with what went wrong (`Stopped`: nothing did)."""
 
     @property
     def busy(self) -> bool:

@@ -29,12 +29,8 @@ class Pick(NamedTuple):
 class PickerState:
     """Points and a mask on an image, with undo and redo, and the gesture that goes on.
 
-    A gesture makes one change, at its release. Every change is checked. Positions are (x, y) in pixels of the image.
-
-    Args:
-        image: PIL RGB.
-        points: (l, 2, 2), pairs of [handle (x, y), target (x, y)]; None or empty = none yet.
-        mask: (H, W), as for `Sample`; None = everything is editable.
+    A gesture makes one change, at its release. Every change is checked. Positions are (x, y) in pixels of the image;
+    image, points and mask are given as to `PointPicker`.
 
     Attributes:
         points: float64 (l, 2, 2), read-only; l may be 0. mask: bool (H, W), read-only, True = editable; or None.
@@ -61,10 +57,8 @@ class PickerState:
         self.radius, self.largest = max(2, round(0.06 * min(self.size))), max(2, max(self.size) // 4)
 
     def set(self, **changes: ArrayLike | None) -> None:
-        """Take other `points` or another `mask`, together as one change; what is not named stays.
-
-        Raises:
-            ValueError: as `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
+        """Take other `points` or another `mask`, together as one change; what is not named stays. ValueError as of
+        `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
         """
         if "points" in changes:
             changes["points"] = _flat(changes["points"], self.size)
@@ -80,9 +74,7 @@ class PickerState:
             self._show(pick)
 
     def paint(self, shape: str, path: Sequence[tuple[float, float]], editable: bool) -> None:
-        """Make a shape editable, or not.
-
-        The first paint on "everything is editable" starts from nothing, an eraser from everything.
+        """Make a shape editable, or not; from "everything is editable", the first brush starts with nothing.
 
         Args:
             shape: "stroke" (the brush along the path), or "box" or "ellipse" between the path's first and last point.
@@ -104,20 +96,21 @@ class PickerState:
         """What may change may not, and the reverse."""
         self.set(mask=np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask)
 
-    def undo(self) -> None:
-        """Back by one change, if there is one."""
-        self._travel(self.past, self.future)
-
-    def redo(self) -> None:
-        """Forward by one change that was undone, if there is one."""
-        self._travel(self.future, self.past)
+    def undo(self, forward: bool = False) -> None:
+        """Back by one change, or forward again; without one nothing happens."""
+        source, other = (self.future, self.past) if forward else (self.past, self.future)
+        if source:
+            other.append(self.now)
+            self._show(source.pop())
 
     def press(self, x: float, y: float) -> None:
         """Take hold of the end under the pointer, or begin a new pair, stroke, box or ellipse."""
         self.pointer = (x, y)
         if not self.path:  # else the target of a handle that was clicked, or a release that never arrived
             self.path, self._clicked = [(x, y)], False
-            self._end = self._end_at(x, y) if self.mode == "points" else None
+            distances = np.linalg.norm(self.points - [x, y], axis=2)
+            near = self.mode == "points" and distances.size and distances.min() <= self.reach
+            self._end = divmod(int(distances.argmin()), 2) if near else None  # the pair, and the end
 
     def pull(self, x: float, y: float) -> None:
         """Follow the pointer; without a press before, it only hovers."""
@@ -155,10 +148,8 @@ class PickerState:
         if ctrl and key in ("z", "y"):
             if self.path:  # what is half done is what "undo" means now
                 self.cancel()
-            elif key == "y" or shift:
-                self.redo()
             else:
-                self.undo()
+                self.undo(forward=key == "y" or shift)
             self.selected = None
         elif key in ("delete", "backspace"):
             self.delete()
@@ -193,17 +184,6 @@ class PickerState:
     def snap(self, x: float, y: float) -> tuple[int, int]:
         """The nearest pixel of the image: whole numbers, clamped to its border."""
         return tuple(round(min(max(v, 0), side - 1)) for v, side in zip((x, y), self.size, strict=True))
-
-    def _end_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """The pair and the end within reach of a place."""
-        distances = np.linalg.norm(self.points - [x, y], axis=2)
-        near = distances.size and distances.min() <= self.reach
-        return divmod(int(distances.argmin()), 2) if near else None
-
-    def _travel(self, source: list[Pick], other: list[Pick]) -> None:
-        if source:
-            other.append(self.now)
-            self._show(source.pop())
 
     def _show(self, pick: Pick) -> None:
         if not hasattr(self, "now") or pick.image.size != self.size or pick.mask != self.now.mask:

@@ -2,10 +2,7 @@
 
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable
-from html import escape
 from itertools import count
 from pathlib import Path
 
@@ -57,12 +54,10 @@ class DragStudio(Runner, W.VBox):
         lora: LoraConfig | None = LoraConfig(),  # noqa: B008 (frozen)
         longest: int = 420,
     ):
-        Runner.__init__(self, model)
-        self.preview, self.longest, self._quiet, self._before_reset = preview, longest, 0.0, None
-        self._lock = threading.RLock()  # the run's thread and the kernel's both write to the widgets
+        Runner.__init__(self, model, self._on_step, self._on_end)
+        self.preview, self.longest, self._quiet = preview, longest, 0.0
         self.knobs, self.picker = Knobs(config, lora, model.preset), PointPicker(image, points, mask, longest)
-        self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, lambda name, size: self._too_large(size)
-        self.picker.observe(lambda _: self._undo_reset(), ["points", "mask"])
+        self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, self._too_large
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
         self._begin()
@@ -82,9 +77,8 @@ class DragStudio(Runner, W.VBox):
             raise ValueError("Pull an arrow on the picture first.")
         origin = state.now, values
         run = Run(self.picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
-        with self._lock:  # the thread waits with what it has to tell
-            self.start(run)
-            self._show_going(True)
+        self._show_going(True)
+        self.start(run)
 
     def stop(self) -> None:
         """End the dragging within one update. What has been dragged is denoised, shown and kept."""
@@ -104,18 +98,13 @@ class DragStudio(Runner, W.VBox):
         self._show(run)
 
     def reset(self) -> None:
-        """Image, points, mask and knobs as at the beginning; the history of runs stays. Undo takes it back."""
-        before = self.picker.state.now, self.knobs.values
+        """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
         self.picker.state.take(self.picker.state.first)
-        self.knobs.values, self._before_reset = self.knobs.first, before
         self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does, to a folder of this name or, where there is something
-        already, to the next free one: my_edit, my_edit-2, ...; returns it.
-
-        Raises:
-            ValueError: there is no result yet, or the folder cannot be written.
+        already, to the next free one: my_edit, my_edit-2, ...; returns it. ValueError where there is no result yet.
         """
         result, asked = self._need_result(), Path(folder).expanduser()
         folder, numbers = asked, count(2)
@@ -134,13 +123,8 @@ class DragStudio(Runner, W.VBox):
             raise ValueError("There is no result yet. Press Run first.")
         return self.result
 
-    def _button(self, label: str, icon: str, tooltip: str, action: Callable, style: str = "") -> W.Button:
-        made = W.Button(description=label, icon=icon, tooltip=tooltip, button_style=style, layout={"width": "auto"})
-        made.on_click(lambda _: self.picker.act(action))
-        return made
-
     def _rows(self) -> list[W.Widget]:
-        button, p = self._button, self.picker
+        p, button = self.picker, self.picker.button
         self.run_button = button("Run", "play", "Drag what is picked", self.run, "success")
         self.stop_button = button("Stop", "stop", "Stop dragging and keep what there is", self.stop, "danger")
         self.stop_button.disabled = True
@@ -152,7 +136,7 @@ class DragStudio(Runner, W.VBox):
         self.upload = W.FileUpload(accept="image/*", description="Your own picture", layout={"width": "auto"})
         self.upload.observe(lambda change: change["new"] and p.act(self._take_upload), "value")
         limit = W.Label(f"up to {UPLOAD_LIMIT // 10**6} MB")
-        self.reset_button = button("Reset", "refresh", "Picture, points, mask, settings as at the start", self.reset)
+        self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         self.save_button = button("Save", "save", "Picture, animation, numbers and points", self._save)
         self.download_button = button("", "download", "Download the result as a PNG file", self.download)
@@ -177,39 +161,28 @@ class DragStudio(Runner, W.VBox):
 
     def _show(self, run: Run | None) -> None:
         """The run's result, whole, with a divider to pull over it; without a run, the image."""
-        with self._lock:
-            self.shown = run
-            if run is None:
-                return self._put(self.picker.image, "The edit will be here.")
-            result, sample, labels = run.result, run.sample, ("before", f"run {run.number}")
-            overlay = path_svg(result.path, sample.targets, sample.image.size) if self.path.value else ""
-            self._put(result.image, "Pull the divider.", before=sample.image, labels=labels, overlay=overlay)
+        self.shown = run
+        if run is None:
+            return self._put(self.picker.image, "The edit will be here.")
+        sample, labels = run.sample, ("before", f"run {run.number}")
+        overlay = path_svg(run.result.path, sample.targets, sample.image.size) if self.path.value else ""
+        self._put(run.result.image, "Pull the divider.", before=sample.image, labels=labels, overlay=overlay)
+
+    def _save(self) -> None:
+        self.picker.say(f"Saved to {self.save(self.folder.value)}{os.sep}.", "success")
 
     def _put(self, image: Image.Image, caption: str, **values) -> None:
         self.picture.value, self.caption.value = page(image, self.longest, **values), caption
 
-    def _undo_reset(self) -> None:
-        """Undo after Reset brings the knobs back, too."""
-        if self._before_reset and self.picker.state.now is self._before_reset[0]:
-            self.knobs.values, self._before_reset = self._before_reset[1], None
-
     def _take_upload(self) -> None:
         file, self.upload.value = self.upload.value[0], ()  # the same file can be chosen again
-        if file.size > UPLOAD_LIMIT:
-            self._too_large(file.size)
-        else:
-            self.set_image(bytes(file.content))
+        self.set_image(bytes(file.content))
 
-    def _too_large(self, size: float) -> None:
+    def _too_large(self, _: str, size: float) -> None:
+        """The page tells of a file that it does not send."""
         colab, limit = "google.colab" in sys.modules, f"a notebook can upload {UPLOAD_LIMIT // 10**6} MB"
         where = "Put it there in Colab's Files panel" if colab else "Save it beside the notebook"
         self.picker.say(f'The file has {size / 1e6:.1f} MB; {limit}. {where} and write DragStudio(model, "file").')
-
-    def _save(self) -> None:
-        asked, written = Path(self.folder.value), self.save(self.folder.value)
-        moved = written.name != asked.name
-        note = f"; {asked} was there already" if moved else ""
-        self.picker.say(f"Saved to {written}{os.sep}{note}.", "warning" if moved else "success")
 
     def _preview_pull(self, points: np.ndarray | None) -> None:
         """Show the pixels' warp while an arrow is pulled; it takes at most half of the kernel's time."""
@@ -230,33 +203,37 @@ class DragStudio(Runner, W.VBox):
         self.bar.layout.visibility, self.bar.bar_style = "visible", "info" if going else "success"
         self.bar.value, self.stage.value = (0.0, "starting ...") if going else (1.0, "")
 
-    def on_step(
+    def _on_step(
         self, stage: str, done: int, total: int, share: float, left: float | None, preview: Image.Image | None
     ) -> None:
         """In the run's thread."""
-        with self._lock:
-            self.bar.value = share
-            if self.stage.value != "stopping ...":
-                self.stage.value = f"{stage} {done} of {total}" + ("" if left is None else f", {left:.0f} s left")
-            if preview is not None:
-                self._put(preview, f"Preview after {done} of {total} operations.")
+        self.bar.value = share
+        if self.stage.value != "stopping ...":
+            self.stage.value = f"{stage} {done} of {total}" + ("" if left is None else f", {left:.0f} s left")
+        if preview is not None:
+            self._put(preview, f"Preview after {done} of {total} operations.")
 
-    def on_end(self, outcome: Run | Exception) -> None:
+    def _on_end(self, outcome: Run | Exception) -> None:
         """In the run's thread, as its last act."""
-        with self._lock:
-            self._show_going(False)
-            if isinstance(outcome, Run):
-                self._show(outcome)
-                self.history.children = [self._row(outcome), *self.history.children]
-                self.picker.say(*outcome.outcome())
-            else:
-                self.bar.bar_style = "warning" if isinstance(outcome, Stopped) else "danger"
-                kind = "" if isinstance(outcome, ValueError | Stopped) else f"{type(outcome).__name__}: "
-                self.picker.say(f"{kind}{outcome}", "warning" if isinstance(outcome, Stopped) else "error")
+        self._show_going(False)
+        if isinstance(outcome, Run):
+            self._show(outcome)
+            self.history.children = [self._row(outcome), *self.history.children]
+            self.picker.say(*outcome.outcome())
+        elif isinstance(outcome, Stopped):
+            self.bar.bar_style = "warning"
+            self.picker.say(str(outcome), "warning")
+        else:
+            self.bar.bar_style = "danger"
+            self.picker.say(
+                f"{type(outcome).__name__}: {outcome}" if not isinstance(outcome, ValueError) else str(outcome)
+            )
 
     def _row(self, run: Run) -> W.HBox:
         """A line of the history: picture, settings, outcome, and a button that brings all of it back."""
-        again = self._button("use again", "", "Its points, mask and settings", lambda: self.use_again(run))
+        again = self.picker.button("use again", "", "Its points, mask and settings", lambda: self.use_again(run))
         picture = f'<img src="{data_uri(run.result.image, 96)}" style="height:48px;display:block;border-radius:3px">'
-        text = f"{escape(run.outcome()[0])} {run.seconds:.0f}&nbsp;s<br>{escape(run.settings())}"
+        c, more = run.config, ", LoRA" * bool(run.lora) + ", outside kept" * run.keep_outside
+        text = f"{run.outcome()[0]} {run.seconds:.0f}&nbsp;s"
+        text += f"<br>K {c.K}, J {c.J}, λ {c.lam:g}, strength {c.strength:g}{more}"
         return W.HBox([W.HTML(picture), again, W.HTML(text)], layout={"align_items": "center"})
