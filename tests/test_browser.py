@@ -146,7 +146,7 @@ def test_drags_clicks_a_mask_and_an_undo_with_the_mouse(session):
     cells = page.page.locator(".jp-Notebook .jp-Cell").count()
     page.page.locator(".gooddrag-picker").nth(1).locator("button:has-text('Box')").click()
     page.page.keyboard.press("b")  # goes to the canvas: the notebook's own "b" would insert a cell
-    until(client, "picker.gestures.mode == 'brush'")
+    until(client, "picker.state.mode == 'brush'")
     assert page.page.locator(".jp-Notebook .jp-Cell").count() == cells
     page.drag(canvas, (256, 256), (300, 256))
     until(client, "picker.mask is not None")
@@ -200,7 +200,7 @@ def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(
     run.click()
     page.page.locator(".gooddrag-studio .gooddrag-success").first.wait_for(timeout=10 * MINUTES)
     assert evaluate(client, "[len(studio.runs), studio.busy]") == [1, False]
-    evaluate(client, "setattr(studio._outcome.path, 'value', False)")
+    evaluate(client, "setattr(studio.path, 'value', False)")
     page.page.wait_for_timeout(1500)
     after, middle = page.pixels(result), before.shape[1] // 2
     assert after.shape == before.shape
@@ -225,7 +225,7 @@ def test_a_page_that_is_closed_and_opened_again_shows_what_the_kernel_has(sessio
     canvas = again.canvas(1)
     again.page.wait_for_timeout(4000)
     assert near(again.pixels(canvas), (102, 122), RED)  # redrawn from the kernel, which kept its state
-    evaluate(client, "picker.act(lambda: picker.gestures.key('p'))")
+    evaluate(client, "picker.act(lambda: picker.state.key('p'))")
     again.drag(canvas, (302, 402), (342, 302))
     until(client, "picker.points.tolist() == [[[25, 30], [55, 32]], [[75, 100], [85, 75]]]")
     again.page.wait_for_timeout(1500)

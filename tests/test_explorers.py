@@ -90,7 +90,7 @@ def test_attention_of_a_place_is_what_the_layer_computes(tiny):
     seen = p.look(0.3, 0.6)
     assert seen.sum() == pytest.approx(1, abs=1e-4) and (seen >= 0).all()
     layer = transformer_blocks(tiny.unet)[p.block.value].attn1
-    state = p._seen(p.level.value, None)[p.block.value]
+    state = p._seen(p.level.value, -1)[1][p.block.value]
     q, k = (layer.head_to_batch_dim(to(state)) for to in (layer.to_q, layer.to_k))
     with torch.no_grad():
         whole = layer.get_attention_scores(q, k).mean(dim=0)  # (N, N), the mean over the heads

@@ -17,7 +17,7 @@ PAIR = [[10, 20], [30, 25]]
 
 def send(picker, event, **content):
     """What the browser sends to the canvas."""
-    picker.canvas.widget._handle_custom_msg({"event": event, **content}, [])
+    picker.canvas.layers._handle_custom_msg({"event": event, **content}, [])
 
 
 def at(picker, point):
@@ -49,7 +49,7 @@ def picker():
 def messages(picker, monkeypatch):
     """Every message of drawing that goes to the browser, as lists of [command, arguments]."""
     sent = []
-    manager = picker.canvas.widget._canvas_manager
+    manager = picker.canvas.layers._canvas_manager
     monkeypatch.setattr(manager, "send", lambda _, buffers: sent.append(json.loads(bytes(buffers[0]))))
     return sent
 
@@ -136,32 +136,49 @@ def test_the_display_size_does_not_show_in_the_points(width, height, longest, ra
 def test_the_canvas_is_drawn_at_the_screens_own_pixels(picker, messages):
     assert picker.canvas.size == (512, 384) and picker.canvas.widget.layout.width == "512px"
     press_key(picker, "display 400 2")
-    assert picker.canvas.size == (800, 600) and picker.canvas.widget[2].width == 800
+    assert picker.canvas.size == (800, 600) and picker.canvas.layers[1].width == 800
     assert COMMANDS["drawImage"] in {command for command, *_ in messages[-1]}
     assert picker.state.reach == pytest.approx(11 * 80 / 400)
     assert picker.canvas.widget.layout.width == "512px" and picker.message == ""
 
 
-def test_a_large_photograph_takes_one_small_message_per_redraw(monkeypatch):
-    picker, sent = gd.PointPicker(Image.new("RGB", (4000, 3000), "teal"), mask=np.ones((3000, 4000))), []
-    manager = picker.canvas.widget._canvas_manager
-    monkeypatch.setattr(manager, "send", lambda _, buffers: sent.append(sum(memoryview(b).nbytes for b in buffers)))
-    mouse(picker, (100, 200), *[(100 + 40 * i, 200 + 30 * i) for i in range(1, 60)], (3999, 2999))
-    assert picker.points.tolist() == [[[100, 200], [3999, 2999]]]
-    assert len(sent) == 1 + 60 + 1  # press, moves, release
-    assert max(sent) < 8000  # bytes: the picture and the mask do not travel again
+def test_a_gesture_sends_neither_picture_nor_mask_again(messages, picker):
+    large = gd.PointPicker(Image.new("RGB", (4000, 3000), "teal"), mask=np.ones((3000, 4000)))
+    messages.clear()  # the manager is one for all canvases
+    mouse(large, (100, 200), *[(100 + 40 * i, 200 + 30 * i) for i in range(1, 60)], (3999, 2999))
+    assert large.points.tolist() == [[[100, 200], [3999, 2999]]] and not messages
+    assert len(large.canvas.marks.value) < 3000
 
 
-def test_one_message_per_event_and_each_names_its_layer(picker, messages):
-    mouse(picker, *PAIR)
+def test_a_browser_that_comes_back_gets_everything_with_the_name_of_its_layer(picker, messages):
     mode(picker, "brush")
-    mouse(picker, (20, 30), (40, 30))
-    send(picker, "client_ready")  # a browser that comes back has empty canvases
-    assert len(messages) == 3 + 1 + 3 + 1  # a change of mode repaints too
-    for commands in messages:
-        assert commands[0][0] == COMMANDS["switchCanvas"]  # a reloaded page would not know otherwise
-    drawn = {command for command, *_ in messages[-1]}
-    assert {COMMANDS[name] for name in ("drawImage", "putImageData", "fillCircle", "fillPolygon")} <= drawn
+    for y in (20, 40):
+        mouse(picker, (20, y), (40, y))
+    send(picker, "client_ready")
+    for commands in messages:  # one for each stroke, and all of it for the new browser
+        assert commands[0][0] == COMMANDS["switchCanvas"]
+        assert {COMMANDS[name] for name in ("drawImage", "clear", "putImageData")} <= {c for c, *_ in commands}
+    assert len(messages) == 3
+
+
+def test_the_marks_show_points_brush_and_what_a_gesture_covers(picker):
+    mouse(picker, *PAIR)
+    x, y = (picker.canvas.to_canvas(PAIR[0])).round(1)
+    assert f'cx="{x}" cy="{y}" r="5" style="fill:#e62828"' in picker.canvas.marks.value and "#ffd23f" not in (
+        picker.canvas.marks.value
+    )
+    mouse(picker, PAIR[0])
+    assert "#ffd23f" in picker.canvas.marks.value  # it is selected
+    for name, shown in (
+        ("box", "<rect"),
+        ("ellipse", "<ellipse"),
+        ("brush", '<g stroke="white" stroke-width="1.5"><circle'),
+    ):
+        mode(picker, name)
+        send(picker, "mouse_down", **at(picker, (20, 30)))
+        send(picker, "mouse_move", **at(picker, (30, 40)))
+        assert shown in picker.canvas.marks.value
+        send(picker, "mouse_up", **at(picker, (30, 40)))
 
 
 def test_errors_stay_until_the_next_action_and_are_escaped(picker):
@@ -178,37 +195,28 @@ def test_errors_stay_until_the_next_action_and_are_escaped(picker):
     mouse(picker, (45, 45), (70, 55))
     assert "gooddrag-warning" in picker.notice.value and "outside" in picker.notice.value
 
-    def bad(_change):
+    def bad(_points):
         raise ValueError("<b>bold</b>")
 
-    picker.observe(bad, "points")
+    picker.on_pull = bad
     mode(picker, "points")
     mouse(picker, (1, 1), (5, 5))
     assert "&lt;b&gt;" in picker.notice.value and len(picker.points) == 3
 
 
-def test_traits_can_be_observed_and_assigned(picker):
-    seen = []
-    picker.observe(lambda change: seen.append((change["name"], change["new"])), ["points", "mask"])
+def test_points_and_mask_can_be_assigned(picker):
     mouse(picker, *PAIR)
-    assert [name for name, _ in seen] == ["points"] and seen[0][1].tolist() == [PAIR]
-    mode(picker, "box")
-    mouse(picker, (1, 1), (9, 9))
-    seen.clear()
     picker.points = [[[1, 2], [3, 4]]]
-    picker.mask = None
-    assert [name for name, _ in seen] == ["points", "mask"]  # once each
-    assert picker.state.points.tolist() == [[[1, 2], [3, 4]]] and picker.state.mask is None
+    picker.mask = np.ones((60, 80))
+    assert picker.points.tolist() == [[[1, 2], [3, 4]]] and picker.mask.all() and "100% may" in picker.about.value
     picker.undo()
     picker.undo()
-    assert picker.points.tolist() == [PAIR]
+    assert picker.points.tolist() == [PAIR] and picker.mask is None
     picker.points = None
-    assert picker.points.shape == (0, 2, 2)
-    with pytest.raises(ValueError, match="outside the image"):
-        picker.points = [[[1, 2], [300, 4]]]
-    with pytest.raises(ValueError, match="mask: 60 x 80; expected"):
-        picker.mask = np.ones((80, 60))
-    assert picker.points.shape == (0, 2, 2)
+    for name, value, says in (("points", [[[1, 2], [300, 4]]], "outside the"), ("mask", np.ones((80, 60)), "60 x 80")):
+        with pytest.raises(ValueError, match=says):
+            setattr(picker, name, value)
+    assert picker.points.shape == (0, 2, 2) and picker.mask is None
 
 
 def test_sample_keeps_truth_and_name_until_something_changes():

@@ -233,7 +233,7 @@ def test_an_upload_above_the_limit_names_the_other_way(studio, monkeypatch):
     studio.picker.act()
     monkeypatch.setitem(sys.modules, "google.colab", sys)
     press = {"key": "upload 23456789", "shift_key": False, "ctrl_key": False, "meta_key": False}
-    studio.picker.canvas.widget._handle_custom_msg({"event": "key_down", **press}, [])  # how the page tells it
+    studio.picker.canvas.layers._handle_custom_msg({"event": "key_down", **press}, [])  # how the page tells it
     assert studio.picker.message.startswith("The file has 23.5 MB; ") and "Colab" in studio.picker.message
 
 

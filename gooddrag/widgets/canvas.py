@@ -1,4 +1,4 @@
-"""The picture one draws on: three ipycanvas layers, painted from the state; pointer and keys become gestures."""
+"""The picture one draws on: ipycanvas layers and an SVG, painted from the state; pointer and keys become gestures."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from threading import Lock
 
 import ipywidgets as W
 import numpy as np
-from ipycanvas import Canvas, MultiCanvas, hold_canvas
+from ipycanvas import MultiCanvas, hold_canvas
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from PIL import Image, ImageFilter
@@ -16,9 +16,6 @@ from PIL import Image, ImageFilter
 from gooddrag.marks import HANDLE, TARGET
 from gooddrag.widgets.state import PickerState
 
-DARK, LIGHT, MARK = "rgba(10, 10, 25, 0.75)", "white", "#ffd23f"
-STROKES = {"brush": "rgba(120, 230, 150, 0.55)", "eraser": "rgba(240, 110, 90, 0.55)"}
-IMAGE, MASK, MARKS = range(3)  # the layers; the last one gets the events
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
 GROW, LARGEST = 24, 2048  # a tiny image is enlarged at most so many times; the canvas has at most so many pixels a side
 UPLOAD_LIMIT = 10_000_000  # bytes: Jupyter drops a connection on which a message of 10 MiB comes
@@ -41,15 +38,16 @@ class PickerCanvas:
     def __init__(self, state: PickerState, longest: int, act: Callable):
         self.state, self.longest, self.act = state, longest, act
         self.on_news: Callable[[str, float], object] = lambda name, number: None
-        self.widget, self._picture = MultiCanvas(3), W.Image(format="jpeg")
-        self.widget.layout.height, self.widget.layout.max_width = "auto", "100%"
+        self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
+        self.marks = W.HTML().add_class("gooddrag-marks")
+        self.widget = W.Box([self.layers, self.marks], layout={"max_width": "100%"}).add_class("gooddrag-canvas")
         self._beat, self._beats = W.HTML(), 0
         self._beat.add_class("gooddrag-beat")
         script = TEMPLATES.loader.get_source(TEMPLATES, "page.js")[0] + f"(this, {UPLOAD_LIMIT})"
         self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))])
         self.script.add_class("gooddrag-script")
         self._resize()
-        w, s = self.widget, state
+        w, s = self.layers, state
         w.on_mouse_down(partial(self._point, s.press))
         w.on_mouse_move(partial(self._point, s.pull))
         w.on_mouse_up(partial(self._point, s.release))
@@ -70,28 +68,22 @@ class PickerCanvas:
         return (np.asarray(points, float) + 0.5) * self.scale
 
     def paint(self, everything: bool = False) -> None:
-        """Bring the layers up to date: one message to the browser."""
-        if self.state.image is not self._shown_image:
+        """Bring it up to date. The picture goes first, so that a browser that was reloaded learns the layer's name."""
+        s = self.state
+        if s.image is not self._shown_image:
             self._resize()
-            everything = True
-        mask, marks = self.state.mask, self.widget[MARKS]
-        remask = everything or mask is not self._shown_mask
-        veiled = veil(mask, self.size) if remask and mask is not None else None
-        self._shown_mask = mask
-        with _PAINTING, hold_canvas():
-            if everything:
-                self.widget[IMAGE].draw_image(self._picture, 0, 0, *self.size)
-            self.widget[MASK].reset_transform()  # names a layer: a reloaded browser does not know which was current
-            if remask:
-                self.widget[MASK].clear()
-            if veiled is not None:
-                self.widget[MASK].put_image_data(veiled)
-            marks.reset_transform()
-            marks.clear()
-            marks.scale(self.ratio)  # from here on, one unit is a CSS pixel
-            self._paint_points(marks)
-            if self.state.pointer is not None:
-                self._paint_pointer(marks)
+        if everything or s.mask is not self._shown_mask:
+            self._shown_mask, veiled = s.mask, None if s.mask is None else veil(s.mask, self.size)
+            with _PAINTING, hold_canvas():
+                self.layers[0].draw_image(self._picture, 0, 0, *self.size)
+                self.layers[1].clear()
+                if veiled is not None:
+                    self.layers[1].put_image_data(veiled)
+        path, pointer = np.reshape(s.path, (-1, 2)), np.reshape(s.pointer or (), (-1, 2))
+        pairs, path, pointer = ((self.to_canvas(at) / self.ratio).tolist() for at in (s.pulled, path, pointer))
+        radius, size = s.radius * self.scale[0] / self.ratio, np.divide(self.size, self.ratio)
+        gesture = {"mode": s.mode, "selected": s.selected, "radius": radius, "path": path, "pointer": pointer}
+        self.marks.value = render("marks.svg", pairs=pairs, size=size, red=HANDLE, blue=TARGET, **gesture)
 
     def _resize(self, css_width: float | None = None, ratio: float = 1.0) -> None:
         """Take the image of the state, and draw at the screen's own pixels; None = the width that suits the image."""
@@ -104,7 +96,7 @@ class PickerCanvas:
         self.ratio, self.scale = width / css_width, np.array(self.size) / image.size
         pixel = self.ratio / float(self.scale.min())  # of CSS, in pixels of the image
         self.state.reach, self.state.click = REACH * pixel, CLICK * pixel
-        self.widget.width, self.widget.height = self.size
+        self.layers.width, self.layers.height = self.size
         self._picture.value = encoded(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
         self._shown_image, self._shown_mask = image, self  # unlike any mask: the next paint draws it
 
@@ -129,60 +121,6 @@ class PickerCanvas:
             self.paint(everything=True)
         else:
             self.on_news(name, float(numbers[0]))
-
-    def _paint_points(self, layer: Canvas) -> None:
-        points = self.to_canvas(self.state.pulled) / self.ratio
-        for handle, target in points:
-            arrow(layer, handle, target)
-        layer.font, layer.text_baseline, layer.text_align = "bold 13px sans-serif", "middle", "center"
-        for number, (handle, target) in enumerate(points):
-            rim, size = (MARK, 9.5) if number == self.state.selected else (DARK, 7.5)
-            for at, colour in ((target, TARGET), (handle, HANDLE)):
-                for layer.fill_style, radius in ((rim, size), (LIGHT, 6.5), (colour, 5)):
-                    layer.fill_circle(*at, radius)
-            x, y = handle - [0, 16 if handle[1] > 24 else -16]
-            layer.stroke_style, layer.line_width, layer.fill_style = DARK, 3.5, LIGHT
-            layer.stroke_text(str(number + 1), x, y)
-            layer.fill_text(str(number + 1), x, y)
-
-    def _paint_pointer(self, layer: Canvas) -> None:
-        """The brush, and what a gesture has covered so far."""
-        state, (*path, pointer) = self.state, self.to_canvas([*self.state.path, self.state.pointer]) / self.ratio
-        if state.mode in STROKES:
-            radius = max(1.0, state.radius * float(self.scale.min()) / self.ratio)
-            if path:
-                layer.stroke_style, layer.line_width = STROKES[state.mode], 2 * radius
-                layer.line_cap = layer.line_join = "round"
-                layer.stroke_lines(np.array([*path, path[-1] + 0.1]))  # a single point would leave nothing
-            outlined(layer, lambda: layer.stroke_circle(*pointer, radius))
-        elif path and state.mode != "points":
-            low, extent = np.minimum(path[0], path[-1]), np.abs(path[-1] - path[0])
-            layer.begin_path()
-            if state.mode == "box":
-                layer.rect(*low, *extent)
-            else:
-                layer.ellipse(*(low + extent / 2), *(extent / 2), 0, 0, 2 * np.pi)
-            outlined(layer, layer.stroke)
-
-
-def arrow(layer: Canvas, handle: np.ndarray, target: np.ndarray) -> None:
-    """From handle to target; shows on any picture: light inside dark."""
-    length = float(np.hypot(*(target - handle)))
-    if length < 1:
-        return
-    tip, head = length - min(6.0, 0.3 * length), min(12.0, 0.6 * length)  # the tip is at the rim of the target's dot
-    half = [[0, 1.5], [tip - head, 1.5], [tip - head, head / 2], [tip, 0]]  # along the way, and across
-    x, y = (target - handle) / length
-    shape = handle + np.array([*half, *([a, -b] for a, b in half[-2::-1])]) @ [[x, y], [-y, x]]
-    layer.stroke_style, layer.line_width, layer.line_join, layer.fill_style = DARK, 3.5, "round", LIGHT
-    layer.stroke_polygon(shape)
-    layer.fill_polygon(shape)
-
-
-def outlined(layer: Canvas, stroke: Callable[[], None]) -> None:
-    """A light line inside a dark one."""
-    for layer.stroke_style, layer.line_width in ((DARK, 3.5), (LIGHT, 1.5)):
-        stroke()
 
 
 def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -25,7 +25,6 @@ from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.widgets.canvas import data_uri, encoded, render
 
-LINES = ("#1f5fbf", "#e07b00")  # of the runs in turn
 CURVES = {"left": "pixels to the target", "feature": "L1 distance to the original feature"}
 
 
@@ -46,8 +45,7 @@ def page(after: Image.Image, width: int, before: Image.Image | None = None, **va
     """HTML of a picture, with or without another one on the left of a divider; see `compare.html`."""
     images = {"before": before and data_uri(before, 2 * width), "after": data_uri(after, 2 * width)}
     width = round(width * after.width / max(after.size))
-    defaults = {"at": 0, "overlay": "", "labels": ("", ""), "width": width, "size": after.size}
-    return render("compare.html", **{**defaults, **images, **values})
+    return render("compare.html", width=width, size=after.size, **images, **values)
 
 
 def path_svg(path: np.ndarray, targets: np.ndarray, size: tuple[int, int]) -> Markup:
@@ -82,7 +80,7 @@ def play(
         "last": max(map(len, data)) - 1,
         "labels": labels or [f"run {n + 1}" for n in range(len(results))],
         "title": f"{CURVES[curve]}, 0 to {top:.3g}, at each drag operation",
-        "curves": [(points, LINES[n % 2]) for n, points in enumerate(curves)],
+        "curves": curves,
         "data": data,
     }
     return HTML(render("play.html", **content))
@@ -99,15 +97,14 @@ def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: 
         heats = [data_uri(heatmap(m.float().numpy()), kind="PNG") for m in op.maps or ()] or [""] * len(p)
         windows = zip(np.concatenate([low, high - low], axis=1).tolist(), heats, strict=True)
         guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
-        shown.append(
-            {
-                "page": data_uri(guess, width),
-                "window": render("window.svg", windows=windows, size=sample.image.size),
-                "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
-                "text": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
-                "x": round(4 + i * x, 1),
-            }
-        )
+        content = {
+            "page": data_uri(guess, width),
+            "window": render("window.svg", windows=windows, size=sample.image.size),
+            "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
+            "text": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
+            "x": round(4 + i * x, 1),
+        }
+        shown.append(content)
     return shown
 
 
@@ -140,21 +137,17 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         latents, schedule = self._editor.invert(config), model.schedule(config.num_steps)
         self._image, self._cells = self._editor.image, tuple(latents[0].shape[-2:])
         self._grid = self._editor.frame.grid(self._cells, config.grid)
-
         self._layers, self.at, self.map = transformer_blocks(model.unet), None, None
 
         @lru_cache(maxsize=8)
         @torch.no_grad()
-        def seen(t: int, block: int | None) -> torch.Tensor | list[torch.Tensor]:
-            """Features of an up block; for None what every self-attention is given, (1, N, C) each."""
-            if block is not None:
-                return model.eps_and_features(latents[t], schedule.timestep(t), block)[1]
+        def seen(t: int, block: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            """Features of an up block, (1, C, h, w), and what every self-attention is given, (1, N, C) each."""
             with recorded_states(model.unet, 0) as states:
-                model.eps(latents[t], schedule.timestep(t))
-            return states
+                return model.eps_and_features(latents[t], schedule.timestep(t), block)[1], states
 
-        count, self._seen, self._look = len(model.unet.up_blocks), seen, self._distances
-        name, blocks, start = "up block", range(-count, 0), config.feature_block
+        count, start, self._seen = len(model.unet.up_blocks), config.feature_block, seen
+        name, blocks, self._look = "up block", range(-count, 0), self._distances
         if what == "attention":
             name, blocks, self._look = "transformer", range(len(self._layers)), self._attention
             start = blocks[-1]
@@ -192,7 +185,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self.canvas[1].reset_transform()  # so that the next picture names its layer to a browser that was reloaded
 
     def _distances(self, x: float, y: float) -> np.ndarray:
-        F = self._seen(self.level.value, self.block.value)
+        F = self._seen(self.level.value, self.block.value)[0]
         p = self._editor.frame.to_grid(np.array([[x, y]]) * self._image.size, self._grid)
         f_0 = motion.features_at(F, self._grid, p)[0]
         return motion.distance_map(F, f_0, self._grid, p[0], max(self._grid))[0].float().cpu().numpy()
@@ -200,7 +193,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
     @torch.no_grad()
     def _attention(self, x: float, y: float) -> np.ndarray:
         """softmax(q k / sqrt(d)) of the clicked place's query, the mean over the heads."""
-        state, layer = self._seen(self.level.value, None)[self.block.value][0], self._layers[self.block.value].attn1
+        state, layer = self._seen(self.level.value, -1)[1][self.block.value][0], self._layers[self.block.value].attn1
         shrunk = round((np.prod(self._cells) / len(state)) ** 0.5)
         h, w = (-(-n // shrunk) for n in self._cells)
         place = min(int(y * h), h - 1) * w + min(int(x * w), w - 1)

@@ -51,7 +51,8 @@ class Knobs(W.VBox):
     @property
     def config(self) -> DragConfig:
         """The settings as they stand; ValueError where they do not go together."""
-        return replace(self._base, **{name: self.knob[name].value for name in FIELDS})
+        base = self._bases[self.knob["preset"].value]
+        return replace(base, **{name: self.knob[name].value for name in FIELDS})
 
     @property
     def lora_config(self) -> LoraConfig | None:
@@ -68,9 +69,6 @@ class Knobs(W.VBox):
         for name, value in values.items():  # the preset first, since it fills the others
             self.knob[name].value = value
 
-    @property
-    def _base(self) -> DragConfig:
-        return self._bases[self.knob["preset"].value]
-
     def _fill(self) -> None:
-        self.values = {name: getattr(self._base, name) for name in FIELDS}
+        base = self._bases[self.knob["preset"].value]
+        self.values = {name: getattr(base, name) for name in FIELDS}

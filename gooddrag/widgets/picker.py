@@ -118,10 +118,8 @@ class PointPicker(W.VBox):
         for action in (change, self.canvas.paint, self._follow, self._tell_pull):
             try:
                 action()
-            except ValueError as error:
-                self.say(str(error))
             except Exception as error:  # a callback is an edge: nobody else would see it
-                self.say(f"{type(error).__name__}: {error}")
+                self.say(reason(error))
 
     def say(self, message: str, kind: str = "error") -> None:
         """Show one line below the canvas, a "success", a "warning" or an "error"; a note on the mask stays below it."""
@@ -188,6 +186,11 @@ class PointPicker(W.VBox):
         if pulling or self._pulling:
             self.on_pull(self.state.pulled if pulling else None)
         self._pulling = pulling
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, for the one who looks at the widget."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _parts(image: ImageSource | Sample, points: ArrayLike | None, mask: ArrayLike | None) -> tuple:

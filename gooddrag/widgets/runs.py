@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -17,13 +17,8 @@ from gooddrag.sample import Sample
 
 @dataclass(eq=False)
 class Run:
-    """What decides a run, and below what came of it.
-
-    Args:
-        lora: None: without one. keep_outside: as for `DragEditor.drag`. origin: what the caller wants to remember.
-
-    Attributes:
-        number: from 1. seconds: that it took. stopped: the stop button ended its dragging.
+    """What decides a run (no LoRA where it is None), what its caller wants to remember, and what came of it: a number
+    from 1, the result, seconds, and whether the stop button ended its dragging.
     """
 
     sample: Sample
@@ -32,20 +27,22 @@ class Run:
     seed: int = 0
     keep_outside: bool = False
     origin: object = None
-    number: int = field(default=0, init=False)
-    result: DragResult | None = field(default=None, init=False)
-    seconds: float = field(default=0.0, init=False)
-    stopped: bool = field(default=False, init=False)
+    number: int = 0
+    result: DragResult | None = None
+    seconds: float = 0.0
+    stopped: bool = False
 
     def outcome(self) -> tuple[str, str]:
         """One sentence, and whether it is a "success" or a "warning"."""
-        done, asked = len(self.result.history), self.config.K
+        done, asked, frame = len(self.result.history), self.config.K, self.result.frame
         count, left = f"{done} of {asked} operations", max(self.result.metrics["distance_left_px"])
+        grid = frame.grid(tuple(self.result.latent.shape[-2:]), self.config.grid)
+        near = 2 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]  # 2 px of the supervision grid
         if self.stopped:
             return f"Run {self.number}: stopped after {count}; this is what had been dragged by then.", "warning"
         if not done:
             return "Nothing was dragged: every handle counts as arrived. Pull further.", "warning"
-        if arrived(self.result):
+        if left < near:
             return f"Run {self.number}: arrived after {count}.", "success"
         stuck, kind = ("stuck after ", "warning") if done < asked else ("", "success")
         return f"Run {self.number}: {stuck}{count}, {left:.0f} px from the target.", kind
@@ -149,11 +146,3 @@ class Runner:
         self.on_step(stage, done, total, now / max(1, whole), left, preview)
         if self._stop.is_set() and stage in ("LoRA", "inversion"):
             raise Stopped(f"Stopped during the {stage}, before dragging began: there is nothing to keep.")
-
-
-def arrived(result: DragResult) -> bool:
-    """Whether every handle is within 2 px of the supervision grid, brought to pixels of the image, of its target."""
-    frame = result.frame
-    grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
-    near = 2.0 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]
-    return max(result.metrics["distance_left_px"]) < near

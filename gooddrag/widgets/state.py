@@ -15,7 +15,6 @@ from gooddrag.sample import check_points
 UNDO_STEPS = 300
 MODES = {"points": "p", "brush": "b", "eraser": "e", "box": "", "ellipse": ""}  # and the key that chooses each
 STEP = 1.25  # of the brush's radius, per press of [ or ]
-HANDLE, TARGET = 0, 1  # the ends of a pair
 
 
 class Pick(NamedTuple):
@@ -47,7 +46,7 @@ class PickerState:
 
     def load(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> None:
         """Begin anew with another image; the mode stays. ValueError as `set`, and nothing changes."""
-        self.first = Pick(image, _flat(points, image.size), _packed(mask, image.size))
+        self.first = _pick(image, points, mask)
         self.past: list[Pick] = []
         self.future: list[Pick] = []
         self.path: list[tuple[float, float]] = []
@@ -60,11 +59,7 @@ class PickerState:
         """Take other `points` or another `mask`, together as one change; what is not named stays. ValueError as of
         `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
         """
-        if "points" in changes:
-            changes["points"] = _flat(changes["points"], self.size)
-        if "mask" in changes:
-            changes["mask"] = _packed(changes["mask"], self.size)
-        self.take(self.now._replace(**changes))
+        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes)))
 
     def take(self, pick: Pick) -> None:
         """Go to a moment of this state or another one, as one change."""
@@ -194,11 +189,7 @@ class PickerState:
         self.points.flags.writeable = False
 
 
-def _flat(points: ArrayLike | None, size: tuple[int, int]) -> tuple[float, ...]:
+def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None) -> Pick:
     empty = points is None or (isinstance(points, Sized) and len(points) == 0)
-    return () if empty else tuple(check_points(points, size).ravel().tolist())
-
-
-def _packed(mask: ArrayLike | None, size: tuple[int, int]) -> bytes | None:
-    mask = load_mask(mask, size)
-    return None if mask is None else zlib.compress(mask.tobytes(), 1)
+    points, mask = () if empty else check_points(points, image.size).ravel().tolist(), load_mask(mask, image.size)
+    return Pick(image, tuple(points), None if mask is None else zlib.compress(mask.tobytes(), 1))

@@ -18,10 +18,10 @@ from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
-from gooddrag.widgets.canvas import UPLOAD_LIMIT, data_uri
+from gooddrag.widgets.canvas import UPLOAD_LIMIT, data_uri, render
 from gooddrag.widgets.explorers import page, path_svg
 from gooddrag.widgets.knobs import WRAP, Knobs
-from gooddrag.widgets.picker import PointPicker
+from gooddrag.widgets.picker import PointPicker, reason
 from gooddrag.widgets.runs import Run, Runner, Stopped
 
 PREVIEW_SIDE = 384  # pixels, about as many as are shown: what is warped while an arrow is pulled
@@ -32,8 +32,7 @@ class DragStudio(Runner, W.VBox):
 
     Args:
         model: from `load_model`.
-        image: anything that `load_image` takes, or a `Sample`.
-        points, mask: preset, as for `PointPicker`.
+        image, points, mask: as for `PointPicker`.
         config: settings that the knobs begin with; None = the model's own preset.
         lora: how an image's LoRA is fitted (the default: as suits the preset); None = off until it is switched on.
         longest: longest side of each of the two pictures on the screen, in CSS pixels.
@@ -67,16 +66,14 @@ class DragStudio(Runner, W.VBox):
         return self.shown.result if self.shown else None
 
     def run(self) -> None:
-        """Start dragging what is picked, and return at once.
-
-        Raises:
-            RuntimeError: a run is going. ValueError: no point is picked, or bad settings.
+        """Start dragging what is picked, and return at once. RuntimeError where a run is going, ValueError where no
+        point is picked, or the settings do not go together.
         """
-        state, knobs, values = self.picker.state, self.knobs, self.knobs.values
-        if not len(state.points):
+        picker, knobs, values = self.picker, self.knobs, self.knobs.values
+        if not len(picker.points):
             raise ValueError("Pull an arrow on the picture first.")
-        origin = state.now, values
-        run = Run(self.picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
+        origin = picker.state.now, values
+        run = Run(picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
         self._show_going(True)
         self.start(run)
 
@@ -110,7 +107,9 @@ class DragStudio(Runner, W.VBox):
         folder, numbers = asked, count(2)
         while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             folder = asked.with_name(f"{asked.name}-{next(numbers)}")
-        return Path(result.save(folder))
+        result.save(folder)
+        self.picker.say(f"Saved to {folder}{os.sep}.", "success")
+        return folder
 
     def download(self) -> None:
         """Hand the shown result to the browser as a PNG file; ValueError where there is none yet."""
@@ -138,7 +137,8 @@ class DragStudio(Runner, W.VBox):
         limit = W.Label(f"up to {UPLOAD_LIMIT // 10**6} MB")
         self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
-        self.save_button = button("Save", "save", "Picture, animation, numbers and points", self._save)
+        about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
+        self.save_button = button("Save", "save", about, save)
         self.download_button = button("", "download", "Download the result as a PNG file", self.download)
         self.link, self.history = W.HTML(), W.VBox()
         actions = W.HBox([self.run_button, self.stop_button, self.bar, self.stage], layout=WRAP)
@@ -167,9 +167,6 @@ class DragStudio(Runner, W.VBox):
         sample, labels = run.sample, ("before", f"run {run.number}")
         overlay = path_svg(run.result.path, sample.targets, sample.image.size) if self.path.value else ""
         self._put(run.result.image, "Pull the divider.", before=sample.image, labels=labels, overlay=overlay)
-
-    def _save(self) -> None:
-        self.picker.say(f"Saved to {self.save(self.folder.value)}{os.sep}.", "success")
 
     def _put(self, image: Image.Image, caption: str, **values) -> None:
         self.picture.value, self.caption.value = page(image, self.longest, **values), caption
@@ -203,15 +200,13 @@ class DragStudio(Runner, W.VBox):
         self.bar.layout.visibility, self.bar.bar_style = "visible", "info" if going else "success"
         self.bar.value, self.stage.value = (0.0, "starting ...") if going else (1.0, "")
 
-    def _on_step(
-        self, stage: str, done: int, total: int, share: float, left: float | None, preview: Image.Image | None
-    ) -> None:
+    def _on_step(self, stage: str, done: int, total: int, share: float, left: float | None, seen: Image.Image | None):
         """In the run's thread."""
         self.bar.value = share
         if self.stage.value != "stopping ...":
             self.stage.value = f"{stage} {done} of {total}" + ("" if left is None else f", {left:.0f} s left")
-        if preview is not None:
-            self._put(preview, f"Preview after {done} of {total} operations.")
+        if seen is not None:
+            self._put(seen, f"Preview after {done} of {total} operations.")
 
     def _on_end(self, outcome: Run | Exception) -> None:
         """In the run's thread, as its last act."""
@@ -220,20 +215,13 @@ class DragStudio(Runner, W.VBox):
             self._show(outcome)
             self.history.children = [self._row(outcome), *self.history.children]
             self.picker.say(*outcome.outcome())
-        elif isinstance(outcome, Stopped):
-            self.bar.bar_style = "warning"
-            self.picker.say(str(outcome), "warning")
         else:
-            self.bar.bar_style = "danger"
-            self.picker.say(
-                f"{type(outcome).__name__}: {outcome}" if not isinstance(outcome, ValueError) else str(outcome)
-            )
+            stopped = isinstance(outcome, Stopped)
+            self.bar.bar_style = "warning" if stopped else "danger"
+            self.picker.say(str(outcome) if stopped else reason(outcome), "warning" if stopped else "error")
 
     def _row(self, run: Run) -> W.HBox:
         """A line of the history: picture, settings, outcome, and a button that brings all of it back."""
         again = self.picker.button("use again", "", "Its points, mask and settings", lambda: self.use_again(run))
-        picture = f'<img src="{data_uri(run.result.image, 96)}" style="height:48px;display:block;border-radius:3px">'
-        c, more = run.config, ", LoRA" * bool(run.lora) + ", outside kept" * run.keep_outside
-        text = f"{run.outcome()[0]} {run.seconds:.0f}&nbsp;s"
-        text += f"<br>K {c.K}, J {c.J}, λ {c.lam:g}, strength {c.strength:g}{more}"
-        return W.HBox([W.HTML(picture), again, W.HTML(text)], layout={"align_items": "center"})
+        content = {"picture": data_uri(run.result.image, 96), "outcome": run.outcome()[0], "run": run}
+        return W.HBox([again, W.HTML(render("row.html", **content))], layout={"align_items": "center"})
