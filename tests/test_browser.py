@@ -177,7 +177,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_sent(session, tmp_pat
     (tmp_path / "large.png").write_bytes(b"0" * 11_000_000)
     Image.new("RGB", (96, 64), "teal").save(tmp_path / "small.png")
     for name, condition in (
-        ("large", "'11.0 MB' in studio.message"),
+        ("large", "'11.0 MB' in studio.picker.message"),
         ("small", "studio.picker.image.size == (96, 64)"),
     ):
         with page.page.expect_file_chooser() as chosen:
@@ -185,7 +185,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_sent(session, tmp_pat
         chosen.value.set_files(tmp_path / f"{name}.png")
         until(client, condition)
     page.page.wait_for_timeout(1500)  # the browser's own answers must not clear the line
-    assert "Working at 96 x 64" in evaluate(client, "studio.message")
+    assert "Working at 96 x 64" in evaluate(client, "studio.picker.message")
 
 
 def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(session):

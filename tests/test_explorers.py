@@ -53,13 +53,13 @@ def test_play_has_every_operation_of_every_run(result):
 
 
 def test_the_search_window_lies_around_the_handle_before_the_tracking(result):
-    numbers = re.search(
-        r'<image x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', frames(play(result))[0][1]["window"]
+    window = frames(play(result))[0][1]["window"]
+    x, y, width, height = (
+        float(re.search(rf'<image .*?{name}="(.*?)"', window)[1]) for name in ("x", "y", "width", "height")
     )
-    x, y, width, height = map(float, numbers.groups())
     before = result.path[1][0]  # the window of operation 2
-    assert x + width / 2 == pytest.approx(before[0], abs=1) and y + height / 2 == pytest.approx(before[1], abs=1)
-    assert width == pytest.approx(2 * CONFIG.r2, abs=1)
+    assert x + width / 2 == pytest.approx(before[0], abs=0.1) and y + height / 2 == pytest.approx(before[1], abs=0.1)
+    assert width == height == 2 * CONFIG.r2
 
 
 def test_play_refuses_what_it_cannot_show(result):

@@ -7,7 +7,8 @@ import pytest
 from tiny import picture
 
 import gooddrag as gd
-from gooddrag.widgets.canvas import UPLOAD_LIMIT, encoded
+from gooddrag.widgets.canvas import encoded
+from gooddrag.widgets.knobs import Knobs
 from gooddrag.widgets.runs import Run, Runner, Stopped
 
 PAIR = [[20, 30], [40, 36]]
@@ -30,10 +31,9 @@ def studio(tiny, sample):
     return gd.DragStudio(tiny, sample, config=QUICK, lora=LORA, longest=128)
 
 
-def upload(studio, name, content, size=None):
+def upload(studio, content):
     """What the browser sends when a file was chosen."""
-    size = len(content) if size is None else size
-    file = {"name": name, "type": "", "size": size, "content": memoryview(content), "last_modified": 0}
+    file = {"name": "x", "type": "", "size": len(content), "content": memoryview(content), "last_modified": 0}
     studio.upload.set_state({"value": [file]})
 
 
@@ -46,53 +46,32 @@ def finished(studio):
 class Plain(Runner):
     """A runner that keeps what it is told; `hook` gets each step too."""
 
-    def __init__(self, model, hook=lambda step: None, every=5):
-        super().__init__(model, every)
-        self.hook, self.steps, self.ends = hook, [], []
-
-    def on_step(self, *step):
-        self.steps.append(step)
-        self.hook(step)
-
-    def on_end(self, outcome):
-        self.ends.append(outcome)
+    def __init__(self, model, hook=lambda step: None):
+        super().__init__(model, lambda *step: (self.steps.append(step), hook(step)), lambda end: self.ends.append(end))
+        self.steps, self.ends = [], []
 
     def done(self, sample, config=QUICK, lora=LORA):
+        """The run, and which stages it went through."""
         self.steps.clear()
         self.start(Run(sample, config, lora))
         assert self.wait(120)
-        return self.ends[-1]
-
-    def stages(self):
-        return {step[0] for step in self.steps}
+        return self.ends[-1], {step[0] for step in self.steps}
 
 
-# the runner, without widgets
-
-
-def test_a_run_in_the_thread_is_the_edit_of_the_editor(tiny, sample):
-    run = Plain(tiny).done(sample)
-    plain = gd.drag(tiny, sample, QUICK, lora=LORA)
-    assert run.result.image.tobytes() == plain.image.tobytes()
-    assert run.result.sample is sample and not run.stopped and run.number == 1
-
-
-def test_lora_and_inversion_are_computed_once_per_image(tiny, sample):
-    runner = Plain(tiny)
-    first = runner.done(sample)
-    assert runner.stages() == {"LoRA", "inversion", "drag", "denoising"}
+def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_per_image(tiny, sample):
+    runner, plain = Plain(tiny), gd.drag(tiny, sample, QUICK, lora=LORA)
+    run, stages = runner.done(sample)
+    assert stages == {"LoRA", "inversion", "drag", "denoising"}
+    assert run.result.image.tobytes() == plain.image.tobytes() and run.result.sample is sample and run.number == 1
     moved = gd.Sample(sample.image, [[[10, 10], [30, 12]]])  # other points, and a copy of the image
-    runner.done(moved)
-    assert runner.stages() == {"drag", "denoising"}
-    runner.done(moved, lora=None)
-    assert runner.stages() == {"inversion", "drag", "denoising"}
-    runner.done(gd.Sample(picture(seed=3), [PAIR]))
-    assert {"LoRA", "inversion"} <= runner.stages()
-    assert runner.done(sample).result.image.tobytes() == first.result.image.tobytes()
+    assert runner.done(moved)[1] == {"drag", "denoising"}
+    assert runner.done(moved, lora=None)[1] == {"inversion", "drag", "denoising"}
+    assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
 
 
 def test_one_share_for_the_whole_run_that_never_falls_and_previews_of_the_images_size(tiny, sample):
-    runner = Plain(tiny, every=2)
+    runner = Plain(tiny)
+    runner.every = 2
     for low, high in ((0, 0.1), (0.3, 0.5)):  # the second run begins with the drag
         runner.done(sample)
         shares, left = ([step[i] for step in runner.steps] for i in (3, 4))
@@ -103,50 +82,47 @@ def test_one_share_for_the_whole_run_that_never_falls_and_previews_of_the_images
     assert [step[5] and step[5].size for step in drags] == [None, (64, 64)] * 2
 
 
-def test_stop_ends_within_one_update_and_keeps_what_there_is(tiny, sample):
+def test_stop_ends_within_one_update_and_every_end_has_its_sentence(tiny, sample):
     runner = Plain(tiny, lambda step: step[:2] == ("drag", 2) and runner.stop())
-    run = runner.done(sample)
+    run, _ = runner.done(sample)
     assert run.stopped and len(run.result.history) == 2 and run.result.metrics["updates"] == 2
-    assert run.outcome() == (
-        "Run 1: stopped after 2 of 4 operations; this is what had been dragged by then.",
-        "warning",
-    )
-    assert not runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10)).stopped  # that was for the run before
+    stopped = "Run 1: stopped after 2 of 4 operations; this is what had been dragged by then."
+    assert run.outcome() == (stopped, "warning")
+    run.stopped, result = False, run.result  # what else might have happened
+    for asked, left, says in (
+        (70, 0.5, ("Run 1: arrived after 2 of 70 operations.", "success")),
+        (70, 9.0, ("Run 1: stuck after 2 of 70 operations, 9 px from the target.", "warning")),
+        (2, 9.0, ("Run 1: 2 of 2 operations, 9 px from the target.", "success")),
+    ):
+        run.config, result.metrics["distance_left_px"] = gd.DragConfig(K=asked), [0.1, left]
+        assert run.outcome() == says
+    result.history = []
+    assert run.outcome() == ("Nothing was dragged: every handle counts as arrived. Pull further.", "warning")
+    assert not runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10))[0].stopped  # that was the run before
 
 
 @pytest.mark.parametrize("stage", ["LoRA", "inversion"])
 def test_stop_before_dragging_leaves_the_model_and_the_cache_as_they_were(tiny, sample, stage, tmp_path):
     before = {name: value.clone() for name, value in tiny.unet.state_dict().items()}
     runner = Plain(tiny, lambda step: step[:2] == (stage, 1) and runner.stop())
-    outcome = runner.done(sample)
+    outcome, _ = runner.done(sample)
     assert isinstance(outcome, Stopped) and stage in str(outcome) and not runner.runs
     after = tiny.unet.state_dict()
     assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)
     assert stage == "inversion" or not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
-def test_a_second_run_is_refused_and_one_of_another_runner_waits_for_the_model(tiny, sample):
+def test_a_second_run_is_refused(tiny, sample):
     go, started = threading.Event(), threading.Event()
-
-    def hold(step):
-        started.set()
-        assert go.wait(60)
-
-    runner, other = Plain(tiny, hold), Plain(tiny)
+    runner = Plain(tiny, lambda step: (started.set(), go.wait(60)))
     runner.start(Run(sample, QUICK, LORA))
     try:
         assert started.wait(60) and runner.busy and not runner.wait(0.01)
         with pytest.raises(RuntimeError, match="run: one is going"):
             runner.start(Run(sample, QUICK, LORA))
-        other.start(Run(sample, QUICK, LORA))
-        assert not other.wait(0.5) and not other.steps
     finally:
         go.set()
-    assert runner.wait(120) and other.wait(120)
-    assert runner.ends[0].result.image.tobytes() == other.ends[0].result.image.tobytes()
-
-
-# the widget
+    assert runner.wait(120)
 
 
 def test_run_shows_its_result_whole_and_says_how_it_ended(studio, sample):
@@ -160,26 +136,22 @@ def test_run_shows_its_result_whole_and_says_how_it_ended(studio, sample):
     assert not studio.run_button.disabled and studio.stop_button.disabled
 
 
-def test_an_early_arrival_ends_full_and_says_so(studio):
+def test_an_early_end_is_a_full_green_bar(studio):
     studio.knobs.values = studio.knobs.values | {"preset": "released", "K": 70}
     studio.picker.points = [[[20, 30], [22, 30]]]  # two pixels: soon there
     run = finished(studio)
-    operations = len(run.result.history)
-    assert operations < 70 and studio.bar.value == 1 and studio.bar.bar_style == "success"
-    assert studio.picker.message in (
-        f"Run 1: arrived after {operations} of 70 operations.",
-        "Nothing was dragged: every handle counts as arrived. Pull further.",
-    ) or studio.picker.message.startswith(f"Run 1: stuck after {operations} of 70")
+    assert len(run.result.history) < 70 and (studio.bar.value, studio.bar.bar_style) == (1, "success")
+    assert studio.picker.message == run.outcome()[0] and "gooddrag-error" not in studio.picker.notice.value
 
 
 def test_a_row_of_the_history_brings_its_run_back(studio):
     first = finished(studio)
-    studio.knobs.knob["K"].value, studio.knobs.knob["lora"].value = 2, False
+    studio.knobs.values = {"K": 2, "lora": False}
     studio.picker.points = [[[5, 5], [9, 20]]]
     second = finished(studio)
     assert second.config.K == 2 and second.lora is None and second.config.num_steps == 10
-    assert studio.result is second.result and len(studio.history.children) == 2
-    studio.history.children[1].children[1].click()  # "use again" of the older one
+    assert studio.result is second.result and "K 2, J 1" in studio.history.children[0].children[1].value
+    studio.history.children[1].children[0].click()  # "use again" of the older one
     assert studio.result is first.result and "run 1" in studio.picture.value
     assert studio.picker.points.tolist() == [PAIR] and studio.knobs.config == QUICK and studio.knobs.lora_config
     studio.picker.undo()
@@ -200,26 +172,33 @@ def test_buttons_say_what_is_missing(studio):
         studio.run()
 
 
-def test_what_goes_wrong_in_the_thread_is_shown_in_red(studio):
-    studio.knobs._given = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
-    studio.knobs.knob["K"].value = 2
+def test_what_goes_wrong_in_the_thread_is_shown_in_red(tiny, sample):
+    wrong = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
+    studio = gd.DragStudio(tiny, sample, config=wrong, lora=None)
     studio.run_button.click()
     assert studio.wait(120) and not studio.runs
-    assert "feature_block" in studio.picker.message and studio.bar.bar_style == "danger"
+    assert studio.picker.message.startswith("feature_block: -4") and studio.bar.bar_style == "danger"
+
+
+def test_stop_before_dragging_is_amber(studio):
+    on_step = studio.on_step
+    studio.on_step = lambda *step: (on_step(*step), studio.stop_button.click())
+    studio.run_button.click()
+    assert studio.wait(120) and studio.bar.bar_style == "warning"
+    assert studio.picker.message.startswith("Stopped during the ") and "warning" in studio.picker.notice.value
 
 
 def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
-    studio.knobs.knob["K"].value, studio.knobs.knob["keep"].value = 9, True
+    studio.knobs.values = {"K": 9, "keep": True}
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset_button.click()
-    assert studio.picker.sample is sample and studio.knobs.config == QUICK and not studio.knobs.knob["keep"].value
+    assert studio.picker.sample is sample
     studio.picker.undo()
-    assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]]
-    assert studio.knobs.config.K == 9 and studio.knobs.knob["keep"].value
-    upload(studio, "x.jpg", encoded(picture((48, 32), seed=5)))
+    assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]] and studio.knobs.config.K == 9
+    upload(studio, encoded(picture((48, 32), seed=5)))
     assert studio.picker.image.size == (48, 32) and studio.picker.message == "" and studio.upload.value == ()
-    assert studio.knobs.config == QUICK and not studio.knobs.knob["keep"].value
-    upload(studio, "x.txt", b"abc")
+    assert studio.knobs.config == QUICK and not studio.knobs.values["keep"]
+    upload(studio, b"abc")
     assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset_button.click()
@@ -228,13 +207,12 @@ def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
 
 def test_an_upload_above_the_limit_names_the_other_way(studio, monkeypatch):
     assert "up to 10 MB" in [getattr(w, "value", "") for row in studio.children for w in getattr(row, "children", ())]
-    upload(studio, "x.png", b"", size=UPLOAD_LIMIT + 1)
-    assert 'DragStudio(model, "file")' in studio.picker.message and "gooddrag-error" in studio.picker.notice.value
-    studio.picker.act()
-    monkeypatch.setitem(sys.modules, "google.colab", sys)
-    press = {"key": "upload 23456789", "shift_key": False, "ctrl_key": False, "meta_key": False}
-    studio.picker.canvas.layers._handle_custom_msg({"event": "key_down", **press}, [])  # how the page tells it
-    assert studio.picker.message.startswith("The file has 23.5 MB; ") and "Colab" in studio.picker.message
+    press = {"shift_key": False, "ctrl_key": False, "meta_key": False, "key": "upload 23456789"}
+    for way in ("Save it beside the notebook", "Put it there in Colab's Files panel"):
+        studio.picker.canvas.layers._handle_custom_msg({"event": "key_down", **press}, [])
+        assert studio.picker.message.startswith("The file has 23.5 MB; a notebook can upload 10 MB. " + way)
+        assert 'DragStudio(model, "file")' in studio.picker.message and "gooddrag-error" in studio.picker.notice.value
+        monkeypatch.setitem(sys.modules, "google.colab", sys)
 
 
 def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):
@@ -244,7 +222,7 @@ def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):
     assert studio.picker.message == f"Saved to {tmp_path / 'out'}/."
     assert {"result.png", "metrics.json", "points.json"} <= {p.name for p in (tmp_path / "out").iterdir()}
     studio.save_button.click()
-    assert studio.picker.message == f"Saved to {tmp_path / 'out-2'}/; {tmp_path / 'out'} was there already."
+    assert studio.picker.message == f"Saved to {tmp_path / 'out-2'}/."
     assert gd.Sample.open(tmp_path / "out-2").points.tolist() == [PAIR]
     studio.download_button.click()
     assert 'download="run 1.png"' in studio.link.value and "data:image/png;base64," in studio.link.value
@@ -256,16 +234,15 @@ def test_the_stop_button_answers_at_once(studio):
     def tell(*step):
         on_step(*step)
         if step[:2] == ("drag", 2):
-            assert studio.run_button.disabled and not studio.stop_button.disabled
-            seen.extend([studio.stage.value, studio.caption.value])
+            seen.extend([studio.run_button.disabled, studio.stage.value, studio.caption.value])
             studio.stop_button.click()
             seen.append(studio.stage.value)
 
     studio.on_step = tell
     run = finished(studio)
-    assert seen[0].startswith("drag 2 of 4, ") and seen[1:] == ["Preview after 2 of 4 operations.", "stopping ..."]
-    assert run.stopped and len(studio.result.history) == 2
-    assert studio.picker.message.startswith("Run 1: stopped after 2 of 4")
+    assert seen[0] and seen[1].startswith("drag 2 of 4, ")
+    assert seen[2:] == ["Preview after 2 of 4 operations.", "stopping ..."]
+    assert run.stopped and studio.picker.message == run.outcome()[0]
 
 
 def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio):
@@ -284,24 +261,19 @@ def test_a_picture_that_is_no_page_gets_one_amber_line_with_the_embedded_model(t
     monkeypatch.setattr(tiny, "preset", "storybook")
     studio = gd.DragStudio(tiny, picture((128, 96)))
     assert studio.picker.message.startswith("This model knows picture books; for photographs use load_model")
-    assert (
-        studio.picker.message.endswith("Working at 85 x 64 pixels.")
-        and "gooddrag-warning" in studio.picker.notice.value
-    )
+    assert studio.picker.message.endswith("at 85 x 64 pixels.") and "warning" in studio.picker.notice.value
     studio.set_image(picture((64, 64)))
     assert studio.picker.message == ""
 
 
-def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny, studio, monkeypatch):
-    monkeypatch.setattr(tiny, "preset", "storybook")
-    knobs = gd.DragStudio(tiny, picture(), lora=None).knobs
+def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
+    knobs = Knobs(None, None, "storybook")
     assert knobs.config == gd.DragConfig.storybook() and knobs.lora_config is None
-    assert gd.DragStudio(tiny, picture(), config=gd.DragConfig(K=3)).knobs.config == gd.DragConfig(K=3)
-    studio.knobs.knob["preset"].value = "paper"
-    assert studio.knobs.config == gd.DragConfig.paper()
-    studio.knobs.knob["lam"].value = 0.5
-    assert studio.knobs.config == gd.DragConfig.paper(lam=0.5)
-    studio.knobs.knob["preset"].value = "fast"
-    assert studio.knobs.config == gd.DragConfig.fast() and studio.knobs.lora_config == LORA
-    knobs.knob["preset"].value, knobs.knob["lora"].value = "fast", True
-    assert knobs.lora_config == gd.LoraConfig.fast()
+    knobs.values = {"preset": "fast", "lora": True}
+    assert knobs.config == gd.DragConfig.fast() and knobs.lora_config == gd.LoraConfig.fast()
+    knobs = Knobs(gd.DragConfig(K=3), LORA, "released")
+    assert knobs.config == gd.DragConfig(K=3) and knobs.lora_config == LORA
+    knobs.values = {"preset": "paper", "lam": 0.5}
+    assert knobs.config == gd.DragConfig.paper(lam=0.5) and knobs.lora_config == LORA
+    knobs.values = knobs.first
+    assert knobs.config == gd.DragConfig(K=3)

@@ -1,5 +1,7 @@
 """The picker's state and gestures, which know no widget."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,28 +70,20 @@ def test_every_change_is_checked_and_a_bad_one_leaves_no_trace():
     assert s.points.tolist() == [PAIR] and s.mask is None and not s.past
 
 
-def test_points_on_the_border_are_allowed_and_what_it_gives_out_cannot_be_changed():
-    mask = np.ones(SIZE[::-1])
-    s = picked([[[0, 0], [39, 29]]], mask)
-    mask[:] = 0
-    assert s.mask.all()
-    for array in (s.points, s.mask):
-        with pytest.raises(ValueError, match="read-only"):
-            array[0] = 0
-
-
 def test_the_first_brush_starts_from_nothing_and_the_first_eraser_from_everything():
-    s = picked()
-    s.paint("box", [(0, 0), (3, 3)], True)
-    assert s.mask.sum() == 16
-    s.invert_mask()
-    assert (~s.mask).sum() == 16
-    s = picked()
-    s.paint("box", [(0, 0), (3, 3)], False)
-    assert (~s.mask).sum() == 16
+    s = picked([[[0, 0], [39, 29]]])
+    for editable in (True, False):
+        s.set(mask=None)
+        s.paint("box", [(0, 0), (3, 3)], editable)
+        assert (s.mask == editable).sum() == 16
+        s.invert_mask()
+        assert (s.mask != editable).sum() == 16
     s.set(mask=None)
     s.invert_mask()
     assert not s.mask.any()
+    for array in (s.points, s.mask):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
 
 
 def test_another_image_is_a_change_that_undo_takes_back():
@@ -100,7 +94,7 @@ def test_another_image_is_a_change_that_undo_takes_back():
     assert s.size == (30, 40) and s.mask.shape == (40, 30) and not len(s.points)
     s.undo()
     assert s.now is first and s.size == SIZE and (s.mask == mask).all()
-    s.redo()
+    s.undo(forward=True)
     assert s.image is other.image
 
 
@@ -115,10 +109,10 @@ def test_a_change_to_the_same_is_none_and_the_history_has_an_end():
 
 corner = st.tuples(st.integers(0, 29), st.integers(0, 29))
 changes = st.one_of(
-    st.tuples(st.just("add"), st.tuples(corner, corner)),
-    st.tuples(st.just("paint"), st.tuples(corner, st.booleans())),
-    st.tuples(st.just("invert"), st.none()),
-    st.tuples(st.just("clear"), st.none()),
+    st.builds(lambda a, b: lambda s: s.set(points=[*s.points, [a, b]]), corner, corner),
+    st.builds(lambda a, editable: lambda s: s.paint("stroke", [a], editable), corner, st.booleans()),
+    st.just(PickerState.invert_mask),
+    st.just(lambda s: s.set(points=None, mask=None)),
 )
 
 
@@ -130,15 +124,9 @@ def seen(s):
 def test_undo_and_redo_walk_through_every_state(sequence):
     s = picked([PAIR])
     stations = [seen(s)]
-    for kind, what in sequence:
-        if kind == "add" and what[0] != what[1] and list(what[0]) not in s.points[:, 0].tolist():
-            s.set(points=[*s.points, what])
-        elif kind == "paint":
-            s.paint("stroke", what[:1], what[1])
-        elif kind == "invert":
-            s.invert_mask()
-        elif kind == "clear":
-            s.set(points=None, mask=None)
+    for change in sequence:
+        with suppress(ValueError):  # two handles on a spot, ...
+            change(s)
         if seen(s) != stations[-1]:
             stations.append(seen(s))
     for station in reversed(stations[:-1]):
@@ -146,7 +134,7 @@ def test_undo_and_redo_walk_through_every_state(sequence):
         assert seen(s) == station
     assert not s.past
     for station in stations[1:]:
-        s.redo()
+        s.undo(forward=True)
         assert seen(s) == station
     s.set(points=[[[39, 28], [38, 29]]])
     s.undo()
@@ -163,15 +151,16 @@ def test_the_preview_is_what_the_release_makes():
     assert s.points.tolist() == s.pulled.tolist() == [PAIR, [[30, 4], [11, 29]]]
 
 
-def test_an_end_that_is_taken_does_not_jump():
+def test_an_end_that_is_taken_does_not_jump_and_a_click_selects():
     s = picked([PAIR])
     s.press(22, 22)  # the target is at 20, 21
     assert s.pulled.tolist() == [PAIR]
-    s.pull(25, 24)
     s.release(25, 24)
     assert s.points.tolist() == [[[5, 6], [23, 23]]]
-    pull(s, (23, 23))  # a click selects
-    assert s.selected == 0 and s.points.tolist() == [[[5, 6], [23, 23]]]
+    pull(s, (23, 23))
+    assert s.selected == 0 and len(s.past) == 1
+    pull(s, (30, 3))  # in the open: deselects silently
+    assert s.selected is None and not s.path and len(s.past) == 1
 
 
 def test_a_click_on_the_handle_then_on_the_target():
@@ -190,14 +179,6 @@ def test_a_click_on_the_handle_then_on_the_target():
     assert len(s.points) == 2
 
 
-def test_a_click_in_the_open_deselects_silently():
-    s = picked([PAIR])
-    pull(s, (5, 6))
-    assert s.selected == 0
-    pull(s, (30, 3))
-    assert s.selected is None and not s.path and s.points.tolist() == [PAIR]
-
-
 def test_a_release_that_never_arrived_is_made_up_for_by_the_next():
     s = picked()
     s.key("b")
@@ -206,13 +187,6 @@ def test_a_release_that_never_arrived_is_made_up_for_by_the_next():
     s.press(5, 5)
     s.release(5, 5)
     assert s.mask[25, 3] and s.mask[5, 4] and not s.path
-
-
-def test_a_handle_cannot_be_moved_onto_another():
-    s = picked([PAIR, [[30, 10], [31, 20]]])
-    with pytest.raises(ValueError, match="handles 1 and 2 are both at"):
-        pull(s, (30, 10), (5, 6))
-    assert s.points[1].tolist() == [[30, 10], [31, 20]]
 
 
 def test_keys():
