@@ -41,11 +41,9 @@ class PickerCanvas:
         self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
         self.marks = W.HTML().add_class("gooddrag-marks")
         self.widget = W.Box([self.layers, self.marks], layout={"max_width": "100%"}).add_class("gooddrag-canvas")
-        self._beat, self._beats = W.HTML(), 0
-        self._beat.add_class("gooddrag-beat")
+        self._beat, self._beats = W.HTML().add_class("gooddrag-beat"), 0
         script = TEMPLATES.loader.get_source(TEMPLATES, "page.js")[0] + f"(this, {UPLOAD_LIMIT})"
-        self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))])
-        self.script.add_class("gooddrag-script")
+        self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))]).add_class("gooddrag-script")
         self._resize()
         w, s = self.layers, state
         w.on_mouse_down(partial(self._point, s.press))

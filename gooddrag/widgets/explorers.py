@@ -29,13 +29,9 @@ CURVES = {"left": "pixels to the target", "feature": "L1 distance to the origina
 
 
 def compare(
-    before: Image.Image, after: Image.Image, labels: tuple[str, str] = ("before", "after"), width: int = 512
+    before: Image.Image, after: Image.Image, labels: Sequence[str] = ("before", "after"), width: int = 512
 ) -> HTML:
-    """Two pictures of one size, on the left and on the right of a divider that the mouse drags.
-
-    Args:
-        before, after: PIL images. width: of the long side, at most so many CSS pixels.
-    """
+    """Two pictures of one size, at most `width` CSS pixels long, beside a divider that the mouse drags."""
     if before.size != after.size:
         raise ValueError(f"after: {after.size} px; expected the size of before, {before.size} px")
     return HTML(page(after, width, before, labels=labels, at=50))
@@ -112,7 +108,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
     """Click a place of the picture: where else does the model see the same?
 
     Args:
-        model: from `load_model`. image: anything that `DragEditor.set_image` takes.
+        image: anything that `DragEditor.set_image` takes.
         what: "features" (the L1 distance of every place's feature to the clicked one's, as Eq. 6 measures it; dark is
             alike) or "attention" (how much the clicked place looks at every other one; bright is much).
         config: levels and steps of the inversion; None = the model's preset.
@@ -146,11 +142,10 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
             with recorded_states(model.unet, 0) as states:
                 return model.eps_and_features(latents[t], schedule.timestep(t), block)[1], states
 
-        count, start, self._seen = len(model.unet.up_blocks), config.feature_block, seen
-        name, blocks, self._look = "up block", range(-count, 0), self._distances
+        name, blocks, start = "up block", range(-len(model.unet.up_blocks), 0), config.feature_block
         if what == "attention":
-            name, blocks, self._look = "transformer", range(len(self._layers)), self._attention
-            start = blocks[-1]
+            name, blocks, start = "transformer", range(len(self._layers)), len(self._layers) - 1
+        self._seen, self._look = seen, self._distances if what == "features" else self._attention
         self.block = W.Dropdown(options=[(f"{name} {n}", n) for n in blocks], value=start, layout={"width": "150px"})
         self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
         self._size = tuple(max(1, round(2 * width * side / max(self._image.size))) for side in self._image.size)

@@ -6,7 +6,6 @@ import ipywidgets as W
 
 from gooddrag.config import DragConfig, LoraConfig, Preset
 
-YOURS = "as given"
 FIELDS = ("K", "J", "lam", "strength")  # of DragConfig; everything else is the preset's
 KNOBS = {  # in two rows; words, width, kind and its options
     "preset": ("preset", 190, W.Dropdown, {}),
@@ -25,9 +24,8 @@ class Knobs(W.VBox):
     """Preset, number of operations, pixels outside the mask; the rest in a fold.
 
     Args:
-        config: what "as given" means, chosen first; None = the preset `own`.
+        config: what "as given" means, chosen first; None = the preset `own`, the model's.
         lora: how the LoRA is fitted when it is on; None = off at first, and what suits the preset when it is on.
-        own: the model's preset, the first of the list.
 
     Attributes:
         knob: a widget for each key of KNOBS. first: the `values` at the start.
@@ -35,7 +33,7 @@ class Knobs(W.VBox):
 
     def __init__(self, config: DragConfig | None, lora: LoraConfig | None, own: str):
         presets = {name: DragConfig.preset(name) for name in sorted(Preset, key=lambda name: name != own)}
-        self._bases = ({YOURS: config} if config else {}) | presets
+        self._bases = ({"as given": config} if config else {}) | presets
         self._lora, self.knob = lora if lora != LoraConfig() else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}

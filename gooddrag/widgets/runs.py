@@ -68,8 +68,7 @@ class Runner:
 
     def __init__(self, model: DiffusionModel, on_step: Callable, on_end: Callable[[Run | Exception], object]):
         self.model, self.on_step, self.on_end, self.every, self.runs = model, on_step, on_end, 5, []
-        self._editor: DragEditor | None = None
-        self._stop, self._thread = threading.Event(), threading.Thread()
+        self._editor, self._stop, self._thread = None, threading.Event(), threading.Thread()
 
     @property
     def busy(self) -> bool:

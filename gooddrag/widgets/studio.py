@@ -66,9 +66,7 @@ class DragStudio(Runner, W.VBox):
         return self.shown.result if self.shown else None
 
     def run(self) -> None:
-        """Start dragging what is picked, and return at once. RuntimeError where a run is going, ValueError where no
-        point is picked, or the settings do not go together.
-        """
+        """Start dragging what is picked, and return at once. ValueError where no point is, or the settings are bad."""
         picker, knobs, values = self.picker, self.knobs, self.knobs.values
         if not len(picker.points):
             raise ValueError("Pull an arrow on the picture first.")
@@ -146,9 +144,9 @@ class DragStudio(Runner, W.VBox):
         left = W.VBox([p.canvas.widget, actions], layout=column)
         right = W.VBox([self.picture, W.HBox([self.path, self.caption], layout=WRAP)], layout=column)
         pictures = W.HBox([left, right], layout={"align_items": "flex-start", "grid_gap": "10px"})
-        save = [self.folder, self.save_button, self.download_button, self.link]
-        files = W.HBox([self.upload, limit, self.reset_button, *save], layout=WRAP)
-        return [p.tools, pictures, p.notice, self.knobs, files, self.history, p.about, p.canvas.script]
+        files = [self.upload, limit, self.reset_button, self.folder, self.save_button, self.download_button, self.link]
+        below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
+        return [p.tools, pictures, *below, p.canvas.script]
 
     def _begin(self) -> None:
         """No run is shown; one line on a picture that the model was not made for."""
