@@ -53,12 +53,13 @@ def test_play_has_every_operation_of_every_run(result):
 
 
 def test_the_search_window_lies_around_the_handle_before_the_tracking(result):
-    window = frames(play(result))[0][1]["window"]
-    x, y, width, height = (
-        float(re.search(rf'<image .*?{name}="(.*?)"', window)[1]) for name in ("x", "y", "width", "height")
-    )
-    before = result.path[1][0]  # the window of operation 2
-    assert x + width / 2 == pytest.approx(before[0], abs=0.1) and y + height / 2 == pytest.approx(before[1], abs=0.1)
+    history = [replace(op, handles=result.sample.handles + [2 * op.k, op.k]) for op in result.history]  # they do move
+    moved = replace(result, history=history)
+    window = frames(play(moved))[0][1]["window"]
+    numbers = re.search(r'<image x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"', window).groups()
+    x, y, width, height = map(float, numbers)
+    before = moved.path[1][0]  # the window of operation 2
+    assert x + width / 2 == pytest.approx(before[0], abs=0.5) and y + height / 2 == pytest.approx(before[1], abs=0.5)
     assert width == height == 2 * CONFIG.r2
 
 
