@@ -14,8 +14,7 @@ from pathlib import Path
 from jupyter_client import BlockingKernelClient
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run"]  # fmt: skip
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page, seen or not
@@ -25,36 +24,24 @@ SETTINGS = {
 class Lab:
     """A JupyterLab server of its own on a free loopback port, with nothing of the user's settings."""
 
-    def __init__(self, folder: Path, **environment: str):
-        self.folder, self.token = folder, secrets.token_hex(16)
-        self.runtime = folder / ".runtime"
+    def __init__(self, folder: Path):
+        self.token, self.runtime, self.log = secrets.token_hex(16), folder / ".runtime", folder / ".server.log"
         for name, settings in SETTINGS.items():
             file = folder / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True)
             file.write_text(json.dumps(settings))
-        variables = {
-            "JUPYTER_RUNTIME_DIR": self.runtime,
-            "JUPYTER_CONFIG_DIR": folder / ".config",
-            "JUPYTERLAB_SETTINGS_DIR": folder / ".settings",
-            "JUPYTERLAB_WORKSPACES_DIR": folder / ".workspaces",
-            "IPYTHONDIR": folder / ".ipython",
-            **environment,
-        }
-        options = ["--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={self.token}", "--no-browser",
-                   "--allow-root", f"--ServerApp.root_dir={folder}"]  # fmt: skip
-        self.log = folder / ".server.log"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            env={**os.environ, **{name: str(value) for name, value in variables.items()}},
-            stdout=self.log.open("w"),
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-        )
+        names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
+        folders = dict(zip(names, (".config", ".settings", ".workspaces", ".ipython"), strict=True))
+        places = {name: str(folder / own) for name, own in folders.items()} | {"JUPYTER_RUNTIME_DIR": str(self.runtime)}
+        options = ["--ip=127.0.0.1", "--port=0", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+        command = [sys.executable, "-m", "jupyterlab", *options, f"--IdentityProvider.token={self.token}"]
+        log, env = self.log.open("w"), os.environ | places
+        self.process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
 
     def url(self, timeout: float = 120) -> str:
         """The server's address, once it answers."""
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self.process.poll() is None:
             for file in self.runtime.glob("jpserver-*.json"):
                 try:
                     url = json.loads(file.read_text())["url"]
@@ -78,31 +65,20 @@ class Lab:
         client.wait_for_ready(timeout=600)
         return client
 
-    def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
 
 @contextmanager
-def lab(folder: Path, **environment: str):
+def lab(folder: Path):
     """A running `Lab`, stopped at the end with its kernels."""
-    server = Lab(folder, **environment)
+    server = Lab(folder)
     try:
         yield server
     finally:
-        server.stop()
+        server.process.terminate()
+        server.process.wait(60)
 
 
 def evaluate(client: BlockingKernelClient, expression: str, timeout: float = 120):
-    """The value of an expression in the kernel, as JSON brings it here.
-
-    Raises:
-        RuntimeError: the kernel raised.
-    """
+    """The value of an expression in the kernel, as JSON brings it here. RuntimeError where the kernel raised."""
     code = f"__import__('json').dumps({expression})"
     reply = client.execute("", silent=True, user_expressions={"value": code}, reply=True, timeout=timeout)
     value = reply["content"]["user_expressions"]["value"]

@@ -3,13 +3,13 @@
 import sys
 import threading
 
-import numpy as np
 import pytest
 from tiny import picture
 
 import gooddrag as gd
-from gooddrag.widgets.canvas import UPLOAD_LIMIT, jpeg
-from gooddrag.widgets.runs import Request, Runner, Stopped, remaining
+from gooddrag.widgets.canvas import encoded
+from gooddrag.widgets.knobs import Knobs
+from gooddrag.widgets.runs import Run, Runner, Stopped
 
 PAIR = [[20, 30], [40, 36]]
 QUICK = gd.DragConfig(K=4, B=2, J=1, num_steps=10, stop_unmoved=None, lr=0.001)
@@ -31,198 +31,169 @@ def studio(tiny, sample):
     return gd.DragStudio(tiny, sample, config=QUICK, lora=LORA, longest=128)
 
 
-def upload(studio, name, content, size=None):
+def upload(studio, content):
     """What the browser sends when a file was chosen."""
-    size = len(content) if size is None else size
-    file = {"name": name, "type": "", "size": size, "content": memoryview(content), "last_modified": 0}
+    file = {"name": "x", "type": "", "size": len(content), "content": memoryview(content), "last_modified": 0}
     studio.upload.set_state({"value": [file]})
 
 
 def finished(studio):
     studio.run_button.click()
-    assert studio.wait(120), studio.message
+    assert studio.wait(120), studio.picker.message
     return studio.runs[-1]
 
 
-def done(runner, sample, config=QUICK, lora=LORA):
-    runner.start(Request(sample, config, lora))
-    assert runner.wait(120)
-    return runner.runs[-1]
+class Plain(Runner):
+    """A runner that keeps what it is told; `hook` gets each step too."""
+
+    def __init__(self, model, hook=lambda step: None):
+        super().__init__(model, lambda *step: (self.steps.append(step), hook(step)), lambda end: self.ends.append(end))
+        self.steps, self.ends = [], []
+
+    def done(self, sample, config=QUICK, lora=LORA):
+        """The run, and which stages it went through."""
+        self.steps.clear()
+        self.start(Run(sample, config, lora))
+        assert self.wait(120)
+        return self.ends[-1], {step[0] for step in self.steps}
 
 
-# the runner, without widgets
-
-
-def test_a_run_in_the_thread_is_the_edit_of_the_editor(tiny, sample):
-    run = done(Runner(tiny), sample)
+def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_per_image(tiny, sample):
+    runner = Plain(tiny)
+    run, stages = runner.done(sample)
     plain = gd.drag(tiny, sample, QUICK, lora=LORA)
-    assert run.result.image.tobytes() == plain.image.tobytes()
-    assert run.result.sample is sample and not run.stopped and run.number == 1
-
-
-def test_lora_and_inversion_are_computed_once_per_image(tiny, sample):
-    stages = []
-    runner = Runner(tiny, lambda step: stages.append(step.stage))
-    first = done(runner, sample)
-    assert {"LoRA", "inversion", "drag", "denoising"} == set(stages)
-    stages.clear()
+    assert stages == {"LoRA", "inversion", "drag", "denoising"}
+    assert run.result.image.tobytes() == plain.image.tobytes() and run.result.sample is sample and run.number == 1
     moved = gd.Sample(sample.image, [[[10, 10], [30, 12]]])  # other points, and a copy of the image
-    done(runner, moved)
-    assert {"drag", "denoising"} == set(stages)
-    stages.clear()
-    done(runner, moved, lora=None)
-    assert "LoRA" not in stages and "inversion" in stages
-    stages.clear()
-    done(runner, gd.Sample(picture(seed=3), [PAIR]))
-    assert {"LoRA", "inversion"} <= set(stages)
-    assert done(runner, sample).result.image.tobytes() == first.result.image.tobytes()
+    assert runner.done(moved)[1] == {"drag", "denoising"}
+    assert runner.done(moved, lora=None)[1] == {"inversion", "drag", "denoising"}
+    assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
 
 
 def test_one_share_for_the_whole_run_that_never_falls_and_previews_of_the_images_size(tiny, sample):
-    steps = []
-    done(Runner(tiny, steps.append, every=2), sample)
-    shares = [step.share for step in steps]
-    assert shares == sorted(shares) and shares[0] < 0.1 and shares[-1] == pytest.approx(1)
-    assert steps[-1].seconds_left == pytest.approx(0) and steps[len(steps) // 2].seconds_left > 0
-    drags = [step for step in steps if step.stage == "drag"]
-    assert [step.done for step in drags] == [1, 2, 3, 4] and {step.total for step in drags} == {4}
-    assert [step.done for step in drags if step.preview] == [2, 4]
-    assert drags[1].preview.size == (64, 64) and drags[1].handles.shape == (1, 2)
+    runner = Plain(tiny)
+    runner.every = 2
+    for low, high in ((0, 0.1), (0.3, 0.5)):  # the second run begins with the drag
+        runner.done(sample)
+        shares, left = ([step[i] for step in runner.steps] for i in (3, 4))
+        assert shares == sorted(shares) and low <= shares[0] < high and shares[-1] == pytest.approx(1)
+        assert left[-1] == pytest.approx(0) and left[len(left) // 2] > 0
+    drags = [(*step[1:3], step[5] and step[5].size) for step in runner.steps if step[0] == "drag"]
+    assert drags == [(1, 4, None), (2, 4, (64, 64)), (3, 4, None), (4, 4, (64, 64))]
 
 
-def test_stop_ends_within_one_update_and_keeps_what_there_is(tiny, sample):
-    runner = Runner(tiny, lambda step: step.stage == "drag" and step.done == 2 and runner.stop())
-    run = done(runner, sample)
+def test_stop_ends_within_one_update_and_every_end_has_its_sentence(tiny, sample):
+    runner = Plain(tiny, lambda step: step[:2] == ("drag", 2) and runner.stop())
+    run, _ = runner.done(sample)
     assert run.stopped and len(run.result.history) == 2 and run.result.metrics["updates"] == 2
-    assert run.outcome() == (
-        "Run 1: stopped after 2 of 4 operations; this is what had been dragged by then.",
-        "warning",
-    )
-    assert not done(runner, sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10)).stopped  # that was for the run before
+    stopped = "Run 1: stopped after 2 of 4 operations; this is what had been dragged by then."
+    assert run.outcome() == (stopped, "warning")
+    run.stopped, result = False, run.result  # what else might have happened
+    for asked, left, says in (
+        (70, 0.5, ("Run 1: arrived after 2 of 70 operations.", "success")),
+        (70, 9.0, ("Run 1: stuck after 2 of 70 operations, 9 px from the target.", "warning")),
+        (2, 9.0, ("Run 1: 2 of 2 operations, 9 px from the target.", "success")),
+    ):
+        run.config, result.handles = gd.DragConfig(K=asked), sample.targets - [left, 0]
+        assert run.outcome() == says
+    result.history = []
+    assert run.outcome() == ("Nothing was dragged: every handle counts as arrived. Pull further.", "warning")
+    assert not runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10))[0].stopped  # that was the run before
 
 
 @pytest.mark.parametrize("stage", ["LoRA", "inversion"])
 def test_stop_before_dragging_leaves_the_model_and_the_cache_as_they_were(tiny, sample, stage, tmp_path):
     before = {name: value.clone() for name, value in tiny.unet.state_dict().items()}
-    outcomes = []
-    runner = Runner(tiny, lambda step: step.stage == stage and step.done == 1 and runner.stop(), outcomes.append)
-    runner.start(Request(sample, QUICK, LORA))
-    assert runner.wait(120) and not runner.runs
-    assert isinstance(outcomes[0], Stopped) and stage in str(outcomes[0])
+    runner = Plain(tiny, lambda step: step[:2] == (stage, 1) and runner.stop())
+    outcome, _ = runner.done(sample)
+    assert isinstance(outcome, Stopped) and stage in str(outcome) and not runner.runs
     after = tiny.unet.state_dict()
     assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)
     assert stage == "inversion" or not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
-def test_a_second_run_is_refused_here_and_in_another_runner_on_the_same_model(tiny, sample):
+def test_a_second_run_is_refused(tiny, sample):
     go, started = threading.Event(), threading.Event()
-
-    def hold(step):
-        started.set()
-        assert go.wait(60)
-
-    runner = Runner(tiny, hold)
-    runner.start(Request(sample, QUICK, LORA))
+    runner = Plain(tiny, lambda step: (started.set(), go.wait(60)))
+    runner.start(Run(sample, QUICK, LORA))
     try:
         assert started.wait(60) and runner.busy and not runner.wait(0.01)
-        for other in (runner, Runner(tiny)):
-            with pytest.raises(RuntimeError, match="run: one is going"):
-                other.start(Request(sample, QUICK, LORA))
+        with pytest.raises(RuntimeError, match="run: one is going"):
+            runner.start(Run(sample, QUICK, LORA))
     finally:
         go.set()
-    assert runner.wait(120) and len(runner.runs) == 1
-    done(Runner(tiny), sample)
-
-
-# the widget
+    assert runner.wait(120)
 
 
 def test_run_shows_its_result_whole_and_says_how_it_ended(studio, sample):
-    assert studio.result is None and not studio.runs and "The edit will be here" in studio._outcome.caption.value
+    assert studio.result is None and not studio.runs and "The edit will be here" in studio.caption.value
     run = finished(studio)
-    assert studio.result is run.result and run.result.sample is sample
-    assert 'value="0"' in studio._outcome.picture.value and "--at:0%" in studio._outcome.picture.value
-    assert studio.message == run.outcome()[0] and studio.message.startswith("Run 1: 4 of 4 operations, ")
+    assert studio.result is run.result and studio.runs == [run] and run.result.sample is sample
+    assert 'value="0"' in studio.picture.value and "--at:0%" in studio.picture.value
+    assert studio.picker.message == run.outcome()[0] and studio.picker.message.startswith("Run 1: 4 of 4 operations, ")
     assert "gooddrag-success" in studio.picker.notice.value
-    assert studio.bar.value == 1 and studio.bar.bar_style == "success"
     assert not studio.run_button.disabled and studio.stop_button.disabled
 
 
-def test_an_early_arrival_ends_full_and_says_so(studio):
+def test_an_early_end_is_a_full_green_bar(studio):
     studio.knobs.values = studio.knobs.values | {"preset": "released", "K": 70}
     studio.picker.points = [[[20, 30], [22, 30]]]  # two pixels: soon there
     run = finished(studio)
-    operations = len(run.result.history)
-    assert operations < 70 and studio.bar.value == 1 and studio.bar.bar_style == "success"
-    assert studio.message in (
-        f"Run 1: arrived after {operations} of 70 operations.",
-        "Nothing was dragged: every handle counts as arrived. Pull further.",
-    ) or studio.message.startswith(f"Run 1: stuck after {operations} of 70")
+    assert len(run.result.history) < 70 and (studio.bar.value, studio.bar.bar_style) == (1, "success")
+    assert studio.picker.message == run.outcome()[0] and "gooddrag-error" not in studio.picker.notice.value
 
 
-def test_history_compares_two_runs_and_brings_one_back(studio):
+def test_a_row_of_the_history_brings_its_run_back(studio):
     first = finished(studio)
-    studio.knobs.K.value, studio.knobs.lora.value = 2, False
+    studio.knobs.values = {"K": 2, "lora": False}
     studio.picker.points = [[[5, 5], [9, 20]]]
     second = finished(studio)
-    assert second.request.config.K == 2 and second.request.lora is None and second.request.config.num_steps == 10
-    studio._outcome.left.value, studio._outcome.right.value = 2, 1
-    assert "run 2" in studio._outcome.picture.value and studio.result is first.result
-    assert len(studio.history.children) == 2
-    studio.history.children[1].children[1].click()  # "use again" of the older one
-    assert studio.picker.points.tolist() == [PAIR] and studio.config == QUICK and studio.knobs.lora.value
+    assert second.config.K == 2 and second.lora is None and second.config.num_steps == 10
+    assert studio.result is second.result and "K 2, J 1" in studio.history.children[0].children[1].value
+    studio.history.children[1].children[0].click()  # "use again" of the older one
+    assert studio.result is first.result and "run 1" in studio.picture.value
+    assert studio.picker.points.tolist() == [PAIR] and studio.knobs.config == QUICK and studio.knobs.lora_config
     studio.picker.undo()
     assert studio.picker.points.tolist() == [[[5, 5], [9, 20]]]
 
 
 def test_buttons_say_what_is_missing(studio):
     studio.save_button.click()
-    assert studio.message == "There is no result yet. Press Run first."
-    studio.picker.clear()
+    assert studio.picker.message == "There is no result yet. Press Run first."
+    studio.picker.points = None
     studio.run_button.click()
-    assert studio.message == "Pull an arrow on the picture first." and not studio.busy
+    assert studio.picker.message == "Pull an arrow on the picture first." and not studio.busy
     studio.picker.points = [PAIR]
-    studio.knobs.K.value = 5000
+    studio.knobs.knob["K"].value = 5000
     studio.run_button.click()
-    assert studio.message.startswith("K: 5000") and "gooddrag-error" in studio.picker.notice.value
-    with pytest.raises(ValueError, match="K: 5000"):
-        studio.run()
+    assert studio.picker.message.startswith("K: 5000") and "gooddrag-error" in studio.picker.notice.value
 
 
-def test_what_goes_wrong_in_the_thread_is_shown_in_red(studio):
-    studio.knobs._given = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
-    studio.knobs.K.value = 2
-    studio.run_button.click()
-    assert studio.wait(120) and not studio.runs
-    assert "feature_block" in studio.message and studio.bar.bar_style == "danger"
-
-
-def test_continue_goes_on_from_the_result_with_what_is_left(studio):
-    result = finished(studio).result
-    studio.continue_button.click()
-    assert studio.picker.image is result.image and (studio.picker.points == remaining(result)).all()
-    assert len(studio.picker.points) and (studio.picker.points[:, 1] == result.sample.targets).all()
-    studio.picker.undo()
-    assert studio.picker.points.tolist() == [PAIR] and studio.picker.image.tobytes() == picture().tobytes()
-    result.handles = np.array([[39.2, 36.0]])
-    assert remaining(result).shape == (0, 2, 2)
-    result.handles = np.array([[30.4, 33.0]])
-    assert remaining(result).tolist() == [[[30, 33], [40, 36]]]
+def test_what_goes_wrong_in_the_thread_is_red_and_a_stop_before_the_drag_is_amber(tiny, sample, studio):
+    wrong = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
+    red, on_step = gd.DragStudio(tiny, sample, config=wrong, lora=None), studio.on_step
+    studio.on_step = lambda *step: (on_step(*step), studio.stop_button.click())
+    for each, style, kind, says in (
+        (red, "danger", "error", "feature_block: -4"),
+        (studio, "warning", "warning", "Stopped during the LoRA"),
+    ):
+        each.run_button.click()
+        assert each.wait(120) and not each.runs and each.bar.bar_style == style
+        assert each.picker.message.startswith(says) and f"gooddrag-{kind}" in each.picker.notice.value
 
 
 def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
-    studio.knobs.K.value, studio.knobs.keep.value = 9, True
+    studio.knobs.values = {"K": 9, "keep": True}
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset_button.click()
-    assert studio.picker.sample is sample and studio.config == QUICK and not studio.knobs.keep.value
+    assert studio.picker.sample is sample
     studio.picker.undo()
-    assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]]
-    assert studio.config.K == 9 and studio.knobs.keep.value
-    upload(studio, "x.jpg", jpeg(picture((48, 32), seed=5)))
-    assert studio.picker.image.size == (48, 32) and studio.message == "" and studio.upload.value == ()
-    assert studio.config == QUICK and not studio.knobs.keep.value
-    upload(studio, "x.txt", b"abc")
-    assert "is not an image" in studio.message and studio.picker.image.size == (48, 32)
+    assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]] and studio.knobs.config.K == 9
+    upload(studio, encoded(picture((48, 32), seed=5)))
+    assert studio.picker.image.size == (48, 32) and studio.picker.message == "" and studio.upload.value == ()
+    assert studio.knobs.config == QUICK and not studio.knobs.values["keep"]
+    upload(studio, b"abc")
+    assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset_button.click()
     assert studio.picker.image.size == (48, 32) and not len(studio.picker.points)
@@ -230,77 +201,73 @@ def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
 
 def test_an_upload_above_the_limit_names_the_other_way(studio, monkeypatch):
     assert "up to 10 MB" in [getattr(w, "value", "") for row in studio.children for w in getattr(row, "children", ())]
-    upload(studio, "x.png", b"", size=UPLOAD_LIMIT + 1)
-    assert 'DragStudio(model, "file")' in studio.message and "gooddrag-error" in studio.picker.notice.value
-    studio.picker.act()
-    monkeypatch.setitem(sys.modules, "google.colab", sys)
-    press = {"key": "upload 23456789", "shift_key": False, "ctrl_key": False, "meta_key": False}
-    studio.picker.canvas.widget._handle_custom_msg({"event": "key_down", **press}, [])  # how the page tells it
-    assert studio.message.startswith("The file has 23.5 MB; ") and "Colab" in studio.message
+    press = {"shift_key": False, "ctrl_key": False, "meta_key": False, "key": "upload 23456789"}
+    for way in ("Save it beside the notebook", "Put it there in Colab's Files panel"):
+        studio.picker.canvas.layers._handle_custom_msg({"event": "key_down", **press}, [])
+        assert studio.picker.message.startswith("The file has 23.5 MB; a notebook can upload 10 MB. " + way)
+        assert 'DragStudio(model, "file")' in studio.picker.message and "gooddrag-error" in studio.picker.notice.value
+        monkeypatch.setitem(sys.modules, "google.colab", sys)
 
 
 def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):
     finished(studio)
     studio.folder.value = str(tmp_path / "out")
     studio.save_button.click()
-    assert studio.message == f"Saved to {tmp_path / 'out'}/."
+    assert studio.picker.message == f"Saved to {tmp_path / 'out'}/."
     assert {"result.png", "metrics.json", "points.json"} <= {p.name for p in (tmp_path / "out").iterdir()}
     studio.save_button.click()
-    assert studio.message == f"Saved to {tmp_path / 'out-2'}/; {tmp_path / 'out'} was there already."
+    assert studio.picker.message == f"Saved to {tmp_path / 'out-2'}/."
     assert gd.Sample.open(tmp_path / "out-2").points.tolist() == [PAIR]
     studio.download_button.click()
     assert 'download="run 1.png"' in studio.link.value and "data:image/png;base64," in studio.link.value
 
 
-def test_stop_button_answers_at_once(studio):
-    studio._runner.every = 1
-    seen, on_step = [], studio._runner.on_step
+def test_the_stop_button_answers_at_once(studio):
+    studio.every, seen, on_step = 1, [], studio.on_step
 
-    def tell(step):
-        on_step(step)
-        if step.stage == "drag" and step.done == 2:
-            assert studio.run_button.disabled and not studio.stop_button.disabled
-            seen.extend([studio.stage.value, studio._outcome.caption.value])
+    def tell(*step):
+        on_step(*step)
+        if step[:2] == ("drag", 2):
+            seen.extend([studio.run_button.disabled, studio.stage.value, studio.caption.value])
             studio.stop_button.click()
             seen.append(studio.stage.value)
 
-    studio._runner.on_step = tell
+    studio.on_step = tell
     run = finished(studio)
-    assert seen[0].startswith("drag 2 of 4, ") and seen[1:] == ["Preview after 2 of 4 operations.", "stopping ..."]
-    assert run.stopped and len(studio.result.history) == 2 and studio.message.startswith("Run 1: stopped after 2 of 4")
+    assert seen[0] and seen[1].startswith("drag 2 of 4, ")
+    assert seen[2:] == ["Preview after 2 of 4 operations.", "stopping ..."]
+    assert run.stopped and studio.picker.message == run.outcome()[0]
 
 
 def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio):
     asked = []
     studio.preview = lambda image, points, mask: asked.append(points.tolist()) or image.rotate(180)
-    before, g = studio._outcome.picture.value, studio.picker.gestures
+    before, g = studio.picture.value, studio.picker.state
     studio.picker.act(lambda: g.press(5, 5))
     studio.picker.act(lambda: g.pull(15, 5))
     assert asked == [[PAIR, [[5, 5], [15, 5]]]]
-    assert "Preview: only warped pixels." == studio._outcome.caption.value and studio._outcome.picture.value != before
+    assert "Preview: only warped pixels." == studio.caption.value and studio.picture.value != before
     studio.picker.act(lambda: g.release(15, 5))
-    assert studio._outcome.picture.value == before and len(asked) == 1
+    assert studio.picture.value == before and len(asked) == 1
 
 
 def test_a_picture_that_is_no_page_gets_one_amber_line_with_the_embedded_model(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "preset", "storybook")
     studio = gd.DragStudio(tiny, picture((128, 96)))
-    assert studio.message.startswith("This model knows picture books; for photographs use load_model")
-    assert studio.message.endswith("Working at 85 x 64 pixels.") and "gooddrag-warning" in studio.picker.notice.value
+    assert studio.picker.message.startswith("This model knows picture books; for photographs use load_model")
+    assert studio.picker.message.endswith("at 85 x 64 pixels.") and "warning" in studio.picker.notice.value
     studio.set_image(picture((64, 64)))
-    assert studio.message == ""
+    assert studio.picker.message == ""
 
 
-def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny, studio, monkeypatch):
-    monkeypatch.setattr(tiny, "preset", "storybook")
-    knobs = gd.DragStudio(tiny, picture(), lora=None).knobs
+def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
+    knobs = Knobs(None, None, "storybook")
     assert knobs.config == gd.DragConfig.storybook() and knobs.lora_config is None
-    assert gd.DragStudio(tiny, picture(), config=gd.DragConfig(K=3)).config == gd.DragConfig(K=3)
-    studio.knobs.preset.value = "paper"
-    assert studio.config == gd.DragConfig.paper()
-    studio.knobs.lam.value = 0.5
-    assert studio.config == gd.DragConfig.paper(lam=0.5)
-    studio.knobs.preset.value = "fast"
-    assert studio.config == gd.DragConfig.fast() and studio.knobs.lora_config == LORA
-    knobs.preset.value, knobs.lora.value = "fast", True
-    assert knobs.lora_config == gd.LoraConfig.fast()
+    knobs.values = {"preset": "fast", "lora": True}
+    assert knobs.config == gd.DragConfig.fast() and knobs.lora_config == gd.LoraConfig.fast()
+    knobs = Knobs(gd.DragConfig(K=3), LORA, "released")
+    assert knobs.config == gd.DragConfig(K=3) and knobs.lora_config == LORA
+    knobs.values = {"preset": "paper", "lam": 0.5}
+    assert knobs.config == gd.DragConfig.paper(lam=0.5) and knobs.lora_config == LORA
+    knobs.values = knobs.first
+    assert knobs.config == gd.DragConfig(K=3)

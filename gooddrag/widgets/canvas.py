@@ -1,21 +1,21 @@
-"""The picture one draws on: four ipycanvas layers, painted from the state; pointer and keys become gestures."""
+"""The picture one draws on: ipycanvas layers and an SVG, painted from the state; pointer and keys become gestures."""
 
+from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from threading import Lock
 
 import ipywidgets as W
 import numpy as np
-from ipycanvas import Canvas, MultiCanvas, hold_canvas
+from ipycanvas import MultiCanvas, hold_canvas
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from gooddrag.marks import HANDLE, TARGET
-from gooddrag.widgets.gestures import Gestures
+from gooddrag.widgets.state import PickerState
 
-DARK, LIGHT, MARK = "rgba(10, 10, 25, 0.75)", "white", "#ffd23f"
-IMAGE, MASK, ARROWS, TOUCH = range(4)  # the layers; the last one gets the events
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
 GROW, LARGEST = 24, 2048  # a tiny image is enlarged at most so many times; the canvas has at most so many pixels a side
 UPLOAD_LIMIT = 10_000_000  # bytes: Jupyter drops a connection on which a message of 10 MiB comes
@@ -27,35 +27,35 @@ class PickerCanvas:
     """Shows an image with its points and mask; `to_image` and `to_canvas` are the only places that know its scale.
 
     Args:
-        gestures: what the events go to; it has the state.
         longest: longest side on the screen, in CSS pixels.
         act: runs the handler of an event, `act(function, hover=...)`: shows its errors, then repaints.
 
     Attributes:
         size: (w, h) of the canvas in pixels of the screen. ratio: pixels of the screen per CSS pixel.
-        script: the widget that carries the page's script and style; it must be shown beside the canvas.
-        on_news: gets other news of the page: a name and a number.
+        script: the page's script and style, to be shown beside it. on_news: gets its other news, a name and a number.
     """
 
-    def __init__(self, gestures: Gestures, longest: int, act: Callable):
-        self.gestures, self.longest, self.act = gestures, longest, act
+    def __init__(self, state: PickerState, longest: int, act: Callable):
+        self.state, self.longest, self.act = state, longest, act
         self.on_news: Callable[[str, float], object] = lambda name, number: None
-        self.widget, self._picture = MultiCanvas(4), W.Image(format="jpeg")
-        self.widget.layout.height, self.widget.layout.max_width = "auto", "100%"
-        self._beat, self._beats = W.HTML(), 0
-        self._beat.add_class("gooddrag-beat")
+        self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
+        self.marks = W.HTML().add_class("gooddrag-marks")
+        self.widget = W.Box([self.layers, self.marks], layout={"max_width": "100%"}).add_class("gooddrag-canvas")
+        self._beat, self._beats = W.HTML().add_class("gooddrag-beat"), 0
         script = TEMPLATES.loader.get_source(TEMPLATES, "page.js")[0] + f"(this, {UPLOAD_LIMIT})"
-        self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))])
-        self.script.add_class("gooddrag-script")
-        self.show()
-        self._listen()
-
-    def show(self) -> None:
-        """Take the image of the state; its shape decides the size of the canvas."""
-        image = self.gestures.state.now.image
-        width = image.width * min(self.longest / max(image.size), GROW)
-        self.widget.layout.width = f"{max(1, round(width))}px"
-        self._resize(width, 1.0)
+        self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))]).add_class("gooddrag-script")
+        self._resize()
+        w, s = self.layers, state
+        w.on_mouse_down(partial(self._point, s.press))
+        w.on_mouse_move(partial(self._point, s.pull))
+        w.on_mouse_up(partial(self._point, s.release))
+        w.on_mouse_out(lambda x, y: act(lambda: setattr(s, "pointer", None), hover=True))
+        w.on_touch_start(partial(self._touch, s.press))
+        w.on_touch_move(partial(self._touch, s.pull))
+        w.on_touch_end(lambda _: s.pointer is None or act(lambda: s.release(*s.pointer)))
+        w.on_touch_cancel(lambda _: act(s.cancel))
+        w.on_key_down(self._key)
+        w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
 
     def to_image(self, x: float, y: float) -> tuple[float, float]:
         """Canvas pixels, whose corner is (0, 0), to pixels of the image, whose first centre is (0, 0)."""
@@ -66,177 +66,86 @@ class PickerCanvas:
         return (np.asarray(points, float) + 0.5) * self.scale
 
     def paint(self, everything: bool = False) -> None:
-        """Bring the layers up to date: one message to the browser.
+        """Bring it up to date. The picture goes first, so that a browser that was reloaded learns the layer's name."""
+        s = self.state
+        if s.image is not self._shown_image:
+            self._resize()
+        if everything or s.mask is not self._shown_mask:
+            self._shown_mask, veiled = s.mask, None if s.mask is None else veil(s.mask, self.size)
+            with _PAINTING, hold_canvas():
+                self.layers[0].draw_image(self._picture, 0, 0, *self.size)
+                self.layers[1].clear()
+                if veiled is not None:
+                    self.layers[1].put_image_data(veiled)
+        path, pointer = np.reshape(s.path, (-1, 2)), np.reshape(s.pointer or (), (-1, 2))
+        pairs, path, pointer = ((self.to_canvas(at) / self.ratio).tolist() for at in (s.pulled, path, pointer))
+        radius, size = s.radius * self.scale[0] / self.ratio, np.divide(self.size, self.ratio)
+        gesture = {"mode": s.mode, "selected": s.selected, "radius": radius, "path": path, "pointer": pointer}
+        self.marks.value = render("marks.svg", pairs=pairs, size=size, red=HANDLE, blue=TARGET, **gesture)
 
-        Arrows and touch are always painted, so that every message begins with a change of the layer: a browser that was
-        reloaded does not know which one was current.
-        """
-        state = self.gestures.state
-        if state.now.image is not self._shown_image:
-            self.show()
-            everything = True
-        remask = everything or state.mask is not self._shown_mask
-        veiled = veil(state.mask, self.size) if remask and state.mask is not None else None
-        self._shown_mask = state.mask
-        with _PAINTING, hold_canvas():
-            if everything:
-                self.widget[IMAGE].draw_image(self._picture, 0, 0, *self.size)
-            if remask:
-                self.widget[MASK].clear()
-            if veiled is not None:
-                self.widget[MASK].put_image_data(veiled)
-            self._paint_arrows(self._cleared(ARROWS))
-            self._paint_touch(self._cleared(TOUCH))
-
-    def _resize(self, css_width: float, ratio: float) -> None:
-        """Take the width on the screen, and draw at the screen's own pixels."""
-        image = self.gestures.state.now.image
+    def _resize(self, css_width: float | None = None, ratio: float = 1.0) -> None:
+        """Take the image of the state, and draw at the screen's own pixels; None = the width that suits the image."""
+        image = self.state.image
+        if css_width is None:
+            css_width = image.width * min(self.longest / max(image.size), GROW)
+            self.widget.layout.width = f"{max(1, round(css_width))}px"
         width = min(css_width * ratio, LARGEST, LARGEST * image.width / image.height)
         self.size = (max(1, round(width)), max(1, round(width * image.height / image.width)))
         self.ratio, self.scale = width / css_width, np.array(self.size) / image.size
         pixel = self.ratio / float(self.scale.min())  # of CSS, in pixels of the image
-        self.gestures.reach, self.gestures.click = REACH * pixel, CLICK * pixel
-        self.widget.width, self.widget.height = self.size
-        self._picture.value = jpeg(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
+        self.state.reach, self.state.click = REACH * pixel, CLICK * pixel
+        self.layers.width, self.layers.height = self.size
+        self._picture.value = encoded(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
         self._shown_image, self._shown_mask = image, self  # unlike any mask: the next paint draws it
 
-    def _listen(self) -> None:
-        w, g = self.widget, self.gestures
-        w.on_mouse_down(self._press)
-        w.on_mouse_move(self._pull)
-        w.on_mouse_up(lambda x, y: self.act(lambda: g.release(*self.to_image(x, y)), hover=g.live is None))
-        w.on_mouse_out(lambda x, y: self.act(g.leave, hover=True))
-        w.on_touch_start(lambda touches: self._touch(self._press, touches))
-        w.on_touch_move(lambda touches: self._touch(self._pull, touches))
-        w.on_touch_end(lambda _: g.pointer is None or self.act(lambda: g.release(*g.pointer)))
-        w.on_touch_cancel(lambda _: self.act(g.cancel))
-        w.on_key_down(self._key)
-        w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
-
-    def _press(self, x: float, y: float) -> None:
-        self._beats += 1
-        self._beat.value = str(self._beats)  # the page sees that the kernel is listening
-        self.act(lambda: self.gestures.press(*self.to_image(x, y)))
-
-    def _pull(self, x: float, y: float) -> None:
-        self.act(lambda: self.gestures.pull(*self.to_image(x, y)), hover=self.gestures.live is None)
+    def _point(self, gesture: Callable, x: float, y: float) -> None:
+        if pressed := gesture == self.state.press:
+            self._beats += 1
+            self._beat.value = str(self._beats)  # the page sees that the kernel is listening
+        self.act(lambda: gesture(*self.to_image(x, y)), hover=not (pressed or self.state.path))
 
     def _touch(self, gesture: Callable, touches: list[tuple[float, float]]) -> None:
         if len(touches) == 1:
-            gesture(*touches[0])
+            self._point(gesture, *touches[0])
         else:  # two fingers scroll or zoom
-            self.act(self.gestures.cancel)
+            self.act(self.state.cancel)
 
     def _key(self, key: str, shift: bool, ctrl: bool, meta: bool) -> None:
         name, *numbers = key.split() or [key]
         if not numbers:
-            self.act(lambda: self.gestures.key(key, ctrl or meta, shift))
+            self.act(lambda: self.state.key(key, ctrl or meta, shift))
         elif name == "display":
             self._resize(*map(float, numbers))
             self.paint(everything=True)
         else:
             self.on_news(name, float(numbers[0]))
 
-    def _cleared(self, layer: int) -> Canvas:
-        """A layer on which one unit is a CSS pixel."""
-        canvas = self.widget[layer]
-        canvas.set_transform(1, 0, 0, 1, 0, 0)
-        canvas.clear()
-        canvas.set_transform(self.ratio, 0, 0, self.ratio, 0, 0)
-        return canvas
-
-    def _paint_arrows(self, layer: Canvas) -> None:
-        points, width = self.to_canvas(self.gestures.points) / self.ratio, self.size[0] / self.ratio
-        for handle, target in points:
-            arrow(layer, handle, target)
-        for number, (handle, target) in enumerate(points):
-            rim, size = (MARK, 9.5) if number == self.gestures.selected else (DARK, 7.5)
-            for at, colour in ((target, TARGET), (handle, HANDLE)):
-                for layer.fill_style, radius in ((rim, size), (LIGHT, 6.5), (colour, 5)):
-                    layer.fill_circle(*at, radius)
-            right = handle[0] < width - 24  # of the point, where there is room
-            x, y = handle + [11 if right else -11, -10 if handle[1] > 20 else 12]
-            text(layer, str(number + 1), x, y, "left" if right else "right")
-
-    def _paint_touch(self, layer: Canvas) -> None:
-        g = self.gestures
-        if g.pointer is None:
-            return
-        pointer = self.to_canvas(g.pointer) / self.ratio
-        path = self.to_canvas(g.live.path) / self.ratio if g.live else None
-        if g.mode in ("brush", "eraser"):
-            radius = max(1.0, g.radius * float(self.scale.min()) / self.ratio)
-            if path is not None:
-                layer.stroke_style = "rgba(120, 230, 150, 0.55)" if g.mode == "brush" else "rgba(240, 110, 90, 0.55)"
-                layer.line_width, layer.line_cap, layer.line_join = 2 * radius, "round", "round"
-                layer.stroke_lines(np.concatenate([path, path[-1:] + 0.1]))
-            outlined(layer, lambda: layer.stroke_circle(*pointer, radius))
-        elif g.mode != "points" and path is not None:
-            low, extent = np.minimum(path[0], path[-1]), np.abs(path[-1] - path[0])
-            layer.begin_path()
-            if g.mode == "box":
-                layer.rect(*low, *extent)
-            else:
-                layer.ellipse(*(low + extent / 2), *(extent / 2), 0, 0, 2 * np.pi)
-            outlined(layer, layer.stroke)
-        text(layer, "{}, {}".format(*g.snap(*g.pointer)), 6, self.size[1] / self.ratio - 10, "left")
-
-
-def arrow(layer: Canvas, handle: np.ndarray, target: np.ndarray) -> None:
-    """From handle to target; shows on any picture: light inside dark."""
-    way, length = target - handle, float(np.hypot(*(target - handle)))
-    if length < 1:
-        return
-    along, across = way / length, np.array([-way[1], way[0]]) / length
-    tip = target - along * min(6.0, 0.3 * length)  # at the rim of the target's dot
-    head = min(12.0, 0.6 * length)
-    base = tip - along * head
-    triangle = np.array([tip, base + across * head * 0.5, base - across * head * 0.5])
-    layer.line_cap = "round"
-    for layer.stroke_style, layer.line_width in ((DARK, 6), (LIGHT, 3)):
-        layer.stroke_line(*handle, *base)
-        layer.stroke_polygon(triangle)
-    layer.fill_style = LIGHT
-    layer.fill_polygon(triangle)
-
-
-def text(layer: Canvas, shown: str, x: float, y: float, align: str) -> None:
-    """Light text with a dark rim, its middle at y."""
-    layer.font, layer.text_baseline, layer.text_align = "bold 13px sans-serif", "middle", align
-    layer.stroke_style, layer.line_width, layer.line_join, layer.fill_style = DARK, 3.5, "round", LIGHT
-    layer.stroke_text(shown, x, y)
-    layer.fill_text(shown, x, y)
-
-
-def outlined(layer: Canvas, stroke: Callable[[], None]) -> None:
-    """A light line inside a dark one."""
-    for layer.stroke_style, layer.line_width in ((DARK, 3.5), (LIGHT, 1.5)):
-        stroke()
-
 
 def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What lies over the pixels that may not change: dark with light stripes and an edge, uint8 (h, w, 4).
-
-    Args:
-        mask: bool (H, W). size: (w, h) of the canvas.
-    """
-    shown = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    y, x = np.indices(shown.shape)
-    painted = np.zeros((*shown.shape, 4), np.uint8)
-    painted[~shown] = (10, 10, 25, 125)
-    painted[~shown & ((x + y) % 16 < 2)] = (235, 235, 245, 60)
-    padded = np.pad(shown, 1, mode="edge")
-    around = np.stack([padded[1:-1, 2:], padded[1:-1, :-2], padded[2:, 1:-1], padded[:-2, 1:-1]])
-    painted[shown & ~around.all(axis=0)] = (255, 255, 255, 255)
-    painted[~shown & around.any(axis=0)] = (10, 10, 25, 255)
+    """What lies over the pixels of a mask (H, W) that may not change: dark, stripes, an edge; uint8 (h, w, 4)."""
+    shown = Image.fromarray(mask).convert("L").resize(size, Image.Resampling.NEAREST)
+    inside, outside = np.asarray(shown.filter(ImageFilter.MinFilter(3))) > 0, np.asarray(shown) == 0
+    y, x = np.indices(outside.shape)
+    painted = np.zeros((*outside.shape, 4), np.uint8)
+    painted[outside] = (10, 10, 25, 125)
+    painted[outside & ((x + y) % 16 < 2)] = (235, 235, 245, 60)
+    painted[~inside & ~outside] = (255, 255, 255, 255)
     return painted
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """The image as a JPEG file that keeps colour edges sharp."""
+def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
+    """The image as a file; a JPEG has no alpha and keeps colour edges sharp."""
     buffer = BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=92, subsampling=0)
+    (image.convert("RGB") if kind == "JPEG" else image).save(buffer, kind, quality=92, subsampling=0)
     return buffer.getvalue()
+
+
+def data_uri(image: Image.Image, longest: int | None = None, kind: str = "JPEG") -> str:
+    """The image as a file inside an address, scaled down where its long side is longer than `longest` pixels."""
+    if longest:
+        image = image.copy()
+        image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return f"data:image/{kind.lower()};base64,{b64encode(encoded(image, kind)).decode()}"
 
 
 def render(template: str, **values) -> Markup:

@@ -1,21 +1,19 @@
-"""Pictures to play with: before and after, a run from step to step, and what the model sees at a place.
+"""Before and after, a run from step to step, and what the model sees at a place.
 
 `compare` and `play` are plain HTML: they need no kernel, and work in exported pages.
 """
 
-from base64 import b64encode
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
 
 import ipywidgets as W
 import numpy as np
 import torch
-from ipycanvas import Canvas, hold_canvas
+from ipycanvas import MultiCanvas
 from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gooddrag import motion
 from gooddrag.config import DragConfig
@@ -25,19 +23,15 @@ from gooddrag.marks import HANDLE, TARGET
 from gooddrag.masactrl import recorded_states, transformer_blocks
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
-from gooddrag.widgets.canvas import jpeg, render
+from gooddrag.widgets.canvas import data_uri, encoded, render
 
-LINES = ("#1f5fbf", "#e07b00")  # of the runs in turn
+CURVES = {"left": "pixels to the target", "feature": "L1 distance to the original feature"}
 
 
 def compare(
-    before: Image.Image, after: Image.Image, labels: tuple[str, str] = ("before", "after"), width: int = 512
+    before: Image.Image, after: Image.Image, labels: Sequence[str] = ("before", "after"), width: int = 512
 ) -> HTML:
-    """Two pictures of one size, on the left and on the right of a divider that the mouse drags.
-
-    Args:
-        before, after: PIL images. width: of the long side, at most so many CSS pixels.
-    """
+    """Two pictures of one size, at most `width` CSS pixels long, beside a divider that the mouse drags."""
     if before.size != after.size:
         raise ValueError(f"after: {after.size} px; expected the size of before, {before.size} px")
     return HTML(page(after, width, before, labels=labels, at=50))
@@ -47,8 +41,7 @@ def page(after: Image.Image, width: int, before: Image.Image | None = None, **va
     """HTML of a picture, with or without another one on the left of a divider; see `compare.html`."""
     images = {"before": before and data_uri(before, 2 * width), "after": data_uri(after, 2 * width)}
     width = round(width * after.width / max(after.size))
-    defaults = {"at": 0, "overlay": "", "labels": ("", ""), "width": width, "size": after.size}
-    return render("compare.html", **{**defaults, **images, **values})
+    return render("compare.html", width=width, size=after.size, **images, **values)
 
 
 def path_svg(path: np.ndarray, targets: np.ndarray, size: tuple[int, int]) -> Markup:
@@ -69,55 +62,45 @@ def play(
     """
     if not results or any(not r.history or r.image.size != results[0].image.size for r in results):
         raise ValueError("results: none, or without drag operations, or of several sizes; expected runs of one image")
-    titles = {"left": "pixels to the target", "feature": "L1 distance to the original feature"}
-    if curve not in titles:
-        raise ValueError(f"curve: {curve!r}; expected {' or '.join(titles)}")
-    values = [_to_go(r) if curve == "left" else [np.mean(op.distances) for op in r.history] for r in results]
+    if curve not in CURVES:
+        raise ValueError(f"curve: {curve!r}; expected {' or '.join(CURVES)}")
+    to_go = [np.linalg.norm([r.sample.targets - op.handles for op in r.history], axis=2).mean(axis=1) for r in results]
+    values = to_go if curve == "left" else [[np.mean(op.distances) for op in r.history] for r in results]
     top, x = max(map(max, values)) or 1.0, 392 / max(1, max(map(len, values)) - 1)
     curves = [" ".join(f"{4 + i * x:.1f},{98 - 78 * v / top:.1f}" for i, v in enumerate(ours)) for ours in values]
-    data = [_frames(r, frames, x, width) for r in results]
+    data = [_frames(r, left, frames, x, width) for r, left in zip(results, to_go, strict=True)]
     overlay = Markup('<div class="window"></div><div class="marks"></div>')
-    return HTML(
-        render(
-            "play.html",
-            page=page(results[0].sample.image, width, overlay=overlay),
-            width=width,
-            last=max(map(len, data)) - 1,
-            labels=labels or [f"run {n + 1}" for n in range(len(results))],
-            title=f"{titles[curve]}, 0 to {top:.3g}, at each drag operation",
-            curves=[(points, LINES[n % 2]) for n, points in enumerate(curves)],
-            data=data,
-        )
-    )
+    content = {
+        "page": page(results[0].sample.image, width, overlay=overlay),
+        "width": width,
+        "last": max(map(len, data)) - 1,
+        "labels": labels or [f"run {n + 1}" for n in range(len(results))],
+        "title": f"{CURVES[curve]}, 0 to {top:.3g}, at each drag operation",
+        "curves": curves,
+        "data": data,
+    }
+    return HTML(render("play.html", **content))
 
 
-def _to_go(result: DragResult) -> list[float]:
-    """Pixels from handle to target after each operation, the mean over the pairs."""
-    return [float(np.linalg.norm(result.sample.targets - op.handles, axis=1).mean()) for op in result.history]
-
-
-def _frames(result: DragResult, count: int, x: float, width: int) -> list[dict]:
+def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: int) -> list[dict]:
     """What the player shows of some of a run's operations, the first and the last among them."""
     frame, sample, r2, shown = result.frame, result.sample, result.config.r2, []
     grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
-    to_go = _to_go(result)
     for i in np.unique(np.linspace(0, len(to_go) - 1, count).round().astype(int)).tolist():
-        op, windows = result.history[i], []
-        for number, p in enumerate(frame.to_grid(result.path[i], grid)):
-            corners = torch.stack([(p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)])
-            (x0, y0), (x1, y1) = frame.from_grid(corners, grid).tolist()
-            heat = _png(heatmap(op.maps[number].float().numpy())) if op.maps else ""
-            windows.append(((x0, y0, x1 - x0, y1 - y0), heat))
+        op, p = result.history[i], frame.to_grid(result.path[i], grid)
+        low, high = (p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)
+        low, high = frame.from_grid(low, grid), frame.from_grid(high, grid)
+        heats = [data_uri(heatmap(m.float().numpy()), kind="PNG") for m in op.maps or ()] or [""] * len(p)
+        windows = zip(np.concatenate([low, high - low], axis=1).tolist(), heats, strict=True)
         guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
-        shown.append(
-            {
-                "page": data_uri(guess, width),
-                "window": render("window.svg", windows=windows, size=sample.image.size),
-                "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
-                "told": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
-                "x": round(4 + i * x, 1),
-            }
-        )
+        content = {
+            "page": data_uri(guess, width),
+            "window": render("window.svg", windows=windows, size=sample.image.size),
+            "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
+            "text": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
+            "x": round(4 + i * x, 1),
+        }
+        shown.append(content)
     return shown
 
 
@@ -125,7 +108,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
     """Click a place of the picture: where else does the model see the same?
 
     Args:
-        model: from `load_model`. image: anything that `DragEditor.set_image` takes.
+        image: anything that `DragEditor.set_image` takes.
         what: "features" (the L1 distance of every place's feature to the clicked one's, as Eq. 6 measures it; dark is
             alike) or "attention" (how much the clicked place looks at every other one; bright is much).
         config: levels and steps of the inversion; None = the model's preset.
@@ -148,70 +131,64 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         config = config or DragConfig.preset(model.preset)
         self._editor = DragEditor(model, None).set_image(image)
         latents, schedule = self._editor.invert(config), model.schedule(config.num_steps)
-        self._cells, self._layers = tuple(latents[0].shape[-2:]), transformer_blocks(model.unet)
+        self._image, self._cells = self._editor.image, tuple(latents[0].shape[-2:])
         self._grid = self._editor.frame.grid(self._cells, config.grid)
+        self._layers, self.at, self.map = transformer_blocks(model.unet), None, None
 
         @lru_cache(maxsize=8)
         @torch.no_grad()
-        def seen(t: int, block: int | None) -> torch.Tensor | list[torch.Tensor]:
-            """Features of an up block; for None what every self-attention is given, (1, N, C) each."""
-            if block is not None:
-                return model.eps_and_features(latents[t], schedule.timestep(t), block)[1]
+        def seen(t: int, block: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            """Features of an up block, (1, C, h, w), and what every self-attention is given, (1, N, C) each."""
             with recorded_states(model.unet, 0) as states:
-                model.eps(latents[t], schedule.timestep(t))
-            return states
+                return model.eps_and_features(latents[t], schedule.timestep(t), block)[1], states
 
-        self._seen, self._look = seen, self._distances if what == "features" else self._attention
-        self.at, self.map = None, None
-        count = len(model.unet.up_blocks) if what == "features" else len(self._layers)
-        names = {f"up block {n}": n for n in range(-count, 0)}
+        name, blocks, start = "up block", range(-len(model.unet.up_blocks), 0), config.feature_block
         if what == "attention":
-            names = {f"transformer {n}": n for n in range(count)}
-        start = config.feature_block if what == "features" else count - 1
-        self.block = W.Dropdown(options=names, value=start, layout={"width": "150px"})
+            name, blocks, start = "transformer", range(len(self._layers)), len(self._layers) - 1
+        self._seen, self._look = seen, self._distances if what == "features" else self._attention
+        self.block = W.Dropdown(options=[(f"{name} {n}", n) for n in blocks], value=start, layout={"width": "150px"})
         self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
-        size = np.array(self._editor.image.size)
-        self._size = tuple(np.maximum(1, np.rint(2 * width * size / size.max())).astype(int).tolist())  # crisp anywhere
-        self.canvas, self._shown = Canvas(width=self._size[0], height=self._size[1]), W.Image(format="jpeg")
-        self.canvas.layout = W.Layout(width=f"{self._size[0] // 2}px", max_width="100%", height="auto")
-        self.told = W.HTML("Click a place of the picture.")
-        super().__init__([W.HBox([self.block, self.level], layout={"flex_flow": "row wrap"}), self.canvas, self.told])
+        self._size = tuple(max(1, round(2 * width * side / max(self._image.size))) for side in self._image.size)
+        self.canvas = MultiCanvas(2, width=self._size[0], height=self._size[1])
+        self.canvas.layout = W.Layout(width=f"{self._size[0] // 2}px", max_width="100%", height="auto")  # always crisp
+        self._shown, self.caption = W.Image(format="jpeg"), W.HTML("Click a place of the picture.")
+        controls = W.HBox([self.block, self.level], layout={"flex_flow": "row wrap"})
+        super().__init__([controls, self.canvas, self.caption])
         self.canvas.on_mouse_down(lambda x, y: self.look(x / self._size[0], y / self._size[1]))
         self.canvas.on_client_ready(self._paint)
         for control in (self.block, self.level):
             control.observe(lambda _: self.at and self.look(*self.at), "value")
-        self._put(self._editor.image)
+        self._put(self._image)
 
     def look(self, x: float, y: float) -> np.ndarray:
         """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w)."""
         self.at, self.map = (x, y), self._look(x, y)
-        self.told.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
-        grey = self._editor.image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
+        self.caption.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
+        grey = self._image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
         self._put(Image.alpha_composite(grey, heatmap(self.map).resize(self._size, Image.Resampling.BICUBIC)))
         return self.map
 
     def _put(self, picture: Image.Image) -> None:
         self.picture = picture.convert("RGB").resize(self._size, Image.Resampling.LANCZOS)
-        self._shown.value = jpeg(self.picture)
+        for colour, radius in (("white", 13), (HANDLE, 10)) if self.at else ():
+            ImageDraw.Draw(self.picture).circle(np.multiply(self.at, self._size).tolist(), radius, fill=colour)
+        self._shown.value = encoded(self.picture)
         self._paint()
 
     def _paint(self) -> None:
-        canvas = self.canvas
-        with hold_canvas():
-            canvas.draw_image(self._shown, 0, 0, *self._size)
-            for canvas.fill_style, radius in (("white", 13), (HANDLE, 10)) if self.at else ():
-                canvas.fill_circle(*np.multiply(self.at, self._size), radius)
+        self.canvas[0].draw_image(self._shown, 0, 0, *self._size)
+        self.canvas[1].reset_transform()  # so that the next picture names its layer to a browser that was reloaded
 
     def _distances(self, x: float, y: float) -> np.ndarray:
-        F = self._seen(self.level.value, self.block.value)
-        p = self._editor.frame.to_grid(np.array([[x, y]]) * self._editor.image.size, self._grid)
+        F = self._seen(self.level.value, self.block.value)[0]
+        p = self._editor.frame.to_grid(np.array([[x, y]]) * self._image.size, self._grid)
         f_0 = motion.features_at(F, self._grid, p)[0]
         return motion.distance_map(F, f_0, self._grid, p[0], max(self._grid))[0].float().cpu().numpy()
 
     @torch.no_grad()
     def _attention(self, x: float, y: float) -> np.ndarray:
         """softmax(q k / sqrt(d)) of the clicked place's query, the mean over the heads."""
-        state, layer = self._seen(self.level.value, None)[self.block.value][0], self._layers[self.block.value].attn1
+        state, layer = self._seen(self.level.value, -1)[1][self.block.value][0], self._layers[self.block.value].attn1
         shrunk = round((np.prod(self._cells) / len(state)) ** 0.5)
         h, w = (-(-n // shrunk) for n in self._cells)
         place = min(int(y * h), h - 1) * w + min(int(x * w), w - 1)
@@ -221,7 +198,8 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """With a still picture for pages without a kernel."""
-        return {**super()._repr_mimebundle_(**kwargs), "image/png": _png(self.picture).partition(",")[2]}
+        still = data_uri(self.picture, kind="PNG").partition(",")[2]
+        return {**super()._repr_mimebundle_(**kwargs), "image/png": still}
 
 
 def heatmap(values: np.ndarray, alpha: float = 0.65) -> Image.Image:
@@ -229,16 +207,3 @@ def heatmap(values: np.ndarray, alpha: float = 0.65) -> Image.Image:
     rgba = colormaps["magma"]((values - values.min()) / (np.ptp(values) or 1.0))
     rgba[..., 3] = alpha
     return Image.fromarray((255 * rgba).round().astype(np.uint8))
-
-
-def data_uri(image: Image.Image, longest: int) -> str:
-    """The image, scaled down if it is larger, as a JPEG inside an address."""
-    image = image.copy()
-    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return "data:image/jpeg;base64," + b64encode(jpeg(image)).decode()
-
-
-def _png(image: Image.Image) -> str:
-    buffer = BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,8 @@
-"""What is picked on an image: pairs of points and a mask, with undo and redo. Plain Python and numpy, no widget."""
+"""What is picked on an image, and what a press, a pull, a release and a key do to it. No widget here."""
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +10,15 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from gooddrag.files import load_mask
-from gooddrag.sample import check_points, mask_note
+from gooddrag.sample import check_points
 
 UNDO_STEPS = 300
-AROUND = 0.18  # of the short side: the least radius of `around_drags`
+MODES = {"points": "p", "brush": "b", "eraser": "e", "box": "", "ellipse": ""}  # and the key that chooses each
+STEP = 1.25  # of the brush's radius, per press of [ or ]
 
 
 class Pick(NamedTuple):
-    """One moment of the state, small enough to keep many: the mask is packed and compressed."""
+    """Image, points and mask at one moment; the mask is compressed, so that many moments can be kept."""
 
     image: Image.Image
     points: tuple[float, ...]
@@ -24,41 +26,40 @@ class Pick(NamedTuple):
 
 
 class PickerState:
-    """Image, points and mask. Every change is checked, and can be undone.
+    """Points and a mask on an image, with undo and redo, and the gesture that goes on.
 
-    Args:
-        image: PIL RGB.
-        points: (l, 2, 2), pairs of [handle (x, y), target (x, y)] in pixels; None or empty = none yet.
-        mask: (H, W), as for `Sample`; None = everything is editable.
+    A gesture makes one change, at its release. Every change is checked. Positions are (x, y) in pixels of the image;
+    image, points and mask are given as to `PointPicker`.
 
     Attributes:
-        points: float64 (l, 2, 2), read-only; l may be 0.
-        mask: bool (H, W), read-only, True = editable; None = everything is.
-        now, past, future: all of it as `Pick`s.
+        points: float64 (l, 2, 2), read-only; l may be 0. mask: bool (H, W), read-only, True = editable; or None.
+        now, first, past, future: all of it as `Pick`s: now, at the beginning, before, and what undo took back.
+        mode: a key of MODES. radius, largest: of brush and eraser. selected: the pair that Delete takes away, or None.
+        reach, click: how near a press takes hold of an end; how short a pull is a click.
+        path: where the pointer has been in the gesture that goes on, the press first; empty without a gesture.
+        pointer: where the pointer is, or None.
     """
 
     def __init__(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None):
+        self.mode, self.reach, self.click = "points", 1.0, 0.5
+        self.load(image, points, mask)
+
+    def load(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> None:
+        """Begin anew with another image; the mode stays. ValueError as `set`, and nothing changes."""
+        self.first = _pick(image, points, mask)
         self.past: list[Pick] = []
         self.future: list[Pick] = []
-        self._show(Pick(image, _flat(points, image.size), _packed(mask, image.size)))
+        self.path: list[tuple[float, float]] = []
+        self.selected = self.pointer = self._end = None
+        self._clicked = False  # the handle was clicked, not pulled: the next click is the target
+        self._show(self.first)
+        self.radius, self.largest = max(2, round(0.06 * min(self.size))), max(2, max(self.size) // 4)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(W, H) of the image."""
-        return self.now.image.size
-
-    def set(self, **changes) -> None:
-        """Take another `image`, other `points` or another `mask`, together as one change; what is not named stays.
-
-        Raises:
-            ValueError: as `check_points` and `check_mask`: outside the image, two handles on a spot, ...
+    def set(self, **changes: ArrayLike | None) -> None:
+        """Take other `points` or another `mask`, together as one change; what is not named stays. ValueError as of
+        `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
         """
-        image, points, mask = changes.get("image", self.now.image), self.now.points, self.now.mask
-        if "points" in changes:
-            points = _flat(changes["points"], image.size)
-        if "mask" in changes:
-            mask = _packed(changes["mask"], image.size)
-        self.take(Pick(image, points, mask))
+        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes)))
 
     def take(self, pick: Pick) -> None:
         """Go to a moment of this state or another one, as one change."""
@@ -67,93 +68,128 @@ class PickerState:
             self.future = []
             self._show(pick)
 
-    def paint(self, shape: str, path: Sequence[tuple[float, float]], editable: bool, radius: float = 0) -> None:
-        """Make a shape editable, or not; see `painted`.
+    def paint(self, shape: str, path: Sequence[tuple[float, float]], editable: bool) -> None:
+        """Make a shape editable, or not; from "everything is editable", the first brush starts with nothing.
 
-        The first paint on "everything is editable" starts from nothing, an eraser from everything.
+        Args:
+            shape: "stroke" (the brush along the path), or "box" or "ellipse" between the path's first and last point.
+            path: (x, y) in pixels; may leave the image.
         """
         mask = np.full(self.size[::-1], not editable) if self.mask is None else self.mask
-        self.set(mask=painted(mask, shape, path, editable, radius))
+        canvas = Image.fromarray(mask.astype(np.uint8) * 255)
+        draw, fill, path, r = ImageDraw.Draw(canvas), 255 * editable, np.rint(path), self.radius
+        if shape == "stroke":
+            draw.line(path.ravel().tolist(), fill, 2 * r)
+            for x, y in path.tolist():
+                draw.ellipse([x - r, y - r, x + r, y + r], fill)
+        else:
+            ends = path[[0, -1]]
+            (draw.rectangle if shape == "box" else draw.ellipse)([*ends.min(axis=0), *ends.max(axis=0)], fill)
+        self.set(mask=np.asarray(canvas) > 0)
 
     def invert_mask(self) -> None:
         """What may change may not, and the reverse."""
         self.set(mask=np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask)
 
-    def undo(self) -> bool:
-        """Back by one change; False if there is none."""
-        return self._travel(self.past, self.future)
+    def undo(self, forward: bool = False) -> None:
+        """Back by one change, or forward again; without one nothing happens."""
+        source, other = (self.future, self.past) if forward else (self.past, self.future)
+        if source:
+            other.append(self.now)
+            self._show(source.pop())
 
-    def redo(self) -> bool:
-        """Forward by one change that was undone; False if there is none."""
-        return self._travel(self.future, self.past)
+    def press(self, x: float, y: float) -> None:
+        """Take hold of the end under the pointer, or begin a new pair, stroke, box or ellipse."""
+        self.pointer = (x, y)
+        if not self.path:  # else the target of a handle that was clicked, or a release that never arrived
+            self.path, self._clicked = [(x, y)], False
+            distances = np.linalg.norm(self.points - [x, y], axis=2)
+            near = self.mode == "points" and distances.size and distances.min() <= self.reach
+            self._end = divmod(int(distances.argmin()), 2) if near else None  # the pair, and the end
 
-    def note(self) -> str:
-        """What is odd about the mask, in one line; "" where nothing is."""
-        return mask_note(self.points, self.mask)
+    def pull(self, x: float, y: float) -> None:
+        """Follow the pointer; without a press before, it only hovers."""
+        self.pointer = (x, y)
+        if self.path:
+            self.path.append((x, y))
 
-    def _travel(self, source: list[Pick], other: list[Pick]) -> bool:
-        if not source:
-            return False
-        other.append(self.now)
-        self._show(source.pop())
-        return True
+    def release(self, x: float, y: float) -> None:
+        """Finish the gesture. ValueError where what it asks for is not possible; the points and the mask stay."""
+        self.pull(x, y)
+        if not self.path:
+            return
+        path, points, selected = self.path, self.pulled, self.selected
+        self.path = []
+        ends = [self.snap(*path[0]), self.snap(x, y)]
+        short = ends[0] == ends[1] or math.dist(path[0], path[-1]) <= self.click
+        if self.mode == "points":
+            self.selected = self._end and self._end[0]
+            if not short:
+                self.set(points=points)
+            elif self._end is None and selected is None and not self._clicked:  # else a click deselects, or cancels
+                self.path, self._clicked = path, True
+        elif self.mode in ("brush", "eraser"):
+            self.paint("stroke", path, self.mode == "brush")
+        elif not short:
+            self.paint(self.mode, ends, True)
+
+    def cancel(self) -> None:
+        """Forget the gesture that goes on."""
+        self.path = []
+
+    def key(self, key: str, ctrl: bool = False, shift: bool = False) -> None:
+        """P, B, E, Delete or Backspace, Ctrl-Z, Ctrl-Shift-Z or Ctrl-Y, [ and ], Escape; others do nothing."""
+        key = key.lower()
+        if ctrl and key in ("z", "y"):
+            if self.path:  # what is half done is what "undo" means now
+                self.cancel()
+            else:
+                self.undo(forward=key == "y" or shift)
+            self.selected = None
+        elif key in ("delete", "backspace"):
+            self.delete()
+        elif key in ("[", "]"):
+            wanted = math.ceil(self.radius * STEP) if key == "]" else math.floor(self.radius / STEP)
+            self.radius = min(max(1, wanted), self.largest)
+        elif key == "escape":
+            self.path, self.selected = [], None
+        elif key and not ctrl and key in MODES.values():
+            self.path, self.mode = [], next(mode for mode, chosen in MODES.items() if chosen == key)
+
+    def delete(self) -> None:
+        """Take the selected pair away; the last one if none is selected."""
+        if not len(self.points):
+            raise ValueError("points: there is no pair to delete")
+        number = -1 if self.selected is None else self.selected
+        self.path, self.selected = [], None
+        self.set(points=np.delete(self.points, number, axis=0))
+
+    @property
+    def pulled(self) -> np.ndarray:
+        """(l, 2, 2): the points as they would be if the pointer were released now."""
+        points, path = self.points, self.path
+        if self.mode != "points" or not path or (self._end and path[0] == path[-1]):
+            return points
+        if self._end is None:
+            return np.concatenate([points, np.array([[self.snap(*path[0]), self.snap(*path[-1])]], float)])
+        points = points.copy()  # the end goes by as much as the pointer went, so that it does not jump at the press
+        points[self._end] = self.snap(*(points[self._end] + np.subtract(path[-1], path[0])))
+        return points
+
+    def snap(self, x: float, y: float) -> tuple[int, int]:
+        """The nearest pixel of the image: whole numbers, clamped to its border."""
+        return tuple(round(min(max(v, 0), side - 1)) for v, side in zip((x, y), self.size, strict=True))
 
     def _show(self, pick: Pick) -> None:
-        if not hasattr(self, "now") or pick.mask != self.now.mask:
-            self.mask = None if pick.mask is None else _unpacked(pick.mask, pick.image.size)
-        self.now, self.points = pick, np.array(pick.points, float).reshape(-1, 2, 2)
+        if not hasattr(self, "now") or pick.image.size != self.size or pick.mask != self.now.mask:
+            mask = None if pick.mask is None else np.frombuffer(zlib.decompress(pick.mask), bool)
+            self.mask = None if mask is None else mask.reshape(pick.image.size[::-1])
+        self.now, self.image, self.size = pick, pick.image, pick.image.size
+        self.points = np.array(pick.points, float).reshape(-1, 2, 2)
         self.points.flags.writeable = False
 
 
-def painted(
-    mask: np.ndarray, shape: str, path: Sequence[tuple[float, float]], editable: bool, radius: float = 0
-) -> np.ndarray:
-    """A copy of a mask, bool (H, W), with a shape painted on it.
-
-    Args:
-        shape: "stroke" (a round brush along the path), or "box" or "ellipse" between the path's first and last point.
-        path: (x, y) in pixels; may leave the image. radius: of the brush, in pixels; it covers at least one.
-    """
-    canvas = Image.fromarray(mask.astype(np.uint8) * 255)
-    draw, fill, path = ImageDraw.Draw(canvas), 255 * editable, np.rint(path)
-    if shape == "stroke":
-        draw.line(path.ravel().tolist(), fill=fill, width=max(1, round(2 * radius)))
-        draw.point(path.ravel().tolist(), fill=fill)
-        for x, y in path.tolist():
-            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=fill)
-    else:
-        ends = path[[0, -1]]
-        (draw.rectangle if shape == "box" else draw.ellipse)([*ends.min(axis=0), *ends.max(axis=0)], fill=fill)
-    return np.asarray(canvas) > 0
-
-
-def around_drags(size: tuple[int, int], points: np.ndarray) -> np.ndarray:
-    """A mask for a set of drags: everything near the way from a handle to its target, bool (H, W).
-
-    "Near" is the length of the drag, but at least AROUND of the image's short side.
-
-    Args:
-        size: (W, H) of the image. points: (l, 2, 2), pairs of [handle (x, y), target (x, y)].
-    """
-    mask = np.zeros(size[::-1], bool)
-    for pair in np.asarray(points, float):
-        radius = max(float(np.linalg.norm(pair[1] - pair[0])), AROUND * min(size))
-        mask = painted(mask, "stroke", pair, True, radius)
-    return mask
-
-
-def _flat(points: ArrayLike | None, size: tuple[int, int]) -> tuple[float, ...]:
-    empty = points is None or (hasattr(points, "__len__") and len(points) == 0)
-    return () if empty else tuple(check_points(points, size).ravel().tolist())
-
-
-def _packed(mask: ArrayLike | None, size: tuple[int, int]) -> bytes | None:
-    mask = load_mask(mask, size)
-    return None if mask is None else zlib.compress(np.packbits(mask).tobytes(), 1)
-
-
-def _unpacked(mask: bytes, size: tuple[int, int]) -> np.ndarray:
-    bits = np.unpackbits(np.frombuffer(zlib.decompress(mask), np.uint8), count=size[0] * size[1])
-    array = bits.astype(bool).reshape(size[::-1])
-    array.flags.writeable = False
-    return array
+def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None) -> Pick:
+    empty = points is None or (isinstance(points, Sized) and len(points) == 0)
+    points, mask = () if empty else check_points(points, image.size).ravel().tolist(), load_mask(mask, image.size)
+    return Pick(image, tuple(points), None if mask is None else zlib.compress(mask.tobytes(), 1))
