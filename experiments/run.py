@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
 from experiments.keep import RESULTS, one_thread, save_results, write_json

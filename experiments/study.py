@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 from scipy import stats
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from experiments.keep import RESULTS, one_thread, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from io import BytesIO
 
 import pytest
 from tiny import picture
@@ -258,6 +259,10 @@ def test_a_picture_that_is_no_page_gets_one_amber_line_with_the_embedded_model(t
     assert studio.picker.message.endswith("at 85 x 64 pixels.") and "warning" in studio.picker.notice.value
     studio.set_image(picture((64, 64)))
     assert studio.picker.message == ""
+    file = BytesIO()
+    picture((64, 64)).save(file, "PNG")
+    studio.set_image(file.getvalue())  # a file is no page, whatever its size
+    assert studio.picker.message.endswith("at 64 x 64 pixels.")
 
 
 def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):

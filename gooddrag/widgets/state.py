@@ -191,5 +191,6 @@ class PickerState:
 
 def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None) -> Pick:
     empty = points is None or (isinstance(points, Sized) and len(points) == 0)
-    points, mask = () if empty else check_points(points, image.size).ravel().tolist(), load_mask(mask, image.size)
+    points = () if empty else check_points(points, image.size).ravel().tolist()
+    mask = load_mask(mask, image.size, image.info.get("orientation", 1))
     return Pick(image, tuple(points), None if mask is None else zlib.compress(mask.tobytes(), 1))

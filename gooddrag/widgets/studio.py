@@ -59,7 +59,7 @@ class DragStudio(Runner, W.VBox):
         self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, self._too_large
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
-        self._begin()
+        self._begin(image)
 
     @property
     def result(self) -> DragResult | None:
@@ -84,7 +84,7 @@ class DragStudio(Runner, W.VBox):
         """Take another image, as for `PointPicker.load`, with the knobs as at the start; Reset comes back to it."""
         self.picker.load(image, points, mask)
         self.knobs.values = self.knobs.first
-        self._begin()
+        self._begin(image)
 
     def use_again(self, run: Run) -> None:
         """Show an earlier run, with its image, points, mask and knobs. Undo takes the first three back."""
@@ -95,7 +95,7 @@ class DragStudio(Runner, W.VBox):
     def reset(self) -> None:
         """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
         self.picker.state.take(self.picker.state.first)
-        self._begin()
+        self._begin(self.picker.image)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does, to a folder of this name or, where there is something
@@ -148,11 +148,12 @@ class DragStudio(Runner, W.VBox):
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
-    def _begin(self) -> None:
-        """No run is shown; one line on a picture that the model was not made for."""
+    def _begin(self, source: ImageSource | Sample) -> None:
+        """No run is shown; one line on a picture that the model was not made for, as a file or another size tells."""
         image, model = self.picker.image, self.model
         self._show(None)
-        if model.preset == "storybook" and image.size != (model.native_size, model.native_size):
+        other = isinstance(source, str | os.PathLike | bytes) or image.size != (model.native_size, model.native_size)
+        if model.preset == "storybook" and other:
             width, height = Frame.fit(image.size, model.vae_scale, model.native_size).scaled
             hint = 'This model knows picture books; for photographs use load_model("sd15"). Working at'
             self.picker.say(f"{hint} {width} x {height} pixels.", "warning")
