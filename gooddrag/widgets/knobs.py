@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import ipywidgets as W
 
-from gooddrag.config import DragConfig, LoraConfig, Preset
+from gooddrag.config import PRESETS, DragConfig, LoraConfig
 
 FIELDS = ("K", "J", "lam", "strength")  # of DragConfig; everything else is the preset's
 KNOBS = {  # in two rows; words, width, kind and its options
@@ -32,7 +32,7 @@ class Knobs(W.VBox):
     """
 
     def __init__(self, config: DragConfig | None, lora: LoraConfig | None, own: str):
-        presets = {name: DragConfig.preset(name) for name in sorted(Preset, key=lambda name: name != own)}
+        presets = {name: DragConfig.preset(name) for name in sorted(PRESETS, key=lambda name: name != own)}
         self._bases = ({"as given": config} if config else {}) | presets
         self._lora, self.knob = lora if lora != LoraConfig() else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
