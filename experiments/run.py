@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
     parser.add_argument("--bench", type=Path, help="nearest_page: folder of gooddrag bench storybook100")
+    parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
     for name in options.names:
@@ -139,7 +140,7 @@ def main() -> None:
             question(name, load_model(options.model))
         else:
             weights = load_model(options.model).fingerprint
-            for path in tqdm(sorted(NOTEBOOKS.glob("*.ipynb"))):
+            for path in tqdm(sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))):
                 execute(path, weights)
 
 

@@ -204,8 +204,10 @@ def load_model(
         raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(name, os.path.expanduser(name))
     if not _may_be_source(source):
-        kinds = "'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id like 'owner/name'"
-        raise ValueError(f"model: {name!r}{wish} is neither {kinds}")
+        raise ValueError(
+            f"model: {name!r}{wish} is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id "
+            "like 'owner/name'"
+        )
     vae = None if vae is None else os.path.expanduser(vae)
     if vae is not None and not _may_be_source(vae):
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
@@ -238,8 +240,9 @@ def _device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        said = f"device: {str(device)!r} ({first_line(error)})"
-        raise ValueError(f"{said}; expected 'cpu', or 'cuda' where there is one") from error
+        raise ValueError(
+            f"device: {str(device)!r} ({first_line(error)}); expected 'cpu', or 'cuda' where there is one"
+        ) from error
     return found
 
 

@@ -113,7 +113,7 @@ def test_filling_the_ledger(table, tmp_path):
     rows = {c["id"]: c for c in json.loads(ledger.read_text())["claims"]}
     assert rows["table1_here"]["verdict"] == HOLDS and rows["table1_here"]["where"] == "storybook100.csv"
     assert found["fig1"].verdict == UNTESTED
-    assert "aldd.json lacks" in rows["fig1"]["why"] and not rows["fig1"]["weights"]
+    assert "experiments.run aldd" in rows["fig1"]["why"] and not rows["fig1"]["weights"]
     assert rows["fig5"] == next(c for c in LEDGER["claims"] if c["id"] == "fig5")
 
 

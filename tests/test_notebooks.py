@@ -6,6 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from experiments.run import PRIVATE, WIDGET
+from gooddrag.model import load_model
+
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NEW = [path for path in PATHS if path.name < "08"]  # the arc's first two parts
@@ -39,14 +42,30 @@ def test_the_arc_has_no_gaps():
     assert [path.name[:2] for path in PATHS] == [f"{i:02d}" for i in range(len(PATHS))]
 
 
-def test_it_is_valid_stripped_and_asserts(notebook):
+def test_it_is_valid_and_asserts(notebook):
     _, book = notebook
     nbformat.validate(book)
     ids = [cell["id"] for cell in book.cells]
     assert len(set(ids)) == len(ids) and all(ids) and "widgets" not in book.metadata
     assert book.metadata.kernelspec.name == "python3"  # without it JupyterLab stops at a dialogue
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in book.cells)
     assert "assert" in code(book)
+
+
+def test_outputs_are_of_the_shipped_weights_and_clean(notebook):
+    path, book = notebook
+    assert book.metadata.gooddrag.weights == load_model("storybook", device="cpu").fingerprint
+    shown = [output for cell in book.cells for output in cell.get("outputs", [])]
+    kinds = {kind for output in shown for kind in output.get("data", {})}
+    assert kinds & {"image/png", "image/jpeg", "text/html"} and WIDGET not in kinds
+    assert not any(cell.get("execution_count") or "execution" in cell.metadata for cell in book.cells)
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in shown)
+    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in shown]
+    assert not [text for text in texts if PRIVATE.search(text)]
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_all_notebooks_together_are_small():
+    assert sum(path.stat().st_size for path in PATHS) <= 8_000_000
 
 
 def test_title_badge_and_setup(notebook):
