@@ -15,9 +15,10 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
 from gooddrag.lora import applied
+from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import picture, plan
+from storybook.edits import edit, picture, plan
 from storybook.storybook100 import keys, storybook100
 from storybook.training.pages import held_out
 
@@ -104,6 +105,26 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192
         tile.thumbnail((side, side), Image.Resampling.LANCZOS)
         sheet.paste(tile, (i % columns * side, i // columns * side))
     return sheet
+
+
+def animation(model: DiffusionModel, path: Path, number: int = 68, side: int = 288) -> None:
+    """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
+    category, task, seed = keys()[number]
+    sample = edit(seed, model.native_size, category, task)
+    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample, config=DragConfig(**NO_STOP))
+    scale = side / sample.image.width
+
+    def frame(image: Image.Image, points: np.ndarray, mask: np.ndarray | None = None) -> Image.Image:
+        return marked(image.resize((side, side), Image.Resampling.LANCZOS), points * scale, mask)
+
+    mask = np.asarray(Image.fromarray(sample.mask).resize((side, side), Image.Resampling.BICUBIC))
+    frames = [frame(sample.image, sample.points, mask)] * 2
+    for op in result.history[::2]:
+        guess = result.frame.to_image(model.decode_image(op.z0_hat))
+        frames.append(frame(guess, np.stack([op.handles, sample.targets], axis=1)))
+    last = result.image.resize((side, side), Image.Resampling.LANCZOS)
+    durations = [1000, 1000, *[90] * (len(frames) - 2), 2500]
+    frames[0].save(path, save_all=True, append_images=[*frames[1:], last], duration=durations, loop=0, quality=82)
 
 
 def fill_nearest_page(folder: Path) -> int:

@@ -3,8 +3,8 @@
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
 inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
 drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
-`gooddrag bench storybook100`, `sheet` draws every fourth edit of Storybook100, `documents` fills ledger, documents and
-card, `notebooks` executes the notebooks and keeps their outputs, cleaned.
+`gooddrag bench storybook100`, `sheet` draws every fourth edit of Storybook100, `animation` README's picture,
+`documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
 import argparse
@@ -38,7 +38,7 @@ QUESTIONS = {
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
     "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
-OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", "documents", "notebooks")
+OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -134,6 +134,8 @@ def main() -> None:
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
             edits.results_sheet(load_model(options.model)).save(edits.FIGURES / "storybook100.jpg", quality=88)
+        elif name == "animation":
+            edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:
             STUDIES[name].compute(load_model(options.model), edits=options.edits)
         elif name in QUESTIONS:
