@@ -301,6 +301,7 @@ def test_save_and_load(lora, tmp_path, monkeypatch):
     state, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(folder)
     assert same({k.removeprefix("unet."): v for k, v in state.items()}, lora)
     monkeypatch.setenv("HOME", str(tmp_path / "new"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "new"))
     assert save_lora(lora, "~/my.safetensors") == tmp_path / "new" / "my.safetensors"
     assert same(load_lora("~/my.safetensors"), lora) and not Path("~").exists()
 

@@ -169,6 +169,7 @@ def test_a_device_or_dtype_that_is_not_here(copy, device):
 @pytest.mark.parametrize("name", ["nosuch", "", "/no/such/folder", "a/b/c", "~/model"])
 def test_unknown_name(name, tiny, tiny_folder, monkeypatch):
     monkeypatch.setenv("HOME", str(tiny_folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(tiny_folder.parent))
     assert load_model("~/tiny", device="cpu", vae="~/tiny/vae").fingerprint == tiny.fingerprint
     refused(name, f"^model: '{name}' is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id")
 
