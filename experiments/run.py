@@ -97,6 +97,7 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
                 data[kind] = PRIVATE.sub("...", data[kind])
             if len(data.get("image/png", "")) > 100_000:
                 data["image/jpeg"] = jpeg(data.pop("image/png"))
+                output.metadata["image/jpeg"] = output.metadata.pop("image/png", {})  # its size on the screen
             if data or output.output_type not in ("display_data", "execute_result"):
                 kept.append(output)
         cell.outputs = kept

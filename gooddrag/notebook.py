@@ -48,6 +48,7 @@ def setup() -> Notebook:
         output.enable_custom_widget_manager()
     if frontend != "Python":
         shell.run_line_magic("matplotlib", "inline")
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")  # crisp on dense screens
     cpu = f"cpu with {torch.get_num_threads()} threads"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     figures = expand(os.environ.get("GOODDRAG_FIGURES") or "../figures")

@@ -164,11 +164,13 @@ def test_outputs_keep_nothing_of_the_machine():
         out("display_data", data={run.WIDGET: {"model_id": "1"}, "text/plain": "HBox()"}),
         out("display_data", data={run.WIDGET: {"model_id": "2"}, "text/plain": "Canvas()", "image/png": large}),
     ]
+    outputs[-1].metadata["image/png"] = {"width": 200}
     cell = nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=4, metadata={"execution": {"x": "12:00"}})
     cleaned = run.cleaned(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}}), "abc")
     first, second, third = cleaned.cells[0].outputs
     assert first.text == "saved to ... by <f at ...>\n" and second.data == {"text/plain": "2.5"}
     assert set(third.data) == {"image/jpeg"} and len(third.data["image/jpeg"]) < len(large)
+    assert third.metadata == {"image/jpeg": {"width": 200}}
     assert cleaned.cells[0].execution_count == second.execution_count == 1 and not cleaned.cells[0].metadata
     assert cleaned.metadata == {"gooddrag": {"weights": "abc"}}
 

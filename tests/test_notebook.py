@@ -33,9 +33,10 @@ def test_setup_outside_a_notebook_in_a_kernel_and_on_colab(monkeypatch, tmp_path
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setenv("GOODDRAG_RECOMPUTE", "1")
     here = notebook.setup()
-    assert str(here).startswith("Jupyter, ") and here.recompute and shell.magics == [("matplotlib", "inline")]
+    assert str(here).startswith("Jupyter, ") and here.recompute and shell.magics[0] == ("matplotlib", "inline")
+    assert shell.magics[1:] == [("config", "InlineBackend.figure_formats = ['retina']")]
 
     colab = types.ModuleType("google.colab")
     colab.output = types.SimpleNamespace(enable_custom_widget_manager=lambda: asked.append(True))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    assert str(notebook.setup()).startswith("Colab, ") and asked == [True] and len(shell.magics) == 2
+    assert str(notebook.setup()).startswith("Colab, ") and asked == [True] and len(shell.magics) == 4
