@@ -190,9 +190,10 @@ def curves(
     ax.legend()
 
 
-def plain_ticks(axis: Axis, digits: Sequence[int] = (1, 3)) -> None:
-    """Plain numbers, at these digits of every decade, on a logarithmic axis."""
-    axis.set_major_locator(LogLocator(subs=digits))
+def plain_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, at 1 and 3 of every decade; where there are many, at 1 of some."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 3)) if high < 1e3 * low else LogLocator(numticks=5))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
