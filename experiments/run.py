@@ -107,7 +107,7 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
 def jpeg(png: str) -> str:
     """A picture in base64, as JPEG."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
+    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=75, optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
