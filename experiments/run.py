@@ -74,20 +74,21 @@ def execute(path: Path, weights: str) -> None:
 def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookNode:
     """Without what differs from run to run and from machine to machine; in place.
 
-    Times, progress bars, paths and addresses go; cells are numbered as Run All does; a widget is replaced by the static
-    picture that it comes with; large pictures become JPEG. The metadata say which weights made the outputs.
+    Execution counts, times, progress bars, paths and addresses go; a widget is replaced by the static picture that it
+    comes with; large pictures become JPEG. The metadata say which weights made the outputs.
     """
     notebook.metadata.pop("widgets", None)
     notebook.metadata["gooddrag"] = {"weights": weights}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
-        cell.execution_count, kept = number, []
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count, kept = None, []
         for output in cell.outputs:
             if output.get("name") == "stderr":  # progress bars and warnings
                 continue
             if "execution_count" in output:
-                output.execution_count = number
+                output.execution_count = None
             if "text" in output:
                 output.text = PRIVATE.sub("...", output.text)
             data = output.get("data", {})

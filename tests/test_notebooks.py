@@ -57,8 +57,8 @@ def test_outputs_are_of_the_shipped_weights_and_clean(notebook):
     shown = [output for cell in book.cells for output in cell.get("outputs", [])]
     kinds = {kind for output in shown for kind in output.get("data", {})}
     assert kinds & {"image/png", "image/jpeg", "text/html"} and WIDGET not in kinds
-    numbers = [cell.execution_count for cell in book.cells if cell.cell_type == "code"]
-    assert numbers == [*range(1, len(numbers) + 1)] and not any("execution" in cell.metadata for cell in book.cells)
+    assert not any(cell.get("execution_count") or "execution" in cell.metadata for cell in book.cells)
+    assert not any(output.get("execution_count") for output in shown)
     assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in shown)
     texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in shown]
     assert not [text for text in texts if PRIVATE.search(text)]
