@@ -29,7 +29,6 @@ class Recipe:
     warmup: int = 100  # steps
     weight_decay: float = 0.01
     min_snr: float = 5.0  # loss weight min(SNR, 5) / SNR of the noise's error (Hang et al. 2023)
-    uncertainty: bool = False  # learnt weight of each noise level (Karras et al. 2024)
     ema_power: float = 16.0  # the average's memory is 1 / 18 of the training so far (Karras et al. 2024)
     fresh: float = 0.25  # new pages per sample: each latent is seen four times
     pool: int = 32_768  # latents kept
@@ -53,7 +52,6 @@ class Noise(nn.Module):
         self.recipe = recipe
         self.register_buffer("alphas", DDIMScheduler(**SD_DDIM).alphas_cumprod, persistent=False)
         self.register_buffer("token", torch.zeros(1, 1, width), persistent=False)
-        self.log_variance = nn.Parameter(torch.zeros(20))  # of 20 bands of noise levels; used with `uncertainty`
 
     def predict(self, unet: nn.Module, z: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """The noise predicted from z_t = sqrt(alpha_t) z + sqrt(1 - alpha_t) eps, (B, 4, h, w)."""
@@ -68,9 +66,6 @@ class Noise(nn.Module):
         with torch.autocast(z.device.type, torch.bfloat16):
             predicted = self.predict(unet, z, t, eps)
         error = (predicted.float() - eps).square().mean((1, 2, 3))
-        if self.recipe.uncertainty:
-            u = self.log_variance[t * len(self.log_variance) // n]
-            return (error / u.exp() + u).mean() / len(self.log_variance)
         snr = self.alphas[t] / (1 - self.alphas[t])
         return (error * snr.clamp(max=self.recipe.min_snr) / snr).mean()
 
@@ -116,17 +111,14 @@ def orthogonalised(m: Tensor) -> Tensor:
     return (x if m.shape[0] <= m.shape[1] else x.T).to(m.dtype)
 
 
-def optimizers(unet: UNet2DConditionModel, noise: Noise, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(unet: UNet2DConditionModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW for everything, or Muon for the matrices inside and AdamW for the rest."""
     ends = {id(p) for part in (unet.conv_in, unet.conv_out, unet.time_embedding) for p in part.parameters()}
     inside = [p for p in unet.parameters() if p.ndim >= 2 and id(p) not in ends]
     matrices = inside if recipe.optimizer == "muon" else []
     chosen = {id(p) for p in matrices}
-    groups = [
-        {"params": [p for p in unet.parameters() if id(p) not in chosen]},
-        {"params": [noise.log_variance], "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, recipe.lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
+    others = [p for p in unet.parameters() if id(p) not in chosen]
+    adamw = torch.optim.AdamW(others, recipe.lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
     return [adamw, *([Muon(matrices, recipe.muon_lr, weight_decay=recipe.weight_decay)] if matrices else [])]
 
 
@@ -183,7 +175,7 @@ def train_unet(
     unet.set_attn_processor({k: one_token if "attn2" in k else AttnProcessor() for k in unet.attn_processors})
     noise = Noise(recipe, unet.config.cross_attention_dim).to(where)
     ema = copy.deepcopy(unet).requires_grad_(False)
-    steppers, state = optimizers(unet, noise, recipe), {"unet": unet, "ema": ema, "loss": noise}
+    steppers, state = optimizers(unet, recipe), {"unet": unet, "ema": ema}
     progress = {"step": 0, **before}
     if path.exists():
         progress = load_checkpoint(path, state, steppers)
