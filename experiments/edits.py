@@ -39,14 +39,15 @@ def measure_preset(editor: DragEditor, sample: Sample, configs: dict[str, DragCo
     return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
 
 
+HARD = {**NO_STOP, "mask_mode": "replace"}
 PRESETS = Study(  # on edits that no figure shows: never Storybook100
     "presets",
     {
         "released": {},
-        "released, hard mask": {"mask_mode": "replace"},
-        "no early stop, hard mask": {**NO_STOP, "mask_mode": "replace"},
-        "the text, hard mask": {**_changes(DragConfig.paper()), "mask_mode": "replace"},
-        "the model's preset": _changes(DragConfig.storybook()),
+        "hard mask": HARD,
+        "fast, hard mask": _changes(DragConfig.fast(**HARD)),
+        "fast, wide patch, hard mask": _changes(DragConfig.fast(r1=8, r2=16, lr=0.02, skip_distance=0.0, **HARD)),
+        "fast, wide patch, heavy penalty": _changes(DragConfig.storybook()),
     },
     measure_preset,
     edits=48,

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "storybook" / "weights"
 DOCUMENTS = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "ledger.md", WEIGHTS / "README.md")
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
-NEAR = 0.02  # of the page's side
+NEAR = 0.02  # of the picture's width
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
 
@@ -116,16 +116,10 @@ def order(convention: str) -> str:
     return f"By mean DAI {CONVENTIONS[convention]} at radius 1: {', '.join(ranked)}."
 
 
-def side() -> int:
-    """Pixels of the embedded model's pages."""
-    unet, vae = (read_json(WEIGHTS / part / "config.json") for part in ("unet", "vae"))
-    return unet["sample_size"] * 2 ** (len(vae["decoder_block_out_channels"]) - 1)
-
-
 def arrived(rows: pd.DataFrame) -> str:
     """On how many edits all handles end within NEAR of the side from their targets, by their own tracking."""
     left = rows["distance_left_px"]
-    return "-" if left.isna().any() else f"{(left <= NEAR * side()).sum()}"
+    return "-" if left.isna().any() else str((left <= NEAR * rows["width"]).sum())
 
 
 def measures() -> str:

@@ -88,7 +88,7 @@ def _fits(before: Scene, after: Scene, names: tuple[str, ...], shortest: float =
     return bool(length.min() >= shortest and length.max() <= LONGEST)
 
 
-def edit(seed: int, size: int = 128, category: str | None = None, task: str | None = None) -> Sample:
+def edit(seed: int, size: int = 256, category: str | None = None, task: str | None = None) -> Sample:
     """An edit of a page that training never sees, with its true result.
 
     Args:

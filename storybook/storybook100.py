@@ -57,7 +57,7 @@ def keys() -> list[tuple[str, str, int]]:
     return [(c, t, int(seed)) for c, tasks in SEEDS.items() for t, seeds in tasks.items() for seed in seeds.split()]
 
 
-def storybook100(size: int = 128) -> list[Sample]:
+def storybook100(size: int = 256) -> list[Sample]:
     """The hundred edits, drawn anew: the same on every machine, with truth, category and task.
 
     Args:

@@ -24,8 +24,8 @@ RED, BLUE = (230, 40, 40), (40, 90, 235)
 CELLS = [
     "import gooddrag as gd\nfrom storybook import edit\nmodel = gd.load_model('storybook')\n"
     "config = gd.DragConfig(K=2, B=1, num_steps=10)\n"
-    "studio = gd.DragStudio(model, edit(100), config=config, lora=gd.LoraConfig(steps=1))\nstudio",
-    "picker = gd.PointPicker(edit(100).image)\npicker",
+    "studio = gd.DragStudio(model, edit(100, 128), config=config, lora=gd.LoraConfig(steps=1))\nstudio",
+    "picker = gd.PointPicker(edit(100, 128).image)\npicker",
     "ready = True",
 ]
 
@@ -191,7 +191,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_sent(session, tmp_pat
 
 def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(session):
     page, client = session
-    evaluate(client, "studio.set_image(edit(100))")
+    evaluate(client, "studio.set_image(edit(100, 128))")
     canvas, result = page.canvas(0), page.page.locator(".gooddrag-result .gooddrag-page").first
     boxes = [element.bounding_box() for element in (canvas, result)]
     run = page.page.locator(".gooddrag-studio button:has-text('Run')").first

@@ -21,7 +21,7 @@ ALL = keys()
 
 @pytest.fixture(scope="module")
 def samples():
-    return storybook100()
+    return storybook100(128)
 
 
 def levels(image) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_doing_nothing_on_drag100():
 def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     """A failed edit leaves a dash, never a mean of the others."""
     rows = [
-        {"sample": s, "method": m, "seed": 0, "state": "done", "dai_1": d, "distance_left_px": left}
+        {"sample": s, "method": m, "seed": 0, "width": 128, "state": "done", "dai_1": d, "distance_left_px": left}
         for m, values in {"Unedited": (4.0, 4.0), "GoodDrag": (1.0, 3.0), "Other": (4.0, 4.0)}.items()
         for s, d, left in zip("ab", values, (1.0, 99.0), strict=True)
     ]

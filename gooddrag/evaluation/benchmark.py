@@ -37,10 +37,23 @@ SCORES += ["md", "md_inside", "md_share", "md_truth", "truth_error_inside_mask",
 SCORES += ["truth_error_ratio", "damage_outside_mask", "ssim_truth", "psnr_truth", "nearest_page"]
 SCORES += ["IF", "IF_bg", "IF_s2t", "IF_s2s", *metrics.QUALITY]
 COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_images", "peak_memory_mib"]
-NUMBERS = ["pairs", "seed", *SCORES, *tasks.TRACKED, *COST, "threads"]
+NUMBERS = ["pairs", "width", "seed", *SCORES, *tasks.TRACKED, *COST, "threads"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
-COLUMNS = ["sample", "category", "task", "pairs", "method", "seed", "state", *SCORES, *tasks.TRACKED, *COST, *IDENTITY]
-COLUMNS += ["machine", "threads", "gooddrag", "torch", "settings", "key", "finished", "error"]
+COLUMNS = ["sample", "category", "task", "pairs", "width", "method", "seed", "state"]
+COLUMNS += [
+    *SCORES,
+    *tasks.TRACKED,
+    *COST,
+    *IDENTITY,
+    "machine",
+    "threads",
+    "gooddrag",
+    "torch",
+    "settings",
+    "key",
+    "finished",
+    "error",
+]
 TEXT = [column for column in COLUMNS if column not in NUMBERS]
 TIMES = ["lora_seconds", "edit_seconds", "score_seconds", "peak_memory_mib", "finished"]
 """Columns that differ from run to run; all others of two runs on one machine are equal."""
@@ -182,14 +195,14 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
     """The table of a results folder, or of a CSV file of such a table; one row a task.
 
     A task that only other methods or samples of the folder have is "missing"; `error` says why one is "failed" or
-    "unusable". Distances are pixels, the largest of a sample's pairs; `lora_seconds` is empty where the LoRA was in the
-    cache; `settings` is a hash.
+    "unusable". Distances are pixels of the picture, `width` px wide, the largest of a sample's pairs; `lora_seconds` is
+    empty where the LoRA was in the cache; `settings` is a hash.
     """
     path = Path(source).expanduser()
     if path.is_dir():
         records = [tasks.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
         table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
-        about = ["sample", "category", "task", "pairs"]
+        about = ["sample", "category", "task", "pairs", "width"]
         samples, methods = table[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
         whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
         table = whole.fillna({"state": "missing"})

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     card = json.loads((options.weights / "training.json").read_text(encoding="utf-8"))
-    vae = AutoencoderTiny.from_pretrained(options.weights, subfolder="vae").float()
+    teacher = options.weights / "teacher"  # gives the latents of pages of half the size; without one the model's own
+    vae = AutoencoderTiny.from_pretrained(teacher if teacher.exists() else options.weights / "vae").float()
     net = UNet2DConditionModel.from_pretrained(options.weights, subfolder="unet").float()
     budget = {"device": options.device, "minutes": options.minutes}
     if options.part == "autoencoder":
@@ -65,11 +67,14 @@ def main(arguments: list[str] | None = None) -> None:
         "pictures": progress["drawn"],
     }
     card["held_out"] = card.get("held_out", {}) | progress.get("held_out", {})
+    vae = AutoencoderTiny.from_pretrained(options.weights / "vae")
     if options.autoencoder:
         vae = autoencoder.Recipe().build()
         card["held_out"] |= load_checkpoint(options.autoencoder / "autoencoder.safetensors", {"vae": vae})["held_out"]
         card["size"] = autoencoder.Recipe().size
     export(options.out, net, vae, card, options.work / "metrics.jsonl", options.pieces)
+    if teacher.exists():
+        shutil.copytree(teacher, options.out / "teacher")
 
 
 if __name__ == "__main__":

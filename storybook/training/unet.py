@@ -21,7 +21,7 @@ from storybook.training.pages import Pages, held_out, to_tensor, until_sigterm
 class Recipe:
     """Numbers of the U-Net's training, each with its reason."""
 
-    size: int = 128  # px of a page; its latent is 32 x 32
+    size: int = 128  # px of a page, half of what the model draws; its latent is 32 x 32
     batch: int = 32
     optimizer: str = "muon"  # or "adamw"
     lr: float = 6e-4  # of AdamW; with Muon, of what is no matrix
