@@ -237,7 +237,7 @@ def figures(
 ) -> None:
     """Draw every figure again by running the notebooks, which stay as they are.
 
-    $GOODDRAG_MODEL says what "auto" means in them; with $GOODDRAG_RECOMPUTE=1 they compute the kept results anew.
+    $GOODDRAG_MODEL says what "auto" means in them.
     """
     import nbformat
     from nbclient import NotebookClient

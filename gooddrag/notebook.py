@@ -1,16 +1,24 @@
-"""What a notebook's set-up cell needs, in JupyterLab, classic Jupyter, VS Code and Colab alike."""
+"""What notebooks share: the set-up cell, the kept results, and the rule that judges them."""
 
+import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from IPython.display import Markdown, display
 from matplotlib import style
 
+import storybook
+from gooddrag.evaluation.metrics import wilson
 from gooddrag.files import expand
 from gooddrag.model import choose_model
 from gooddrag.plots import STYLE
+from gooddrag.sample import Sample
+from storybook.storybook100 import keys
 
 
 @dataclass(frozen=True)
@@ -21,13 +29,11 @@ class Notebook:
         about: "Colab", "Jupyter" or "Python"; the device; which model `load_model("auto")` takes here, and why.
         figures: folder of the figures that README shows, $GOODDRAG_FIGURES or figures/ beside notebooks/.
         results: folder of the kept results, $GOODDRAG_RESULTS or experiments/results/ beside notebooks/.
-        recompute: $GOODDRAG_RECOMPUTE is set: compute the kept results anew.
     """
 
     about: str
     figures: Path
     results: Path
-    recompute: bool
 
     def __str__(self) -> str:
         return self.about
@@ -52,8 +58,50 @@ def setup() -> Notebook:
     cpu = f"cpu with {torch.get_num_threads()} threads"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     figures = expand(os.environ.get("GOODDRAG_FIGURES") or "../figures")
-    results = expand(os.environ.get("GOODDRAG_RESULTS") or "../experiments/results")
+    results = _results()
     for folder in (figures, results):
         folder.mkdir(parents=True, exist_ok=True)
     about = f"{frontend}, {device}; model {choose_model()[1]}"
-    return Notebook(about, figures, results, bool(os.environ.get("GOODDRAG_RECOMPUTE")))
+    return Notebook(about, figures, results)
+
+
+def _results() -> Path:
+    return expand(os.environ.get("GOODDRAG_RESULTS") or "../experiments/results")
+
+
+def kept(name: str) -> Any:
+    """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it."""
+    return json.loads((_results() / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def drawn(record: dict, i: int, size: int) -> Sample:
+    """The i-th edit of a kept study, `size` px a side; a study names its edits by number or by key."""
+    edit = record["settings"]["edits"][i]
+    category, task, seed = keys()[edit] if isinstance(edit, int) else edit
+    return storybook.edit(seed, size, category, task)
+
+
+def column(rows: list[dict], way: str, key: str) -> np.ndarray:
+    """One number of one way, edit by edit."""
+    return np.array([row[key] for row in rows if row["way"] == way])
+
+
+def both(rows: list[dict], first: str, second: str, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same number of two ways, on the edits that both have."""
+    one, other = ({r["edit"]: r[key] for r in rows if r["way"] == way and key in r} for way in (first, second))
+    return np.array([one[e] for e in one if e in other]), np.array([other[e] for e in one if e in other])
+
+
+def wins(first: np.ndarray, second: np.ndarray, what: str = "edits") -> str:
+    """How often the first is lower, with the 95 % Wilson interval of that share, and what the interval decides."""
+    won, n = int(np.sum(first < second)), int(np.sum(first != second))
+    if not n:
+        return f"0 of 0 {what} (undecided here)"
+    share = wilson(won, n)
+    decided = "decided" if share.low > 0.5 else "decided, the other way round" if share.high < 0.5 else "undecided here"
+    return f"{won} of {n} {what} ({share.low:.0%} to {share.high:.0%}: {decided})"
+
+
+def say(sentence: str) -> None:
+    """A result, in bold."""
+    display(Markdown(f"**{sentence}**"))

@@ -3,7 +3,10 @@
 import sys
 import types
 
+import numpy as np
+
 from gooddrag import notebook
+from storybook.storybook100 import keys
 
 
 class Shell:
@@ -21,22 +24,42 @@ class Shell:
 def test_setup_outside_a_notebook_in_a_kernel_and_on_colab(monkeypatch, tmp_path):
     for name in ("figures", "results"):
         monkeypatch.setenv(f"GOODDRAG_{name.upper()}", str(tmp_path / "deep" / name))
-    monkeypatch.delenv("GOODDRAG_RECOMPUTE", raising=False)
     monkeypatch.setenv("GOODDRAG_MODEL", "storybook")
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     here = notebook.setup()
     assert str(here).startswith("Python, ") and "; model storybook: " in str(here) and "\n" not in str(here)
     assert here.figures == tmp_path / "deep" / "figures" and here.results == tmp_path / "deep" / "results"
-    assert here.figures.is_dir() and here.results.is_dir() and not here.recompute
+    assert here.figures.is_dir() and here.results.is_dir()
 
     shell, asked = Shell(), []
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setenv("GOODDRAG_RECOMPUTE", "1")
     here = notebook.setup()
-    assert str(here).startswith("Jupyter, ") and here.recompute and shell.magics[0] == ("matplotlib", "inline")
+    assert str(here).startswith("Jupyter, ") and shell.magics[0] == ("matplotlib", "inline")
     assert shell.magics[1:] == [("config", "InlineBackend.figure_formats = ['retina']")]
 
     colab = types.ModuleType("google.colab")
     colab.output = types.SimpleNamespace(enable_custom_widget_manager=lambda: asked.append(True))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     assert str(notebook.setup()).startswith("Colab, ") and asked == [True] and len(shell.magics) == 4
+
+
+def test_the_rule_that_judges_results():
+    assert notebook.wins(np.zeros(10), np.ones(10)) == "10 of 10 edits (72% to 100%: decided)"
+    assert notebook.wins(np.ones(10), np.zeros(10)).endswith(": decided, the other way round)")
+    assert notebook.wins(np.array([0, 0, 1, 1]), np.array([1, 0, 0, 2]), "pages").startswith("2 of 3 pages (")  # a tie
+    assert "undecided here" in notebook.wins(np.ones(3), np.ones(3))
+
+
+def test_two_ways_are_compared_on_the_edits_that_both_have():
+    rows = [
+        {"edit": e, "way": w, "x": 10 * e + len(w)} for w, edits in (("a", (0, 1, 2)), ("bb", (2, 0))) for e in edits
+    ]
+    one, other = notebook.both(rows, "a", "bb", "x")
+    assert one.tolist() == [1, 21] and other.tolist() == [2, 22]
+    assert notebook.column(rows, "bb", "x").tolist() == [22, 2]
+
+
+def test_an_edit_of_a_kept_study_is_drawn_by_number_or_key():
+    category, task, seed = keys()[5]
+    by_number, by_key = (notebook.drawn({"settings": {"edits": [edit]}}, 0, 64) for edit in (5, [category, task, seed]))
+    assert by_number.image.tobytes() == by_key.image.tobytes() and by_number.image.size == (64, 64)

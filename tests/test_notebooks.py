@@ -120,7 +120,6 @@ def test_a_lesson_folds_its_plumbing_and_reads_kept_results_as_plain_files(lesso
         assert (ROOT / "experiments" / "results" / f"{name}.json").exists(), name
     for cell in book.cells:
         if cell.cell_type == "code" and not folded(cell):
-            assert "GOODDRAG_RECOMPUTE" not in cell.source
             assert len(cell.source.splitlines()) <= 62, cell.source.splitlines()[0]
 
 
