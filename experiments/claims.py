@@ -28,6 +28,7 @@ HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTED = VERDICTS
 MUCH = 2 / 3  # "about half", "much smaller": at most this share of the other
 BEHIND = 0.8  # "still lag behind ... by a significant margin" (Sec. 5.2)
 UPDATES = 90  # Fig. 5 shows the features after so many motion supervision steps
+FIRST_SIZE = 128  # px of the pages of results that do not say it
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,18 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             continue
         if file.suffix == ".csv":
             data = benchmark.read(file)
-            model, weights = data["model"].iloc[0], data["weights"].iloc[0]
+            model, weights, size = data.iloc[0][["model", "weights", "width"]]
         else:
             record = read_results(file)
             data, model, weights = record["data"], record["model"], record["weights"]
+            size = record.get("size", FIRST_SIZE)
         try:
             verdict = rule(data)
         except (KeyError, ValueError):  # a file of an earlier study
             why = f"results/{name} is of an earlier study: `python -m experiments.run {file.stem}` computes it anew"
             verdict = Verdict(UNTESTED, "", why)
         found[claim["id"]] = verdict
-        made_by = {"where": name, "model": model, "weights": weights}
+        made_by = {"where": name, "model": f"{model} at {size:.0f} px", "weights": weights}
         claim |= {**vars(verdict), **(made_by if verdict.verdict != UNTESTED else dict.fromkeys(made_by, ""))}
     write_json(ledger, book)
     return found

@@ -23,6 +23,11 @@ ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "storybook" / "weights"
 DOCUMENTS = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "ledger.md", WEIGHTS / "README.md")
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
+AIMS = {  # column -> run of `gooddrag bench storybook100`
+    "its preset": "storybook100_preset",
+    "first generation, its preset": "storybook100_first_preset",
+    "first generation, as released": "storybook100",
+}
 NEAR = 0.02  # of the picture's width
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
@@ -60,7 +65,8 @@ def run() -> str:
     about, failed = bench().iloc[0], (bench()["state"] != "done").sum()
     machines = ", ".join(bench()["machine"].dropna().unique())
     n = bench()["sample"].nunique()
-    return f"{n} edits, {failed} failed; model `{about.model}`, weights {about.weights}; {machines}."
+    made_by = f"model `{about.model}`, weights {about.weights}; {machines}"
+    return f"{n} edits of {about.width:.0f} px, {failed} failed; {made_by}."
 
 
 def columns(convention: str) -> tuple[list[str], list[str]]:
@@ -216,28 +222,34 @@ def text_and_code() -> str:
 
 
 def aims() -> str:
-    """The embedded model with its own preset and with the released settings, on the same edits, beside the aims."""
-    preset, released = (
-        {m: rows.sort_values("sample") for m, rows in bench(name).groupby("method")}
-        for name in ("storybook100_preset", "storybook100")
-    )
-    chosen = preset["GoodDrag"]["sample"]
-    both = [{m: rows[rows["sample"].isin(chosen)] for m, rows in run.items()} for run in (preset, released)]
+    """GoodDrag with the embedded model and with its first generation, beside other methods in the same run."""
+    runs = {title: bench(name) for title, name in AIMS.items()}
+    own = {title: run[run["method"] == "GoodDrag"] for title, run in runs.items()}
+
+    def count(of: pd.Series) -> str:
+        return "-" if of.isna().all() else f"{of.sum()} of {of.size}"
+
     lines = {
         "median error to the truth inside the mask, as a share of the unedited page's": lambda x: (
             f"{x['truth_error_ratio'].median():.2f}"
         ),
-        "nearer to the truth than the unedited page": lambda x: (x["truth_error_ratio"] < 1).sum(),
-        "damage outside the mask at most 0.001": lambda x: (x["damage_outside_mask"] <= 0.001).sum(),
-        f"all handles within {NEAR:.0%} of the side from their targets": arrived,
+        "nearer to the truth than the unedited page": lambda x: count(x["truth_error_ratio"] < 1),
+        "damage outside the mask at most 0.001": lambda x: count(x["damage_outside_mask"] <= 0.001),
+        f"all handles within {NEAR:.0%} of the side from their targets": lambda x: count(
+            x["distance_left_px"] <= NEAR * x["width"]
+        ),
+        "median squared distance to the nearest page": lambda x: (
+            f"{x['nearest_page'].median():.5f}" if x["nearest_page"].notna().all() else "-"
+        ),
     }
-    if all(run["GoodDrag"]["nearest_page"].notna().all() for run in both):
-        lines["median distance to the nearest page"] = lambda x: f"{x['nearest_page'].median():.4f}"
-    rows = [[what, *(of(run["GoodDrag"]) for run in both)] for what, of in lines.items()]
+    rows = [[what, *(of(rows) for rows in own.values())] for what, of in lines.items()]
     for other in ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP"):
-        errors = [[run[m]["truth_error_inside_mask"].to_numpy() for m in ("GoodDrag", other)] for run in both]
-        rows.append([f"nearer to the truth than {other}", *((mine < its).sum() for mine, its in errors)])
-    return markdown([f"of {len(chosen)} edits", "the model's preset", "as released"], rows)
+        wins = [
+            method_wins(run, "GoodDrag", other, "truth_error_inside_mask") if (run["method"] == other).any() else None
+            for run in runs.values()
+        ]
+        rows.append([f"nearer to the truth than {other}", *(f"{w.wins} of {w.n}" if w else "-" for w in wins)])
+    return markdown(["Storybook100", *runs], rows)
 
 
 def model() -> str:

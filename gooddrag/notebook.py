@@ -55,7 +55,8 @@ def setup() -> Notebook:
     if frontend != "Python":
         shell.run_line_magic("matplotlib", "inline")
         shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")  # crisp on dense screens
-    cpu = f"cpu with {torch.get_num_threads()} threads"
+    n = torch.get_num_threads()
+    cpu = f"cpu with {n} thread{'s' if n > 1 else ''}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     figures = expand(os.environ.get("GOODDRAG_FIGURES") or "../figures")
     results = _results()
