@@ -30,7 +30,7 @@ def frames(html):
 
 def test_compare_needs_no_kernel_and_no_other_file():
     html = compare(picture((64, 48)), picture((64, 48), seed=1), labels=("<up>", "down")).data
-    assert html.count("data:image/jpeg;base64,") == 2 and 'type="range"' in html and "--at:50%" in html
+    assert html.count("data:image/webp;base64,") == 2 and 'type="range"' in html and "--at:50%" in html
     assert "aspect-ratio:64/48" in html and "&lt;up&gt;" in html and "<up>" not in html
     assert not re.search(r'(src|href)="(?!data:)', html)
     with pytest.raises(ValueError, match="after: .*expected the size of before"):

@@ -272,7 +272,7 @@ def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
     assert knobs.config == gd.DragConfig.fast() and knobs.lora_config == gd.LoraConfig.fast()
     knobs = Knobs(gd.DragConfig(K=3), LORA, "released")
     assert knobs.config == gd.DragConfig(K=3) and knobs.lora_config == LORA
-    knobs.values = {"preset": "paper", "lam": 0.5}
-    assert knobs.config == gd.DragConfig.paper(lam=0.5) and knobs.lora_config == LORA
+    knobs.values = {"preset": "paper", "lam": 0.5, "mask_mode": "replace"}
+    assert knobs.config == gd.DragConfig.paper(lam=0.5, mask_mode="replace") and knobs.lora_config == LORA
     knobs.values = knobs.first
     assert knobs.config == gd.DragConfig(K=3)

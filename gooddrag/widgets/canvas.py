@@ -134,13 +134,13 @@ def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
-    """The image as a file; a JPEG has no alpha and keeps colour edges sharp."""
-    buffer = BytesIO()
-    (image.convert("RGB") if kind == "JPEG" else image).save(buffer, kind, quality=92, subsampling=0)
+    """The image as a file; a JPEG has no alpha and keeps colour edges sharp, a WebP is three times smaller."""
+    buffer, quality = BytesIO(), 85 if kind == "WEBP" else 92
+    (image.convert("RGB") if kind == "JPEG" else image).save(buffer, kind, quality=quality, subsampling=0)
     return buffer.getvalue()
 
 
-def data_uri(image: Image.Image, longest: int | None = None, kind: str = "JPEG") -> str:
+def data_uri(image: Image.Image, longest: int | None = None, kind: str = "WEBP") -> str:
     """The image as a file inside an address, scaled down where its long side is longer than `longest` pixels."""
     if longest:
         image = image.copy()
