@@ -46,11 +46,13 @@ PRESETS = Study(  # on edits that no figure shows: never Storybook100
         "released": {},
         "hard mask": HARD,
         "fast, hard mask": _changes(DragConfig.fast(**HARD)),
-        "fast, wide patch, hard mask": _changes(DragConfig.fast(r1=8, r2=16, lr=0.02, skip_distance=0.0, **HARD)),
-        "fast, wide patch, heavy penalty": _changes(DragConfig.storybook()),
+        "fast, wide patch, hard mask": _changes(DragConfig.storybook()),
+        "fast, wide patch, heavy penalty": _changes(
+            DragConfig.fast(r1=8, r2=16, lr=0.01, lam=10.0, skip_distance=0.0, **NO_STOP)
+        ),
     },
     measure_preset,
-    edits=48,
+    edits=10,
     first_seed=300,
 )
 
