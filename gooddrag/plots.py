@@ -210,8 +210,8 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
         order = np.argsort(b)
         a, b, rows = a[order], b[order], np.arange(len(b))
         ax.hlines(rows, a, b, lw=1.6, colors=[BETTER if x < y else WORSE for x, y in zip(a, b, strict=True)], zorder=1)
-        ax.plot(b, rows, "o", color=WITHOUT, ms=5, label=second)
-        ax.plot(a, rows, "o", color=WITH, ms=5, label=first)
+        for values, colour, label in ((b, WITHOUT, second), (a, WITH, first)):
+            ax.plot(values, rows, "o", color=colour, ms=5 if len(rows) < 50 else 3, label=label)
         ax.set(yticks=[])
         ax.set_title(title, loc="left")
         ax.grid(axis="y", visible=False)
@@ -219,5 +219,5 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
             ax.set_xscale("log")
             plain_ticks(ax.xaxis)
     axes[0, 0].set_ylabel("edits")
-    axes[0, 0].legend(loc="lower right")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
