@@ -14,6 +14,8 @@ from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_d
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
+from gooddrag.evaluation.tasks import record_file
+from gooddrag.files import load_image
 from gooddrag.lora import applied
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
@@ -141,10 +143,11 @@ def fill_nearest_page(folder: Path) -> int:
     )
 
 
-def results_sheet(model: DiffusionModel, every: int = 4) -> Image.Image:
-    """Every fourth edit of Storybook100 with the model's own preset: original, result, truth; no choice by hand."""
+def results_sheet(folder: Path, every: int = 4) -> Image.Image:
+    """Every fourth edit of a run of `gooddrag bench storybook100`: original, GoodDrag's result, truth; no choice by
+    hand."""
     tiles = []
-    for sample in storybook100(model.native_size)[::every]:
-        result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample)
-        tiles += [sample.image, result.image, sample.truth]
+    for sample in storybook100()[::every]:
+        result = load_image(record_file(folder, "GoodDrag", 0, sample.name).with_suffix(".png"))
+        tiles += [marked(sample.image, sample.points, sample.mask), result, sample.truth]
     return contact_sheet(tiles, 12)

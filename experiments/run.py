@@ -3,7 +3,7 @@
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
 inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
 drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
-`gooddrag bench storybook100`, `sheet` draws every fourth edit of Storybook100, `animation` README's picture,
+`gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `animation` README's picture,
 `documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
-    parser.add_argument("--bench", type=Path, help="nearest_page: folder of gooddrag bench storybook100")
+    parser.add_argument("--bench", type=Path, help="nearest_page, sheet: folder of gooddrag bench storybook100")
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
@@ -134,7 +134,7 @@ def main() -> None:
         elif name == "nearest_page":
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
-            edits.results_sheet(load_model(options.model)).save(edits.FIGURES / "storybook100.jpg", quality=88)
+            edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
         elif name == "animation":
             edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:
