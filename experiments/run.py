@@ -96,8 +96,10 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
                 data.pop("text/plain", None)
             for kind in [k for k in data if k.startswith("text/")]:
                 data[kind] = PRIVATE.sub("...", data[kind])
-            if len(data.get("image/png", "")) > 100_000:
-                data["image/jpeg"] = jpeg(data.pop("image/png"))
+            png = data.get("image/png", "")
+            if len(png) > 50_000 and len(smaller := jpeg(png)) < len(png):
+                data["image/jpeg"] = smaller
+                del data["image/png"]
                 output.metadata["image/jpeg"] = output.metadata.pop("image/png", {})  # its size on the screen
             if data or output.output_type not in ("display_data", "execute_result"):
                 kept.append(output)
@@ -108,7 +110,7 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
 def jpeg(png: str) -> str:
     """A picture in base64, as JPEG."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=75, optimize=True)
+    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=72, optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -239,7 +239,7 @@ def aims() -> str:
             x["distance_left_px"] <= NEAR * x["width"]
         ),
         "median squared distance to the nearest page": lambda x: (
-            f"{x['nearest_page'].median():.5f}" if x["nearest_page"].notna().all() else "-"
+            f"{x['nearest_page'].median():.5f} of {n}" if (n := x["nearest_page"].count()) else "-"
         ),
     }
     rows = [[what, *(of(rows) for rows in own.values())] for what, of in lines.items()]

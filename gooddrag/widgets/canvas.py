@@ -135,7 +135,7 @@ def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
     """The image as a file; a JPEG has no alpha and keeps colour edges sharp, a WebP is three times smaller."""
-    buffer, quality = BytesIO(), 85 if kind == "WEBP" else 92
+    buffer, quality = BytesIO(), 75 if kind == "WEBP" else 92
     (image.convert("RGB") if kind == "JPEG" else image).save(buffer, kind, quality=quality, subsampling=0)
     return buffer.getvalue()
 
