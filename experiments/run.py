@@ -108,9 +108,13 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
 
 
 def jpeg(png: str) -> str:
-    """A picture in base64, as JPEG."""
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").save(buffer, "JPEG", quality=72, optimize=True)
+    """A picture in base64, as JPEG; one of many panels, whose file is large, at a lower quality."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    for quality in (72, 55):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() < 120_000:
+            break
     return base64.b64encode(buffer.getvalue()).decode()
 
 
