@@ -113,7 +113,7 @@ def jpeg(png: str) -> str:
     for quality in (72, 55):
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=quality, optimize=True)
-        if buffer.tell() < 120_000:
+        if buffer.tell() < 80_000:
             break
     return base64.b64encode(buffer.getvalue()).decode()
 
