@@ -112,11 +112,11 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192
     return sheet
 
 
-def animation(model: DiffusionModel, path: Path, number: int = 68, side: int = 288) -> None:
+def animation(model: DiffusionModel, path: Path, number: int = 32, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
     category, task, seed = keys()[number]
     sample = edit(seed, model.native_size, category, task)
-    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample, config=DragConfig(**NO_STOP))
+    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample)
     scale = side / sample.image.width
 
     def frame(image: Image.Image, points: np.ndarray, mask: np.ndarray | None = None) -> Image.Image:
