@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +98,12 @@ def test_training_goes_on_where_it_ended_and_what_it_exports_loads(weights, tmp_
     lines = log_of(tmp_path / "work")
     assert [line["samples"] for line in lines] == [104, 108, 112] and [line["step"] for line in lines] == [2, 4, 6]
     assert lines[-1]["drawn"] > lines[0]["drawn"] > 10 and all(np.isfinite(line["eps_mse_pages"]) for line in lines)
-    command.main(["export", *work, "--out", str(tmp_path / "out"), "--pieces", "20KB"])
+    begun = shutil.copytree(weights, tmp_path / "begun")
+    shutil.copytree(begun / "vae", begun / "teacher")
+    export = ["export", "--weights", str(begun), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    for _ in range(2):  # also over an earlier one
+        command.main([*export, "--pieces", "20KB"])
+    assert (tmp_path / "out" / "teacher" / "config.json").exists()
     model = load_model(tmp_path / "out", device="cpu")
     saved = load_file(tmp_path / "work" / "unet.safetensors")
     name = "conv_out.weight"

@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         card["size"] = autoencoder.Recipe().size
     export(options.out, net, vae, card, options.work / "metrics.jsonl", options.pieces)
     if teacher.exists():
-        shutil.copytree(teacher, options.out / "teacher")
+        shutil.copytree(teacher, options.out / "teacher", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":
