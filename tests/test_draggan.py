@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from tiny import picture, random
 from torch.nn.functional import conv2d, grid_sample, interpolate
 
-from gooddrag.evaluation.methods.draggan import DragGan, Generator, Modulated, load_generator, pyramid, tracked
+from gooddrag.evaluation.methods.draggan import Blobs, DragGan, Generator, Modulated, load_generator, pyramid, tracked
 from gooddrag.sample import Sample
 
 POINTS = torch.tensor([[[60.0, 60.0], [60.0, 80.0]], [[30.0, 20.0], [36.0, 12.0]]])  # (y, x)
@@ -19,7 +19,7 @@ FROZEN[..., 96:] = 1
 def net():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = Generator(numbers=5, hidden=16).requires_grad_(False)
+        net = Generator(numbers=40, hidden=16).requires_grad_(False)
         for layer in net.to_rgb:  # 0 before training
             torch.nn.init.normal_(layer.weight, std=0.1)
         return net
@@ -44,6 +44,25 @@ def test_a_layer_is_a_convolution_with_weights_of_its_own():
         assert torch.allclose(layer(x, w)[i : i + 1], expected, atol=1e-5)
 
 
+def test_blobs_turn_with_the_parts():
+    """At first their centres are weighted means of the parts' places, and their maps are discs around these."""
+    blobs, places = Blobs(128, 4), random(16, 2, dtype=torch.float32) / 4
+
+    def centres(of):
+        return blobs.centre(torch.cat([torch.zeros(96), of.flatten()])).view(2, -1).T
+
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]])
+    assert torch.allclose(centres(places @ turn + 0.1), centres(places) @ turn + 0.1, atol=1e-5)
+    seen = []
+    blobs.mix.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    blobs(torch.cat([torch.zeros(96), places.flatten()])[None], 32)
+    at, i = (2 * torch.arange(32) + 1) / 32 - 1, 5
+    x, y = ((at - c) / blobs.log_radius[i].exp() for c in centres(places)[i])
+    disc = torch.exp(-0.5 * (x**2 + y[:, None] ** 2))
+    for found, expected in zip(seen[0][0, i::64], (disc, disc * x, disc * y[:, None]), strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_the_generator_is_built_layer_by_layer(net):
     w = styles()
     whole, F = net.synthesis(w)
@@ -52,7 +71,7 @@ def test_the_generator_is_built_layer_by_layer(net):
     assert small.shape == (1, 3, 32, 32) and torch.equal(same, F)
     late = torch.cat([w[:, :7], styles(1)[:, 7:]], dim=1)
     assert torch.equal(net.synthesis(late)[1], F) and not torch.allclose(net.synthesis(late)[0], whole)
-    numbers = random(2, 5, dtype=torch.float32)
+    numbers = random(2, 40, dtype=torch.float32)
     one_w = net.mapping(numbers)[:, None].expand(-1, 11, -1)
     assert torch.equal(net(numbers), net.synthesis(one_w)[0])
 

@@ -38,9 +38,11 @@ SPANS = (
 )
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
+ANCHORS = ("nose", "mouth", "chin", "forehead", "crown", "left_cheek", "right_cheek", "body", "left_eye", "right_eye")
+ANCHORS += ("left_ear_tip", "right_ear_tip", "tail_tip", "trunk_tip", "left_wing_tip", "right_wing_tip")
 BATCH = 16
 RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
-GROWTH = {32: 600, 64: 1500}  # px: the step at which the next layers join in
+GROWTH = {32: 1500, 64: 3500}  # px: the step at which the next layers join in
 
 
 def animal(seed: int) -> Animal:
@@ -50,15 +52,16 @@ def animal(seed: int) -> Animal:
 
 
 def numbers(scene: Animal) -> list[float]:
-    """All that decides the picture: pose and its waves, colours, kind, pattern, backdrop."""
+    """All that decides the picture: pose, where its parts are, colours, kind, pattern, backdrop."""
     values = [(2 * getattr(scene, name) - low - high) / (high - low) for name, (low, high) in SPANS.items()]
-    waves = [f(k * math.pi * v) for v in values for k in (1, 2) for f in (math.sin, math.cos)]
+    anchors = scene.anchors()
+    ends = [2 * c - 1 for name in ANCHORS for c in anchors.get(name, (0.5, 0.5))]
     coat, back = scene.coat, scene.backdrop
     colours = [2 * c - 1 for colour in (coat.main, coat.light, coat.dark, scene.iris) for c in colour]
     turn = math.tau * back.hue
     place = [math.cos(turn), math.sin(turn), 2 * back.light - 1, (back.horizon - 0.69) / 0.07]
     chosen = ((BREEDS, scene.kind), (PATTERNS, scene.pattern), (PLACES, back.kind))
-    return values + waves + colours + place + [float(name == one) for names, one in chosen for name in names]
+    return ends + values + colours + place + [float(name == one) for names, one in chosen for name in names]
 
 
 def draw(seeds: range) -> tuple[Tensor, Tensor]:

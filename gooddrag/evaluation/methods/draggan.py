@@ -28,6 +28,7 @@ from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
 SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
+PARTS = 16  # of a page, whose places w holds, (x, y) in [-1, 1]
 CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
 
 
@@ -56,23 +57,35 @@ class Modulated(nn.Module):
         return torch.addcmul(bias, y, (power + 1e-8).rsqrt()[:, :, None, None].to(y.dtype))
 
 
-class Waves(nn.Module):
-    """Plane waves whose phases follow w: what moves on the page is then a matter of phases (Karras et al. 2021).
+class Blobs(nn.Module):
+    """Soft discs whose centres are linear in w: what moves in the picture moves with them (Epstein et al. 2022).
 
-    Their frequencies have a standard deviation of `fast` cycles a picture side.
+    Each gives three maps: the disc itself, and inside it the distance from its centre across and down. At first a
+    centre is a sum of the places of PARTS, weights adding up to 1, so that it turns and grows with them.
     """
 
-    def __init__(self, w_width: int, c_out: int, fast: float, count: int = 64):
+    def __init__(self, w_width: int, c_out: int, count: int = 64):
         super().__init__()
-        self.frequency = nn.Parameter(fast * torch.randn(2, count, 1, 1))
-        self.phase = nn.Linear(w_width, count)
-        self.mix = Modulated(w_width, count, c_out, kernel=1, demodulate=False)
+        self.centre = nn.Linear(w_width, 2 * count)
+        near = torch.eye(PARTS)[torch.arange(count) % PARTS] + 0.3 * torch.randn(count, PARTS)
+        near = near - near.mean(1, keepdim=True) + 1 / PARTS
+        weight = 0.1 * self.centre.weight.detach().unflatten(0, (2, count))  # of x, of y
+        weight[..., -2 * PARTS :] = 0
+        weight[0, :, -2 * PARTS :: 2] = weight[1, :, 1 - 2 * PARTS :: 2] = near
+        self.centre.weight = nn.Parameter(weight.flatten(0, 1))
+        nn.init.zeros_(self.centre.bias)
+        self.log_radius = nn.Parameter(torch.empty(count).uniform_(-2.5, -0.8))
+        self.mix = Modulated(w_width, 3 * count, c_out, kernel=1, demodulate=False)
 
     def forward(self, w: Tensor, side: int) -> Tensor:
         """w (B, w_width) -> (B, c_out, side, side)."""
-        at = (torch.arange(side, device=w.device) + 0.5) / side - 0.5
-        turns = self.frequency[0] * at[:, None] + self.frequency[1] * at  # (count, side, side)
-        return self.mix(torch.sin(2 * torch.pi * (turns + self.phase(w)[:, :, None, None])), w)
+        at = (2 * torch.arange(side, device=w.device) + 1) / side - 1
+        x, y = self.centre(w).float().unflatten(1, (2, -1, 1)).unbind(1)  # (B, count, 1)
+        radius = self.log_radius.float().exp()[:, None]
+        dx, dy = (at - x) / radius, (at - y) / radius  # (B, count, side)
+        disc = torch.exp(-0.5 * dy.square())[..., :, None] * torch.exp(-0.5 * dx.square())[..., None, :]
+        maps = torch.cat([disc, disc * dx[..., None, :], disc * dy[..., :, None]], dim=1)
+        return self.mix(maps, w)
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -81,10 +94,11 @@ def doubled(x: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """A StyleGAN2-shaped network without noise inputs: numbers -> w -> picture of 128 x 128.
+    """A StyleGAN2-shaped network, blobs in place of noise: numbers -> w -> picture of 128 x 128.
 
     Args:
-        numbers: how many numbers describe a page. w_width: length of a style vector w. hidden: of the mapping.
+        numbers: how many describe a page, the places of its PARTS first. w_width: length of a style vector w.
+        hidden: width of the mapping.
 
     Attributes:
         layers: styled convolutions, one at 4 px and two at each of 8 to 128 px: w+ holds a w for each of the 11.
@@ -94,16 +108,20 @@ class Generator(nn.Module):
         super().__init__()
         widths = [numbers, hidden, hidden, hidden]
         steps = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.mapping = nn.Sequential(*steps, nn.Linear(hidden, w_width))
+        self.rest = nn.Sequential(*steps, nn.Linear(hidden, w_width - 2 * PARTS))
         self.start = nn.Parameter(torch.randn(1, CHANNELS[4], 4, 4))
         self.layers, self.to_rgb, c_in = nn.ModuleList(), nn.ModuleList(), CHANNELS[4]
-        self.waves = nn.ModuleDict({str(side): Waves(w_width, CHANNELS[side], side / 12) for side in (16, 32, 64)})
+        self.blobs = nn.ModuleDict({str(side): Blobs(w_width, CHANNELS[side]) for side in (16, 32)})
         for side, c_out in CHANNELS.items():
             for _ in range(1 if side == 4 else 2):
                 self.layers.append(Modulated(w_width, c_in, c_out))
                 c_in = c_out
             self.to_rgb.append(Modulated(w_width, c_out, 3, kernel=1, demodulate=False))
             nn.init.zeros_(self.to_rgb[-1].weight)  # layers that were not trained yet add nothing
+
+    def mapping(self, numbers: Tensor) -> Tensor:
+        """Numbers (B, n) -> w (B, w_width). The first 2 * PARTS numbers are places, and the end of w is these."""
+        return torch.cat([self.rest(numbers), numbers[:, : 2 * PARTS]], dim=1)
 
     def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
         """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 128, 32, 32).
@@ -116,8 +134,8 @@ class Generator(nn.Module):
             x, w = layer(x, w_plus[:, i]), w_plus[:, i]
             if i % 2:
                 x = doubled(x)
-                if (name := str(x.shape[-1])) in self.waves:
-                    x = x + self.waves[name](w, x.shape[-1])
+                if (name := str(x.shape[-1])) in self.blobs:
+                    x = x + self.blobs[name](w, x.shape[-1])
             x = leaky_relu(x, 0.2)
             features = x if i == 6 else features
             if i % 2 == 0:
@@ -146,7 +164,7 @@ def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
     if not path.is_file():
         raise ValueError(f"generator: no {path}; expected the weights that storybook.training.generator exports")
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-    bank, (hidden, numbers) = tensors.pop("bank"), tensors["mapping.0.weight"].shape
+    bank, (hidden, numbers) = tensors.pop("bank"), tensors["rest.0.weight"].shape
     net = Generator(numbers, hidden=hidden)
     net.load_state_dict(tensors)
     return net.requires_grad_(False), bank
