@@ -45,6 +45,7 @@ def sample():
 
 def test_the_papers_methods():
     assert all(dataclasses.is_dataclass(m) and hash(m) == hash(dataclasses.replace(m)) for m in METHODS.values())
+    assert all(callable(getattr(m, "edit", m)) for m in METHODS.values())  # the benchmark calls it where it is
     good, rival = METHODS["GoodDrag"], METHODS["DragDiffusion"]
     assert (good.config, good.lora) == (DragConfig.released(), LoraConfig())
     assert (rival.config, rival.lora) == (DragConfig.dragdiffusion(), LoraConfig(steps=80))

@@ -55,16 +55,16 @@ class DragonDiffusion:
 
     Args:
         num_steps: all are inverted. guided: how many of them, from the first one on, are guided. strength: eta.
-        edit, change, keep: weights of the three terms, 4, 0.2 and 6. blocks: up blocks that give features.
+        w_edit, w_content, w_outside: weights of the three terms, 4, 0.2 and 6. blocks: up blocks that give features.
         bank_from: first step (from 0) that reads the unedited latent's attention, from transformer block `start` on.
     """
 
     num_steps: int = 50
     guided: int = 30
     strength: float = 2000 * 0.04
-    edit: float = 4.0
-    change: float = 0.2
-    keep: float = 6.0
+    w_edit: float = 4.0
+    w_content: float = 0.2
+    w_outside: float = 6.0
     blocks: tuple[int, ...] = (-3, -2)
     bank_from: int = 5
     start: int = 7
@@ -117,11 +117,11 @@ class DragonDiffusion:
             covered[*q] = True
         for F, F_0 in ((a[0], b[0]) for a, b in zip(maps, wanted, strict=True)):
             for p, q in pairs:
-                edit = edit + self.edit / (1 + 4 * similarity(F[:, *q], F_0[:, *p]))
+                edit = edit + self.w_edit / (1 + 4 * similarity(F[:, *q], F_0[:, *p]))
                 if (left := p[:, ~covered[*p]]).numel():
-                    edit = edit + self.change * similarity(F[:, *left], F_0[:, *left])
+                    edit = edit + self.w_content * similarity(F[:, *left], F_0[:, *left])
             if outside.any():
-                keep = keep + self.keep / (1 + 4 * similarity(F[:, outside], F_0[:, outside]))
+                keep = keep + self.w_outside / (1 + 4 * similarity(F[:, outside], F_0[:, outside]))
         return edit, keep
 
 
