@@ -17,7 +17,7 @@ __all__ = ["SD15", "SD_DDIM", "STORYBOOK", "DiffusionModel", "choose_model", "lo
 
 STORYBOOK = Path(__file__).parents[1] / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-SD15_MIN_BYTES = 5 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
+SD15_MIN_BYTES = 6 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
 LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
 
 
@@ -181,7 +181,7 @@ def load_model(
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
             layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, a folder of the Hub's cache
-            (models--owner--name), or "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 5 GiB free, else
+            (models--owner--name), or "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 6 GiB free, else
             storybook. A folder's training.json may hold what its LoRAs and edits run with by default:
             {"lora_lr": 0.0025, "preset": "fast"}.
         device: "cpu", "cuda", ...; None: the GPU if there is one.
@@ -230,7 +230,7 @@ def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
     gpu = torch.device(device or "cuda")
     free = torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
     if free < SD15_MIN_BYTES:
-        return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 5"
+        return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 6"
     return "sd15", f"sd15: {torch.cuda.get_device_name(gpu)} with {free / 2**30:.1f} GiB free"
 
 

@@ -185,8 +185,8 @@ class DragResult:
         }
 
     def frames(self) -> list[Image.Image]:
-        """Before, the guesses at the result after every second operation and the last, and the result, as marked."""
-        picked = [op for i, op in enumerate(self.history, start=1) if i % 2 or i == len(self.history)]
+        """Before, the guesses at the result after every third operation and the last, and the result, as marked."""
+        picked = [op for i, op in enumerate(self.history, start=1) if i % 3 == 1 or i == len(self.history)]
         guesses = [(self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None]
         steps = [(self.frame.to_image(guess), handles) for guess, handles in guesses]
         steps = [(self.sample.image, self.sample.handles), *steps, (self.image, self.handles)]
@@ -214,7 +214,7 @@ class DragResult:
             self.sample.save(temporary)
             self.image.save(temporary / "result.png", icc_profile=SRGB)
             self.overview().save(temporary / "overview.png", icc_profile=SRGB)
-            durations = [800, *[80] * (len(others) - 1), 1600]
+            durations = [800, *[120] * (len(others) - 1), 1600]
             first.save(temporary / "trajectory.webp", save_all=True, append_images=others, duration=durations, loop=0)
             (temporary / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return expand(folder)
