@@ -27,6 +27,7 @@ VERDICTS = ("holds", "holds in part", "does not hold here", "undecided here", "u
 HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTED = VERDICTS
 MUCH = 2 / 3  # "about half", "much smaller": at most this share of the other
 BEHIND = 0.8  # "still lag behind ... by a significant margin" (Sec. 5.2)
+SYSTEMS = ("GoodDrag", "DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "SDE-Drag", "FastDrag")
 UPDATES = 90  # Fig. 5 shows the features after so many motion supervision steps
 FIRST_SIZE = 128  # px of the pages of results that do not say it
 
@@ -42,7 +43,8 @@ class Part:
     @classmethod
     def wins(cls, what: str, pair: Paired) -> "Part":
         verdict = HOLDS if pair.low > 0.5 else FAILS if pair.high < 0.5 else UNDECIDED
-        return cls(what, f"{pair.wins} of {pair.n} ({pair.low:.0%} to {pair.high:.0%})", verdict)
+        equal = f", {pair.ties} equal" if pair.ties else ""
+        return cls(what, f"{pair.wins} of {pair.n - pair.ties} ({pair.low:.0%} to {pair.high:.0%}){equal}", verdict)
 
     @classmethod
     def ratio(cls, what: str, ratio: Interval, most: float) -> "Part":
@@ -173,6 +175,42 @@ def fig11_here(table: pd.DataFrame) -> Verdict:
     return judge(parts, table["sample"].nunique())
 
 
+def fig8(table: pd.DataFrame) -> Verdict:
+    """Artifacts by the distance to the nearest page, fidelity by damage, SSIM and error."""
+    if (n := table["sample"].nunique()) < ENOUGH:
+        return judge([], n)
+    measures = {
+        "nearer to a page": ("nearest_page", False),
+        "less damage outside the mask": ("damage_outside_mask", False),
+    }
+    measures |= {"higher SSIM": ("ssim_truth", True), "nearer to the truth": ("truth_error_inside_mask", False)}
+    pairs = {
+        what: method_wins(table, "GoodDrag", "DragGAN", key, higher_is_better=up)
+        for what, (key, up) in measures.items()
+    }
+    return judge([Part.wins(what, pair) for what, pair in pairs.items()], n)
+
+
+def fastdrag(table: pd.DataFrame) -> Verdict:
+    """Faster by a factor of ten than every other method, in seconds without those of the LoRA, which FastDrag saves."""
+    ratios = {
+        m: ratio_interval(*(benchmark.values(table, name, "edit_seconds") for name in ("FastDrag", m))) for m in SYSTEMS
+    }
+    parts = [Part.ratio(f"its seconds by {m}'s", ratio, 0.1) for m, ratio in ratios.items() if m != "FastDrag"]
+    return judge(parts, table["sample"].nunique())
+
+
+def least(table: pd.DataFrame) -> Verdict:
+    """Moves less: a higher DAI as released at radius 1, edit by edit."""
+    others = [m for m in SYSTEMS if m not in ("DragDiffusion", "DragNoise")]
+    parts = [
+        Part.wins(f"{m} less than {other}", method_wins(table, m, other, "dai_released_1", higher_is_better=True))
+        for m in ("DragDiffusion", "DragNoise")
+        for other in others
+    ]
+    return judge(parts, table["sample"].nunique())
+
+
 def alternated(table: pd.DataFrame) -> pd.DataFrame:
     """The samples on which GoodDrag completed its first B operations, and denoised: up to there both orders are equal.
 
@@ -203,6 +241,9 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file i
     "fig13": ("ip.json", fig13),
     "fig14a": ("ip.json", fig14a),
     "fig14b": ("ip.json", fig14b),
+    "fig8": ("storybook100_draggan.csv", fig8),
+    "speed_here": ("storybook100_systems.csv", fastdrag),
+    "least_here": ("storybook100_systems.csv", least),
     "table1_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),  # of `gooddrag bench`
     "star_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion*", most=BEHIND)),
     "aldd_here": ("storybook100.csv", lambda table: _needed(alternated(table), "GoodDrag without AlDD")),
@@ -231,7 +272,9 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
         try:
             verdict = rule(data)
         except (KeyError, ValueError):  # a file of an earlier study
-            why = f"results/{name} is of an earlier study: `python -m experiments.run {file.stem}` computes it anew"
+            why = (
+                f"results/{name} lacks measures of this claim: `python -m experiments.run {file.stem}` computes it anew"
+            )
             verdict = Verdict(UNTESTED, "", why)
         found[claim["id"]] = verdict
         made_by = {"where": name, "model": f"{model} at {size:.0f} px", "weights": weights}

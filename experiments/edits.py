@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from experiments.latents import denoised, there_and_back
@@ -102,13 +102,18 @@ def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
     return [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
 
 
-def contact_sheet(pictures: Sequence[Image.Image], columns: int, side: int = 192) -> Image.Image:
-    """Pictures in rows, each fitted into a square of `side` pixels."""
-    sheet = Image.new("RGB", (columns * side, -(-len(pictures) // columns) * side), "white")
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int, side: int = 192, titles: Sequence[str] = ()
+) -> Image.Image:
+    """Pictures in rows, each fitted into a square of `side` pixels, below the titles of the columns."""
+    top = 24 if titles else 0
+    sheet = Image.new("RGB", (columns * side, top + -(-len(pictures) // columns) * side), "white")
+    for i, title in enumerate(titles):
+        ImageDraw.Draw(sheet).text((i * side + 4, 3), title, "black", font_size=15)
     for i, tile in enumerate(pictures):
         tile = tile.convert("RGB")
         tile.thumbnail((side, side), Image.Resampling.LANCZOS)
-        sheet.paste(tile, (i % columns * side, i // columns * side))
+        sheet.paste(tile, (i % columns * side, top + i // columns * side))
     return sheet
 
 
@@ -143,11 +148,13 @@ def fill_nearest_page(folder: Path) -> int:
     )
 
 
-def results_sheet(folder: Path, every: int = 4) -> Image.Image:
-    """Every fourth edit of a run of `gooddrag bench storybook100`: original, GoodDrag's result, truth; no choice by
-    hand."""
+def results_sheet(
+    folder: Path, methods: Sequence[str] = ("GoodDrag",), places: slice = slice(0, 100, 4)
+) -> Image.Image:
+    """Edits of a run of `gooddrag bench storybook100`, by rule every fourth: marked page, results, truth."""
     tiles = []
-    for sample in storybook100()[::every]:
-        result = load_image(record_file(folder, "GoodDrag", 0, sample.name).with_suffix(".png"))
-        tiles += [marked(sample.image, sample.points, sample.mask), result, sample.truth]
-    return contact_sheet(tiles, 12)
+    for sample in storybook100()[places]:
+        results = [load_image(record_file(folder, m, 0, sample.name).with_suffix(".png")) for m in methods]
+        tiles += [marked(sample.image, sample.points, sample.mask), *results, sample.truth]
+    one = ["page", *methods, "truth"]
+    return contact_sheet(tiles, 9 // len(one) * len(one), titles=9 // len(one) * one)

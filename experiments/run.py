@@ -3,8 +3,9 @@
 Studies (aldd, aldd_conditions, ip, lora, masactrl, differences, presets) and questions about latents (inversion_sweep,
 inversion_lora, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile, cost_sd15 and
 drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
-`gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `animation` README's picture,
-`documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their outputs, cleaned.
+`gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `fig08` and `fig09` two more; `animation` draws
+README's picture, `documents` fills ledger, documents and card, `notebooks` executes the notebooks and keeps their
+outputs, cleaned.
 """
 
 import argparse
@@ -38,7 +39,14 @@ QUESTIONS = {
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
     "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
-OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", "animation", "documents", "notebooks")
+SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, and every sixteenth edit
+    "fig08": (("DragGAN", "GoodDrag"), slice(0, 58, 8)),
+    "fig09": (
+        ("DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "FastDrag", "SDE-Drag", "GoodDrag"),
+        slice(0, 100, 16),
+    ),
+}
+OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -123,7 +131,9 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
-    parser.add_argument("--bench", type=Path, help="nearest_page, sheet: folder of gooddrag bench storybook100")
+    parser.add_argument(
+        "--bench", type=Path, help="nearest_page, sheet, fig08, fig09: folder of gooddrag bench storybook100"
+    )
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
@@ -141,6 +151,8 @@ def main() -> None:
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
             edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
+        elif name in SHEETS:
+            edits.results_sheet(options.bench, *SHEETS[name]).save(RESULTS / f"{name}.jpg", quality=80)
         elif name == "animation":
             edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:

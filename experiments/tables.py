@@ -4,6 +4,7 @@ DAI has two conventions: Eq. 10 divides by the number of pairs once, the release
 has one of them and names it.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
@@ -11,9 +12,10 @@ from pathlib import Path
 from statistics import median
 
 import pandas as pd
+from safetensors import safe_open
 
 from experiments import differences
-from experiments.claims import Part, method_wins
+from experiments.claims import VERDICTS, Part, method_wins
 from experiments.keep import RESULTS, read_json
 from experiments.study import column, versus
 from gooddrag.evaluation import benchmark
@@ -21,7 +23,11 @@ from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "storybook" / "weights"
-DOCUMENTS = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "ledger.md", WEIGHTS / "README.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "ledger")),
+    WEIGHTS / "README.md",
+)
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
 AIMS = {  # column -> run of `gooddrag bench storybook100`
     "its preset": "storybook100_preset",
@@ -51,23 +57,23 @@ def data(name: str) -> dict:
     return read_json(RESULTS / f"{name}.json")
 
 
-def methods() -> list[str]:
-    return list(bench()["method"].unique())
+def methods(name: str = "storybook100") -> list[str]:
+    return list(bench(name)["method"].unique())
 
 
-def mean(method: str, column: str, digits: int = 4) -> str:
+def mean(table: pd.DataFrame, method: str, column: str, digits: int = 4) -> str:
     """The mean over all edits; a dash where an edit has no value."""
-    value = benchmark.mean(bench(), method, column)
+    value = benchmark.mean(table, method, column)
     return "-" if value is None else f"{value.value:.{digits}f}"
 
 
-def run() -> str:
-    """Which run the tables of Storybook100 show."""
-    about, failed = bench().iloc[0], (bench()["state"] != "done").sum()
-    machines = ", ".join(bench()["machine"].dropna().unique())
-    n = bench()["sample"].nunique()
-    made_by = f"model `{about.model}`, weights {about.weights}; {machines}"
-    return f"{n} edits of {about.width:.0f} px, {failed} failed; {made_by}."
+def run(name: str = "storybook100") -> str:
+    """Which run the tables show."""
+    table = bench(name)
+    about, failed, widths = table.iloc[0], (table["state"] != "done").sum(), table["width"]
+    size = f"{widths.min():.0f}" + (f" to {widths.max():.0f}" if widths.nunique() > 1 else "")
+    made_by = f"model `{about.model}`, weights {about.weights}; {', '.join(table['machine'].dropna().unique())}"
+    return f"{table['sample'].nunique()} edits of pictures {size} px wide, {failed} failed; {made_by}."
 
 
 def columns(convention: str) -> tuple[list[str], list[str]]:
@@ -88,7 +94,7 @@ def shares(means: dict[str, Iterable[float]], convention: str) -> str:
 def dai(convention: str, name: str = "storybook100") -> str:
     """Means of DAI over a run of the benchmark."""
     table, (keys, _) = bench(name), columns(convention)
-    ordered = sorted(methods(), key=lambda m: m != "Unedited")
+    ordered = sorted(methods(name), key=lambda m: m != "Unedited")
     return shares({m: table.loc[table["method"] == m, keys].mean(skipna=False) for m in ordered}, convention)
 
 
@@ -129,19 +135,35 @@ def arrived(rows: pd.DataFrame) -> str:
     return "-" if left.isna().any() else str((left <= NEAR * rows["width"]).sum())
 
 
-def measures() -> str:
+def measures(name: str = "storybook100") -> str:
     """Storybook100: what DAI does not see, and what an edit costs."""
+    table = bench(name)
     header = ["method", "error to the truth inside the mask", "damage outside it", "MD, px"]
     header += [f"handles within {NEAR:.0%}", "nearer to the truth than GoodDrag", "edit, s", "U-Net calls"]
     rows = []
-    for m in methods():
-        own = bench()[bench()["method"] == m]
-        cells = [mean(m, "truth_error_inside_mask"), mean(m, "damage_outside_mask", 5), mean(m, "md", 1), arrived(own)]
+    for m in methods(name):
+        own, numbers = table[table["method"] == m], ("truth_error_inside_mask", "damage_outside_mask", "md")
+        cells = [*(mean(table, m, key, digits) for key, digits in zip(numbers, (4, 5, 1), strict=True)), arrived(own)]
         complete = own["truth_error_inside_mask"].notna().all()
-        beaten = method_wins(bench(), m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-"
+        beaten = method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-"
         cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls"]].median()
         rows.append([m, *cells, beaten, *(f"{v:.0f}" for v in cost)])
     return markdown(header, rows)
+
+
+def which() -> str:
+    """Which method is first in what, on the edits of `measures systems`."""
+    table = bench("storybook100_systems")
+    table = table[~table["method"].isin(BOUNDS)]
+    lines = []
+    for what, key, show in (
+        ("Fastest", "edit_seconds", "{:.0f} s an edit at the median"),
+        ("Nearest to the truth", "truth_error_ratio", "median error {:.2f} of the unedited page's"),
+        ("Least damage outside the mask", "damage_outside_mask", "median {:.5f}"),
+    ):
+        medians = table.groupby("method")[key].median().sort_values().head(3)
+        lines.append(f"- {what}: " + ", then ".join(f"**{m}** ({show.format(v)})" for m, v in medians.items()) + ".")
+    return "\n".join(lines)
 
 
 def tasks() -> str:
@@ -181,6 +203,13 @@ def claims() -> str:
             [c["source"], c["claim"], c["paper"], ours, f"**{c['verdict']}**" + (f": {c['why']}" if c["why"] else "")]
         )
     return markdown(["paper", "claim", "the paper's figure", "ours", "verdict"], rows)
+
+
+def verdicts() -> str:
+    """How many claims have which verdict."""
+    found = [c["verdict"] for c in data("claims")["claims"]]
+    counts = [f"{verdict} {found.count(verdict)}" for verdict in VERDICTS if verdict in found]
+    return f"Of {len(found)} claims: {', '.join(counts)}."
 
 
 def others() -> str:
@@ -260,10 +289,26 @@ def model() -> str:
     return markdown(["measure", "dB"], [[k, f"{v:.2f}"] for k, v in data("storybook_model")["data"].items()])
 
 
-PLAIN = (run, measures, tasks, cost, claims, others, inference, text_and_code, aims, model)
+def generator() -> str:
+    """What DragGAN's generator was trained with."""
+    with safe_open(WEIGHTS / "generator" / "generator.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["progress"])
+        numbers = sum(file.get_tensor(name).numel() for name in file.keys() if name != "bank")  # noqa: SIM118 (no dict)
+    rows = {
+        "parameters": f"{numbers / 1e6:.1f} M, in half precision",
+        "training": f"{about['step']:,} steps of 16 pages at 32, 64, then 128 px; {about['drawn']:,} pages drawn",
+        "time": f"{about['seconds'] / 60:.0f} min on one CPU core",
+        "mean absolute error on 64 held-out pages, values in [-1, 1]": f"{about['l1']:.3f}",
+    }
+    return markdown(["the generator", ""], rows.items())
+
+
+PLAIN = (run, measures, which, tasks, cost, claims, verdicts, others, inference, text_and_code, aims, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
+for name in ("systems", "draggan"):
+    TABLES |= {f"{name} {table.__name__}": partial(table, f"storybook100_{name}") for table in (run, measures)}
 
 
 def filled(text: str) -> str:

@@ -14,7 +14,20 @@ from gooddrag.evaluation.metrics import GAMMAS, Interval
 
 LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
 EXPECTED = {"fig8", "fig11", "fig11_here", "aldd_here", "ip_here", "table1_here", "star_here", "fig1", "fig4", "fig5"}
-EXPECTED |= {"fig12", "fig13", "fig14a", "fig14b", "overhead", "table1", "table2", "table3", "runtime", "memory"}
+EXPECTED |= {
+    "fig12",
+    "fig13",
+    "fig14a",
+    "fig14b",
+    "overhead",
+    "table1",
+    "table2",
+    "table3",
+    "runtime",
+    "memory",
+    "speed_here",
+    "least_here",
+}
 
 
 def won(wins, n):
@@ -100,6 +113,16 @@ def test_rules_of_the_benchmark(table):
     table.loc[0, "drag_operations"] = np.nan
     with pytest.raises(ValueError, match="s0"):
         claims.alternated(table)
+
+
+def test_figure_8_takes_artifacts_and_fidelity(table):
+    rows = table[table["method"] != "DragDiffusion"].replace("GoodDrag without AlDD", "DragGAN")
+    rows = rows.assign(nearest_page=rows["damage_outside_mask"], ssim_truth=1.0)
+    rows.loc[rows["method"] == "GoodDrag", "ssim_truth"] = 0.5
+    found = claims.fig8(rows)
+    assert "damage outside the mask: 16 of 16" in found.ours and "higher SSIM: 0 of 16" in found.ours
+    assert "nearer to the truth: 14 of 16" in found.ours and found.verdict == PARTLY
+    assert claims.fig8(rows[rows["sample"].isin([f"s{i}" for i in range(11)])]).verdict == UNTESTED
 
 
 def test_filling_the_ledger(table, tmp_path):

@@ -145,10 +145,11 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the average's weights in half precision, and the w of 128 pages that a projection may start from."""
+    """Write the average's synthesis network in half precision, and the w of 128 pages that a projection starts from."""
     net = Generator(len(numbers(animal(0)))).requires_grad_(False)
     progress = load_checkpoint(work / "generator.safetensors", {"ema": net})
     w = net.mapping(draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 128))[0])
+    del net.rest
     tensors = {k: t.half().contiguous() for k, t in (net.state_dict() | {"bank": w}).items()}
     with atomic_file(folder / "generator.safetensors") as file:
         save_file(tensors, file, {"progress": json.dumps(progress)})

@@ -159,13 +159,16 @@ def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
 
 
 def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
-    """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width)."""
+    """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width).
+
+    It begins at w: the mapping network, which only training needs, is not in the file.
+    """
     path = path or STORYBOOK / "generator" / "generator.safetensors"
     if not path.is_file():
         raise ValueError(f"generator: no {path}; expected the weights that storybook.training.generator exports")
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-    bank, (hidden, numbers) = tensors.pop("bank"), tensors["rest.0.weight"].shape
-    net = Generator(numbers, hidden=hidden)
+    bank, net = tensors.pop("bank"), Generator(2 * PARTS)
+    del net.rest
     net.load_state_dict(tensors)
     return net.requires_grad_(False), bank
 
