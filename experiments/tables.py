@@ -209,7 +209,7 @@ def verdicts() -> str:
     """How many claims have which verdict."""
     found = [c["verdict"] for c in data("claims")["claims"]]
     counts = [f"{verdict} {found.count(verdict)}" for verdict in VERDICTS if verdict in found]
-    return f"Of {len(found)} claims: {', '.join(counts)}."
+    return f"Of {len(found)} claims of the paper and of its followers: {', '.join(counts)}."
 
 
 def others() -> str:
