@@ -4,7 +4,6 @@ DAI has two conventions: Eq. 10 divides by the number of pairs once, the release
 has one of them and names it.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, partial
@@ -12,7 +11,6 @@ from pathlib import Path
 from statistics import median
 
 import pandas as pd
-from safetensors import safe_open
 
 from experiments import differences
 from experiments.claims import VERDICTS, Part, method_wins
@@ -291,11 +289,9 @@ def model() -> str:
 
 def generator() -> str:
     """What DragGAN's generator was trained with."""
-    with safe_open(WEIGHTS / "generator" / "generator.safetensors", "pt") as file:
-        about = json.loads(file.metadata()["progress"])
-        numbers = sum(file.get_tensor(name).numel() for name in file.keys() if name != "bank")  # noqa: SIM118 (no dict)
+    about = data("generator")
     rows = {
-        "parameters": f"{numbers / 1e6:.1f} M, in half precision",
+        "parameters": f"{about['parameters'] / 1e6:.1f} M, in half precision",
         "training": f"{about['step']:,} steps of 16 pages at 32, 64, then 128 px; {about['drawn']:,} pages drawn",
         "time": f"{about['seconds'] / 60:.0f} min on one CPU core",
         "mean absolute error on 64 held-out pages, values in [-1, 1]": f"{about['l1']:.3f}",

@@ -67,8 +67,7 @@ def test_no_path_of_one_machine():
 def test_weights_are_safetensors_and_small():
     files = tracked()
     assert not [path.name for path in files if path.suffix in {".pt", ".pth", ".pkl", ".bin", ".ckpt"}]
-    shipped = [path for path in files if path.suffix == ".safetensors" and ROOT / "storybook" in path.parents]
-    assert len(shipped) == 4 and sum(path.stat().st_size for path in shipped) < 40e6
+    assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") < 40e6
 
 
 def test_wheel_holds_the_whole_package(tmp_path):

@@ -27,6 +27,7 @@ from gooddrag.ddim import check_finite
 from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
+GENERATOR = STORYBOOK / "generator" / "generator.safetensors"  # where training exports it; not in the repository
 SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
 PARTS = 16  # of a page, whose places w holds, (x, y) in [-1, 1]
 CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
@@ -163,9 +164,9 @@ def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
 
     It begins at w: the mapping network, which only training needs, is not in the file.
     """
-    path = path or STORYBOOK / "generator" / "generator.safetensors"
+    path = path or GENERATOR
     if not path.is_file():
-        raise ValueError(f"generator: no {path}; expected the weights that storybook.training.generator exports")
+        raise ValueError(f"generator: no {path}; expected what `python -m storybook.training.generator` exports")
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     bank, net = tensors.pop("bank"), Generator(2 * PARTS)
     del net.rest
