@@ -80,10 +80,11 @@ class Study:
     def compute(self, model: DiffusionModel, folder: Path = RESULTS, edits: int | None = None) -> None:
         """Compute what is not there yet, edit by edit, and write the file when all edits are done.
 
-        Finished edits wait in the cache folder: an interrupted run, killed ones too, goes on with the next one.
+        Finished edits wait in the cache folder until all of the study's are done: an interrupted run, killed ones too,
+        and one of more edits go on with the next one.
         """
         settings = self.settings(edits)
-        key = json.dumps([settings, model.fingerprint, model.device.type])
+        key = json.dumps([self.settings(1), model.fingerprint, model.device.type])
         parts = cache_folder("studies") / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         files = [parts / f"{number:03d}.json" for number in range(len(settings["edits"]))]
         for number, part in enumerate(tqdm(files, desc=self.name)):
@@ -92,7 +93,8 @@ class Study:
         found = [read_json(part) for part in files]
         data = [record for _, records in found for record in records]
         save_results(folder / f"{self.name}.json", model, settings, data, sum(seconds for seconds, _ in found))
-        shutil.rmtree(parts)
+        if edits is None:
+            shutil.rmtree(parts)
 
 
 def spread_edits(n: int) -> list[tuple[str, str, int]]:
