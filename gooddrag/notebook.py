@@ -21,6 +21,9 @@ from gooddrag.sample import Sample
 from storybook.storybook100 import keys
 
 
+FIRST_SIZE = 128  # px of the pages of results that do not say it
+
+
 @dataclass(frozen=True)
 class Notebook:
     """Where a notebook runs; printed, it is one line.
@@ -71,8 +74,13 @@ def _results() -> Path:
 
 
 def kept(name: str) -> Any:
-    """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it."""
-    return json.loads((_results() / f"{name}.json").read_text(encoding="utf-8"))
+    """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it; prints
+    where that was a model of smaller pages than the notebook's pictures.
+    """
+    record = json.loads((_results() / f"{name}.json").read_text(encoding="utf-8"))
+    if record.get("model") == "storybook" and record.get("size", FIRST_SIZE) == FIRST_SIZE:
+        print(f"{name}: recorded on pages of {FIRST_SIZE} px, with the embedded model's first autoencoder")
+    return record
 
 
 def drawn(record: dict, i: int, size: int) -> Sample:

@@ -23,9 +23,6 @@ from gooddrag.sample import Sample
 WITHOUT, WITH, BETTER, WORSE = "#e07b00", "#1f5fbf", "#3a9b4b", "#c9c9c9"
 STYLE = "gooddrag.paper"
 
-Window = tuple[int, int, int, int]
-"""(left, top, right, bottom) in pixels, right and bottom excluded."""
-
 
 def figure(columns: int, rows: int = 1, size: float = 2.4, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:
     """A grid of equal panels in the project's style; it belongs to no window and is shown once, where it is returned.
@@ -113,23 +110,11 @@ def draw_distance_map(
     return shown
 
 
-def image_grid(
-    rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]],
-    size: float = 2.0,
-    targets: ArrayLike | None = None,
-    window: Window | None = None,
-) -> Figure:
-    """Rows of (title, image); a `Sample` in place of an image is drawn as the user marked it.
-
-    Args:
-        size: width of a panel in inches.
-        targets: (l, 2), marked by a ring on every image.
-        window: the part of every picture to show; None: all of it.
-    """
+def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]], size: float = 2.0) -> Figure:
+    """Rows of (title, image), each panel `size` inches wide; a `Sample` in place of an image is drawn as marked."""
     picture = rows[0][0][1]
     width, height = (picture.image if isinstance(picture, Sample) else picture).size
-    aspect = height / width if window is None else (window[3] - window[1]) / (window[2] - window[0])
-    fig, axes = figure(max(map(len, rows)), len(rows), size, aspect)
+    fig, axes = figure(max(map(len, rows)), len(rows), size, height / width)
     for row, line in zip(rows, axes, strict=True):
         for ax in line[len(row) :]:
             ax.set_axis_off()
@@ -138,19 +123,13 @@ def image_grid(
                 draw_user_edit(ax, picture, title)
             else:
                 draw_image(ax, picture, title)
-                if targets is not None:
-                    for colour, weight in (("white", 2.4), (TARGET, 1.2)):
-                        ax.plot(*np.asarray(targets).T, "o", mfc="none", mec=colour, mew=weight, ms=9)
-            if window is not None:
-                left, top, right, bottom = window
-                ax.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))
     return fig
 
 
 def edit_overview(result: DragResult) -> Figure:
     """Before, user edit, after (with the handles' path) and, where it is known, the truth."""
     sample = result.sample
-    panels = [("before", sample.image), ("user edit", sample), (f"after ({result.model.label})", result.image)]
+    panels = [("before", sample.image), ("user edit", sample), ("after", result.image)]
     fig = image_grid([[*panels, *([("truth", sample.truth)] if sample.truth else [])]], 2.4)
     draw_path(fig.axes[2], result.path)
     return fig
