@@ -3,18 +3,19 @@
 from dataclasses import replace
 from functools import cache
 from typing import Literal, get_args, get_origin, get_type_hints
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import picture
+from tiny import picture, sharing
 
 from gooddrag.algorithm import Task, drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import denoise, invert, step
 from gooddrag.frame import Frame
-from gooddrag.masactrl import BorrowedSelfAttention, mutual_self_attention
+from gooddrag.masactrl import borrowed_attention, late_blocks
 
 SIZE = (64, 64)
 QUICK = dict(num_steps=6, strength=0.75, K=4, B=2, J=2, r2=3, stop_unmoved=None)  # T = 4: two dragged time steps
@@ -59,13 +60,8 @@ def run(model, config, task=FAR, stop=None):
 
 def borrowing(model, config):
     """A run, and how many of its passes borrow from the source."""
-    seen = []
-
-    def look(unet, _):
-        seen.append(any(isinstance(p, BorrowedSelfAttention) for p in unet.attn_processors.values()))
-
-    with model.unet.register_forward_pre_hook(look):
-        return run(model, config), sum(seen)
+    with mock.patch("gooddrag.algorithm.borrowed_attention", side_effect=borrowed_attention) as borrowed:
+        return run(model, config), borrowed.call_count
 
 
 def events(watch):
@@ -144,7 +140,6 @@ def test_callback_stops_within_one_update(tiny, event, tracking):
 def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
     with pytest.raises(ValueError, match=r"^trajectory: 4 latents; expected T \+ 1 = 5$"):
         drag_latent(tiny, trajectory_of(tiny, quick())[:-1], FAR, quick())
-    before = {n: id(p) for n, p in tiny.unet.attn_processors.items()}
 
     def fail(state):
         if state.t == 1:
@@ -152,8 +147,7 @@ def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
 
     with pytest.raises(KeyboardInterrupt):
         drag_latent(tiny, trajectory_of(tiny, quick()), FAR, quick(), fail)
-    assert {n: id(p) for n, p in tiny.unet.attn_processors.items()} == before
-    assert not tiny.unet.up_blocks[-2]._forward_hooks
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in tiny.unet.modules())
 
 
 def test_nothing_dragged_is_plain_denoising(tiny):
@@ -219,7 +213,7 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
         unedited = [z_T, *denoise(tiny.eps, z_T, schedule, config.T)]
         both = torch.cat([unedited[config.T - t], dragged.z])
         for level in range(t, 0, -1):
-            with mutual_self_attention(tiny.unet, config.masactrl_start):
+            with sharing(late_blocks(tiny.unet, config.masactrl_start)):
                 eps = tiny.eps(both, schedule.timestep(level))
             both = step(both, eps, schedule.alpha(level), schedule.alpha(level - 1))
     torch.testing.assert_close(watch.z, both[1:], atol=1e-4, rtol=1e-4)

@@ -4,8 +4,8 @@ import torch
 from tiny import random
 from torch.nn.functional import interpolate
 
-from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion, beside, boxes, pasted
-from gooddrag.masactrl import recorded_states
+from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion, boxes, pasted
+from gooddrag.masactrl import borrowed_attention, recorded_states
 from gooddrag.motion import Task
 
 METHOD = DragonDiffusion(num_steps=2, guided=1, bank_from=1)
@@ -77,7 +77,7 @@ def test_a_guided_step_and_a_plain_one_computed_anew(tiny64):
     unedited = a1.sqrt() * (z_T - (1 - a2).sqrt() * eps_0) / a2.sqrt() + (1 - a1).sqrt() * eps_0
     with recorded_states(tiny64.unet, 7) as states:
         tiny64.eps(unedited, t1)
-    with beside(tiny64.unet, states, 7):
+    with borrowed_attention(tiny64.unet, states, 7, beside=True):
         eps = tiny64.eps(z, t1)
     assert not torch.equal(eps, tiny64.eps(z, t1))  # the bank counts
     expected = a0.sqrt() * (z - (1 - a1).sqrt() * eps) / a1.sqrt() + (1 - a0).sqrt() * eps
@@ -89,6 +89,6 @@ def test_what_it_reads_beside_its_own_is_nothing_new_to_the_source(tiny64):
     z = random(1, 4, 16, 16)
     with recorded_states(tiny64.unet, 7) as states:
         plain = tiny64.eps(z, 481)
-    with beside(tiny64.unet, states, 7):
+    with borrowed_attention(tiny64.unet, states, 7, beside=True):
         assert torch.allclose(tiny64.eps(z, 481), plain, atol=1e-10)
-    assert torch.equal(tiny64.eps(z, 481), plain)  # the processors are back
+    assert torch.equal(tiny64.eps(z, 481), plain)  # the hooks are gone

@@ -2,11 +2,7 @@ import pytest
 import torch
 from tiny import random
 
-from gooddrag.masactrl import MutualSelfAttention, late_blocks, mutual_self_attention, transformer_blocks
-
-
-def processors(unet):
-    return {name: id(processor) for name, processor in unet.attn_processors.items()}
+from gooddrag.masactrl import borrowed_attention, late_blocks, recorded_states, transformer_blocks
 
 
 def test_order_of_execution(tiny_sd):
@@ -36,31 +32,18 @@ def test_same_share_of_a_smaller_unet(tiny):
             late_blocks(tiny.unet, start)
 
 
-def test_attention_by_hand(tiny):
-    """softmax(Q K_s^T / sqrt(d)) V_s, heads apart, for one layer."""
-    layer = late_blocks(tiny.unet)[-1].attn1
-    x = random(2, 6, layer.to_q.in_features, dtype=torch.float32)
-    with torch.no_grad():
-        got = MutualSelfAttention()(layer, x)
-        q, k, v = layer.to_q(x), layer.to_k(x[:1]), layer.to_v(x[:1])
-        heads = [
-            torch.softmax(a @ b.mT * layer.scale, dim=-1) @ c
-            for a, b, c in zip(*(t.chunk(layer.heads, dim=-1) for t in (q, k, v)), strict=True)
-        ]
-        want = layer.to_out[0](torch.cat(heads, dim=-1))
-    torch.testing.assert_close(got, want, rtol=0, atol=2e-5)
+def hooked(unet):
+    return [block for block in transformer_blocks(unet) if block.attn1._forward_pre_hooks]
 
 
-def test_only_the_late_self_attentions_are_replaced(tiny_sd):
-    with mutual_self_attention(tiny_sd.unet, 10):
-        installed = [n for n, p in tiny_sd.unet.attn_processors.items() if isinstance(p, MutualSelfAttention)]
-    assert len(installed) == 6
-    assert all(name.startswith(("up_blocks.2", "up_blocks.3")) and ".attn1." in name for name in installed)
-
-
-def test_processors_are_restored_after_an_exception_too(tiny_sd):
-    before = processors(tiny_sd.unet)
-    with pytest.raises(RuntimeError, match="stop"), mutual_self_attention(tiny_sd.unet):
-        assert processors(tiny_sd.unet) != before
+def test_only_the_late_self_attentions_change_and_are_themselves_after_an_exception_too(tiny_sd):
+    unet = tiny_sd.unet
+    with pytest.raises(RuntimeError, match="stop"), recorded_states(unet) as states:
+        tiny_sd.eps(random(1, 4, 8, 8, dtype=torch.float32), 301)
+        assert hooked(unet) == transformer_blocks(unet)[10:] and len(states) == 6
         raise RuntimeError("stop")
-    assert processors(tiny_sd.unet) == before
+    assert not hooked(unet)
+    with pytest.raises(RuntimeError, match="stop"), borrowed_attention(unet, states):
+        assert hooked(unet) == transformer_blocks(unet)[10:]
+        raise RuntimeError("stop")
+    assert not hooked(unet)

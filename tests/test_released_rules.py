@@ -7,14 +7,13 @@ batch at every denoising step, attention with an explicit softmax. It knows the 
 
 import math
 import re
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import TINY_SD, picture
+from tiny import TINY_SD, picture, sharing
 
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
@@ -84,7 +83,7 @@ class Plain:
                 self.drag(timestep, previous[timestep], ref_z, maps.detach())
             elif self.masactrl_from is None:
                 self.masactrl_from = i
-            with torch.no_grad(), sharing(self.model.unet) if ended else torch.no_grad():
+            with torch.no_grad(), sharing(transformer_blocks(self.model.unet)[10:]) if ended else torch.no_grad():
                 both = torch.cat([source, self.z])
                 both = self.hop(both, self.unet(both, timestep)[0], timestep, previous[timestep])
             source, self.z = both[:1], both[1:]
@@ -137,26 +136,6 @@ def square(maps, centre, r):
             if wy * wx > 0:
                 total = total + wy * wx * maps[:, :, y + dy - r : y + dy + r + 1, x + dx - r : x + dx + r + 1]
     return total
-
-
-@contextmanager
-def sharing(unet):
-    """Self-attentions of blocks 10 to 15 read the keys and values of the first row."""
-
-    def attend(attn, x, encoder_hidden_states=None, **_):
-        source = x[[0, 0]]
-        maps = attn.to_q(x), attn.to_k(source), attn.to_v(source)
-        q, k, v = (y.unflatten(2, (attn.heads, -1)).transpose(1, 2) for y in maps)
-        weights = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
-        return attn.to_out[0]((weights @ v).transpose(1, 2).flatten(2))
-
-    layers = [block.attn1 for block in transformer_blocks(unet)[10:]]
-    before = [layer.processor for layer in layers]
-    for layer in layers:
-        layer.processor = attend
-    yield
-    for layer, processor in zip(layers, before, strict=True):
-        layer.processor = processor
 
 
 def blobs(size, seed):

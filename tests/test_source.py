@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import picture, random
+from tiny import picture, random, sharing
 
 from experiments.cost import counting
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
-from gooddrag.masactrl import borrowed_attention, mutual_self_attention
+from gooddrag.masactrl import borrowed_attention, late_blocks
 from gooddrag.source import SourcePath
 
 QUICK = DragConfig(num_steps=6, K=4, B=2, J=1, stop_unmoved=None)  # T = 4, two of them dragged
@@ -54,11 +54,11 @@ def test_the_path_does_not_depend_on_who_asked_first(tiny):
 
 
 @pytest.mark.parametrize("start", [0, 10, 16])
-def test_borrowing_is_the_edits_row_of_mutual_self_attention(tiny64, start):
+def test_borrowing_is_the_edits_row_of_mutual_self_attention_by_hand(tiny64, start):
     schedule, source, edit = tiny64.schedule(6), random(1, 4, 16, 16), random(1, 4, 16, 16, seed=1)
     path = SourcePath(tiny64, schedule, source, 4, start=start)
     with torch.no_grad():
-        with mutual_self_attention(tiny64.unet, start):
+        with sharing(late_blocks(tiny64.unet, start)):
             want = tiny64.eps(torch.cat([source, edit]), schedule.timestep(4))[1:]
         with borrowed_attention(tiny64.unet, path.shared(4), start):
             got = tiny64.eps(edit, schedule.timestep(4))

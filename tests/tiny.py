@@ -1,5 +1,7 @@
 """A random model of storybook's shape, small enough to drag in a moment, and what the tests use it with."""
 
+import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +48,22 @@ def picture(size: tuple[int, int] = (64, 64), seed: int = 0) -> Image.Image:
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@contextmanager
+def sharing(blocks):
+    """Self-attentions of these blocks read the keys and values of the first row of two; softmax and all by hand."""
+
+    def attend(attn, x, encoder_hidden_states=None, **_):
+        source = x[[0, 0]]
+        maps = attn.to_q(x), attn.to_k(source), attn.to_v(source)
+        q, k, v = (y.unflatten(2, (attn.heads, -1)).transpose(1, 2) for y in maps)
+        weights = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(dim=3)
+        return attn.to_out[0]((weights @ v).transpose(1, 2).flatten(2))
+
+    before = [block.attn1.processor for block in blocks]
+    for block in blocks:
+        block.attn1.processor = attend
+    yield
+    for block, processor in zip(blocks, before, strict=True):
+        block.attn1.processor = processor

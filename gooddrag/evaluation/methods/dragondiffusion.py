@@ -13,40 +13,21 @@ self-attentions of the up blocks read the unedited latent's keys and values besi
 classifier-free guidance, and no LoRA.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 import torch
-from diffusers import UNet2DConditionModel
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate
 
 from gooddrag.config import DragConfig
 from gooddrag.ddim import check_finite, predict_z0, root, step
 from gooddrag.editor import DragEditor
-from gooddrag.masactrl import late_blocks, recorded_states
+from gooddrag.masactrl import borrowed_attention, recorded_states
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import Size, Task
 from gooddrag.sample import Sample
-
-
-@contextmanager
-def beside(unet: UNet2DConditionModel, states: list[Tensor], start: int) -> Iterator[None]:
-    """Inside this context the self-attentions from transformer block `start` on read recorded states, (1, N, C), beside
-    their own."""
-
-    def reading(state: Tensor) -> Callable:
-        def hook(attention: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-            return args, kwargs | {"encoder_hidden_states": torch.cat([args[0], state.to(args[0].dtype)], dim=1)}
-
-        return hook
-
-    with ExitStack() as hooks:
-        for block, state in zip(late_blocks(unet, start), states, strict=True):
-            hooks.enter_context(block.attn1.register_forward_pre_hook(reading(state), with_kwargs=True))
-        yield
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,8 @@ class DragonDiffusion:
             with torch.no_grad(), recorded_states(model.unet, self.start) as states:
                 eps, wanted = self.passes(model, unedited, timestep)
             unedited = step(unedited, eps, *alphas)
-            bank = beside(model.unet, states, self.start) if i >= self.bank_from else nullcontext()
+            banked = i >= self.bank_from
+            bank = borrowed_attention(model.unet, states, self.start, beside=True) if banked else nullcontext()
             z = z.detach().requires_grad_(i < self.guided)
             with bank, torch.set_grad_enabled(i < self.guided):
                 eps, maps = self.passes(model, z, timestep)
