@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -152,22 +153,22 @@ class DiffusionModel:
         alpha = self.alphas_cumprod[timestep].to(z_t.dtype).reshape(-1, 1, 1, 1)
         return alpha.sqrt() * predicted + (1 - alpha).sqrt() * z_t
 
-    def eps_and_features(self, z_t: Tensor, timestep: int, block: int = -2) -> tuple[Tensor, Tensor]:
-        """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w').
+    def eps_and_features(self, z_t: Tensor, timestep: int, *blocks: int) -> tuple[Tensor, ...]:
+        """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w') for
+        each of the blocks, in order of execution; by default -2.
 
         Raises:
             ValueError: the U-Net has no such block.
         """
-        n = len(self.unet.up_blocks)
-        if not -n <= block < n:
-            raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")
-        seen: list[Tensor] = []
-        hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, output: seen.append(output))
-        try:
+        n, seen = len(self.unet.up_blocks), []
+        with ExitStack() as hooks:
+            for block in blocks or (-2,):
+                if not -n <= block < n:
+                    raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")
+                hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, F: seen.append(F))
+                hooks.enter_context(hook)
             eps = self.eps(z_t, timestep)
-        finally:
-            hook.remove()
-        return eps, seen[0].to(z_t.dtype)
+        return eps, *(F.to(z_t.dtype) for F in seen)
 
 
 def load_model(

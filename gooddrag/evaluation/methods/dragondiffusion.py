@@ -13,7 +13,7 @@ self-attentions of the up blocks read the unedited latent's keys and values besi
 classifier-free guidance, and no LoRA.
 """
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -81,14 +81,9 @@ class DragonDiffusion:
 
     def passes(self, model: DiffusionModel, z: Tensor, timestep: int) -> tuple[Tensor, list[Tensor]]:
         """eps, and the features of each block on the grid of twice the last one's side, (1, C', H, W)."""
-        seen: list[Tensor] = []
-        with ExitStack() as hooks:
-            for b in self.blocks:
-                hook = model.unet.up_blocks[b].register_forward_hook(lambda module, args, output: seen.append(output))
-                hooks.enter_context(hook)
-            eps = model.eps(z, timestep)
-        size = [2 * n for n in seen[-1].shape[-2:]]
-        return eps, [interpolate(F.to(z.dtype), size, mode="bilinear", align_corners=False) for F in seen]
+        eps, *maps = model.eps_and_features(z, timestep, *self.blocks)
+        size = [2 * n for n in maps[-1].shape[-2:]]
+        return eps, [interpolate(F, size, mode="bilinear", align_corners=False) for F in maps]
 
     def energies(self, maps: list[Tensor], wanted: list[Tensor], task: Task) -> tuple[Tensor, Tensor]:
         """E_edit and E_con, 0-d, of the edited and the unedited latent's features."""
