@@ -29,19 +29,6 @@ class Reference:
     z_prev: Tensor
 
 
-def reference_step(model: DiffusionModel, schedule: Schedule, z_0t: Tensor, t: int, block: int) -> Reference:
-    """Features of the unedited latent z_t^0 and its denoised z_{t-1}^0 (Eq. 2).
-
-    Runs the same forward pass as an update does, gradient included: in `drag` the two must be exactly
-    equal while nothing has been dragged, since the mask term's gradient is the sign of their difference.
-    """
-    with torch.enable_grad():
-        eps, F = model.eps_and_features(z_0t.detach().requires_grad_(), schedule.timestep(t), block)
-    eps, F = eps.detach(), F.detach()
-    check_finite("reference", f"t = {t} (time step {schedule.timestep(t)})", features=F, eps=eps)
-    return Reference(z_0t, F, step(z_0t, eps, schedule.alpha(t), schedule.alpha(t - 1)))
-
-
 class SourcePath:
     """The passes of the unedited latent, each made when it is first asked for.
 
@@ -81,15 +68,20 @@ class SourcePath:
         """One forward pass at level t, and before it those above that nobody has asked for yet."""
         if t not in self.latents:
             self._pass(t + 1, sharing)
+        z, schedule, timestep = self.latents[t], self.schedule, self.schedule.timestep(t)
         recorder = recorded_states(self.model.unet, self.start) if sharing else nullcontext()
-        with record_function("reference"), recorder as states:
-            ref = reference_step(self.model, self.schedule, self.latents[t], t, self.block)
+        # The same forward pass as an update's, gradient included: the two must be exactly equal while nothing has been
+        # dragged, since the mask term's gradient is the sign of their difference.
+        with record_function("reference"), recorder as states, torch.enable_grad():
+            eps, F = self.model.eps_and_features(z.detach().requires_grad_(), timestep, self.block)
+        eps, F = eps.detach(), F.detach()
+        check_finite("reference", f"t = {t} (time step {timestep})", features=F, eps=eps)
         # A level that is passed again, for the other half of what it knows, must not move the path.
-        self.latents.setdefault(t - 1, ref.z_prev)
+        self.latents.setdefault(t - 1, step(z, eps, schedule.alpha(t), schedule.alpha(t - 1)))
         if sharing:
             self._states[t] = [self._put(s) for s in states]
         else:
-            self._features[t] = self._put(ref.F)
+            self._features[t] = self._put(F)
 
     def _put(self, x: Tensor) -> Tensor:
         return x if self.store is None else x.to(self.store)

@@ -17,7 +17,6 @@ from gooddrag.lora import applied, load_lora, save_lora
 from gooddrag.model import load_model
 from gooddrag.motion import drag_loss, features_at, mask_loss, resized
 from gooddrag.sample import Sample
-from gooddrag.source import reference_step
 
 DATA = Path(__file__).parent / "data" / "conformance"
 TOLERANCE = 1e-8  # what agreement means in float64; today's agreement is 1e-12
@@ -142,9 +141,9 @@ def case_a(model):
 def test_reference_path(model):
     """Row 8 and 10 of the ledger: the re-denoised z_T, its features, and those at the handle, t = 741 ... 601."""
     config, editor, task, schedule, want = case_a(model)
-    size, handle, z, index = task.size, task.p_0, editor.invert()[-1], torch.arange(20, 36)
+    size, handle, index, source = task.size, task.p_0, torch.arange(20, 36), editor.source(config)
     for t in range(config.T, config.T - 8, -1):
-        ref = reference_step(model, schedule, z, t, config.feature_block)
+        ref = source.reference(t)
         name = f"reference/t{schedule.timestep(t)}/"
         close(ref.z_prev, want[name + "prev_latent"])
         close(resized(ref.F, size, index, index)[:, :8], want[name + "feat_slice"])
@@ -152,7 +151,6 @@ def test_reference_path(model):
         whole = resized(ref.F, size, torch.arange(size[0]), torch.arange(size[1]))
         close(whole.mean(dim=(0, 2, 3)), want[name + "feat_mean_per_channel"])
         close(whole.std(dim=(0, 2, 3)), want[name + "feat_std_per_channel"])
-        z = ref.z_prev
 
 
 def test_teacher_forced_gradients(model):
@@ -166,10 +164,10 @@ def test_teacher_forced_gradients(model):
     index, tracked, handles = torch.arange(20, 36), 0, {}
     for key, p in zip(want["track/step_and_updates_done"].tolist(), want["track/handles_after_yx_half"], strict=True):
         handles[tuple(map(int, key))] = p.float()
-    z_ref, loss_index = editor.invert()[-1], 0
+    source, loss_index = editor.source(config), 0
     for i in (0, 1):
         t = config.T - i
-        ref = reference_step(model, schedule, z_ref, t, config.feature_block)
+        ref = source.reference(t)
         for k in range(30):
             name = f"upd/step{i}/{k:02d}/"
             if name + "grad" not in want:
@@ -189,7 +187,6 @@ def test_teacher_forced_gradients(model):
                 close(torch.autograd.grad(loss, z)[0], want[name + "grad"])
             assert want["loss/step_and_k"][loss_index].tolist() == [i, k]
             loss_index += 1
-        z_ref = ref.z_prev
     assert loss_index == 57 and tracked == 11
 
 
