@@ -24,6 +24,7 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu
 
 from gooddrag import motion
 from gooddrag.ddim import check_finite
+from gooddrag.frame import Frame
 from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
@@ -198,18 +199,15 @@ class DragGan:
     weights: Path | None = None
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
-        small = sample.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-        picture = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
-        net, w_plus = self.invert(picture, *(part.to(model.device) for part in load_generator(self.weights)))
-        scale = SIDE / np.array(sample.image.size)
+        frame = Frame(sample.image.size, (SIDE, SIDE), (SIDE, SIDE))
+        picture, loaded = frame.to_tensor(sample.image).to(model.device), load_generator(self.weights)
+        net, w_plus = self.invert(picture, *(part.to(model.device) for part in loaded))
+        scale = SIDE / np.array(frame.user)
         points = np.clip(np.rint((sample.points + 0.5) * scale - 0.5), 0, SIDE - 1)[..., ::-1].copy()
-        frozen = torch.zeros(1, 1, SIDE, SIDE)
-        if sample.mask is not None:
-            frozen = 1 - interpolate(torch.from_numpy(sample.mask)[None, None].float(), (SIDE, SIDE), mode="nearest")
+        frozen = frame.frozen(sample.mask, frame.scaled, frame.scaled)
         w_plus, _ = self.drag(net, w_plus, torch.from_numpy(points).float(), frozen)
         with torch.no_grad():
-            made = ((net.synthesis(w_plus)[0][0] + 1) * 127.5).clamp(0, 255).round().byte()
-        return Image.fromarray(made.permute(1, 2, 0).cpu().numpy()).resize(sample.image.size, Image.Resampling.BICUBIC)
+            return frame.to_image(net.synthesis(w_plus)[0] / 2 + 0.5)
 
     def invert(self, picture: Tensor, net: Generator, bank: Tensor) -> tuple[Generator, Tensor]:
         """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
