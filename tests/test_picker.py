@@ -196,6 +196,7 @@ def test_points_and_mask_can_be_assigned(picker):
     picker.points = [[[1, 2], [3, 4]]]
     picker.mask = np.ones((60, 80))
     assert picker.points.tolist() == [[[1, 2], [3, 4]]] and picker.mask.all() and "100% may" in picker.about.value
+    assert picker.sample.points.tolist() == [[[1, 2], [3, 4]]] and picker.sample.mask.all()
     picker.undo()
     picker.undo()
     assert picker.points.tolist() == [PAIR] and picker.mask is None
@@ -204,6 +205,8 @@ def test_points_and_mask_can_be_assigned(picker):
         with pytest.raises(ValueError, match=says):
             setattr(picker, name, value)
     assert picker.points.shape == (0, 2, 2) and picker.mask is None
+    with pytest.raises(ValueError, match="points: none given"):
+        _ = picker.sample
 
 
 def test_sample_keeps_truth_and_name_until_something_changes():
@@ -218,19 +221,10 @@ def test_sample_keeps_truth_and_name_until_something_changes():
         gd.PointPicker(sample, [PAIR])
 
 
-def test_save_and_from_folder_are_exact(picker, tmp_path):
-    with pytest.raises(ValueError, match="points: none given"):
-        picker.save(tmp_path / "edit")
-    assert not (tmp_path / "edit").exists()
-    mouse(picker, *PAIR)
-    mode(picker, "ellipse")
-    mouse(picker, (5, 5), (50, 40))
-    picker.save(tmp_path / "edit")
-    again = gd.PointPicker.from_folder(tmp_path / "edit")
-    assert again.image.tobytes() == picker.image.tobytes()
-    assert (again.points == picker.points).all() and (again.mask == picker.mask).all()
+def test_a_photograph_fits_the_screen():
     photograph = gd.PointPicker(DATA / "cat_2" / "original.jpg", PAIR)
     assert photograph.image.mode == "RGB" and max(photograph.canvas.size) == 512
+    assert photograph.points.tolist() == [PAIR]
 
 
 def test_load_starts_anew_and_a_bad_image_changes_nothing(picker):

@@ -1,8 +1,6 @@
 """The picker: a canvas, the tools above it, and what was picked below it, in one widget."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import ipywidgets as W
 import numpy as np
@@ -57,15 +55,6 @@ class PointPicker(W.VBox):
         self._follow()
         self.canvas.paint(everything=True)
 
-    @classmethod
-    def from_folder(cls, folder: str | os.PathLike, longest: int = 512) -> "PointPicker":
-        """A picker with what `save` wrote, or with any folder of Drag100's layout."""
-        return cls(Sample.open(folder), longest=longest)
-
-    def save(self, folder: str | os.PathLike) -> Path:
-        """Write image, points and mask in Drag100's layout; `from_folder` and `Sample.open` read them back exactly."""
-        return self.sample.save(folder)
-
     @property
     def points(self) -> np.ndarray:
         """Float64 (l, 2, 2), read-only; ValueError where others are assigned that do not fit the image."""
@@ -99,9 +88,9 @@ class PointPicker(W.VBox):
         unchanged = isinstance(self._given, Sample) and self.state.now == self.state.first
         return self._given if unchanged else Sample(self.image, self.state.points, self.state.mask)
 
-    def load(self, image: ImageSource | Sample, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> None:
+    def load(self, image: ImageSource | Sample) -> None:
         """Take another image; points, mask and the history of undo start anew."""
-        self.state.load(*_parts(image, points, mask))
+        self.state.load(*_parts(image))
         self._given = image
         self.act()
 
@@ -193,7 +182,7 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
-def _parts(image: ImageSource | Sample, points: ArrayLike | None, mask: ArrayLike | None) -> tuple:
+def _parts(image: ImageSource | Sample, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> tuple:
     """PIL image, points and mask of what was given."""
     if not isinstance(image, Sample):
         return load_image(image), points, mask

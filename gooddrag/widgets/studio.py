@@ -8,7 +8,6 @@ from pathlib import Path
 
 import ipywidgets as W
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from gooddrag.config import DragConfig, LoraConfig
@@ -32,7 +31,7 @@ class DragStudio(Runner, W.VBox):
 
     Args:
         model: from `load_model`.
-        image, points, mask: as for `PointPicker`.
+        image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
         config: settings that the knobs begin with; None = the model's own preset.
         lora: how an image's LoRA is fitted (the default: as suits the preset); None = off until it is switched on.
         longest: longest side of each of the two pictures on the screen, in CSS pixels.
@@ -47,15 +46,13 @@ class DragStudio(Runner, W.VBox):
         self,
         model: DiffusionModel,
         image: ImageSource | Sample,
-        points: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
         config: DragConfig | None = None,
         lora: LoraConfig | None = LoraConfig(),  # noqa: B008 (frozen)
         longest: int = 420,
     ):
         Runner.__init__(self, model, self._on_step, self._on_end)
         self.preview, self.longest, self._quiet = preview, longest, 0.0
-        self.knobs, self.picker = Knobs(config, lora, model.preset), PointPicker(image, points, mask, longest)
+        self.knobs, self.picker = Knobs(config, lora, model.preset), PointPicker(image, longest=longest)
         self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, self._too_large
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
@@ -80,9 +77,9 @@ class DragStudio(Runner, W.VBox):
         super().stop()
         self.stage.value = "stopping ..."
 
-    def set_image(self, image: ImageSource | Sample, points: ArrayLike | None = None, mask: ArrayLike | None = None):
+    def set_image(self, image: ImageSource | Sample) -> None:
         """Take another image, as for `PointPicker.load`, with the knobs as at the start; Reset comes back to it."""
-        self.picker.load(image, points, mask)
+        self.picker.load(image)
         self.knobs.values = self.knobs.first
         self._begin(image)
 
