@@ -44,14 +44,10 @@ class Schedule:
         if not 1 <= self.num_steps <= len(self.alphas_cumprod):
             raise ValueError(f"num_steps: {self.num_steps}; expected 1 to {len(self.alphas_cumprod)}")
 
-    @property
-    def stride(self) -> int:
-        """Training time steps between two levels."""
-        return len(self.alphas_cumprod) // self.num_steps
-
     def timestep(self, t: int) -> int:
         """The training time step of level t, 1 <= t <= T_max; 0 for the clean level."""
-        return min((t - 1) * self.stride + self.offset, len(self.alphas_cumprod) - 1) if t > 0 else 0
+        trained = len(self.alphas_cumprod)
+        return min((t - 1) * (trained // self.num_steps) + self.offset, trained - 1) if t > 0 else 0
 
     def alpha(self, t: int) -> Tensor:
         """alpha_t as a 0-d float32 tensor; alpha_0 is that of training step 0 (`set_alpha_to_one=False`)."""
