@@ -21,13 +21,14 @@ from quick import Brighter
 from tiny import picture, save_tiny
 
 from gooddrag.evaluation import benchmark, metrics
-from gooddrag.evaluation.benchmark import COLUMNS, TIMES, slug
+from gooddrag.evaluation.benchmark import COLUMNS, slug
 from gooddrag.evaluation.datasets import folder as own_folder
 from gooddrag.evaluation.methods import METHODS, Unedited
 from gooddrag.evaluation.tasks import metered, read_record
 from gooddrag.files import load_image
 from gooddrag.sample import Sample
 
+TIMES = ["lora_seconds", "edit_seconds", "score_seconds", "peak_memory_mib", "finished"]
 SAME = [c for c in COLUMNS if c not in TIMES]
 
 

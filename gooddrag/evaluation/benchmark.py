@@ -40,23 +40,9 @@ COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_ima
 NUMBERS = ["pairs", "width", "seed", *SCORES, *tasks.TRACKED, *COST, "threads"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
 COLUMNS = ["sample", "category", "task", "pairs", "width", "method", "seed", "state"]
-COLUMNS += [
-    *SCORES,
-    *tasks.TRACKED,
-    *COST,
-    *IDENTITY,
-    "machine",
-    "threads",
-    "gooddrag",
-    "torch",
-    "settings",
-    "key",
-    "finished",
-    "error",
-]
+COLUMNS += [*SCORES, *tasks.TRACKED, *COST, *IDENTITY, "machine", "threads", "gooddrag", "torch"]
+COLUMNS += ["settings", "key", "finished", "error"]
 TEXT = [column for column in COLUMNS if column not in NUMBERS]
-TIMES = ["lora_seconds", "edit_seconds", "score_seconds", "peak_memory_mib", "finished"]
-"""Columns that differ from run to run; all others of two runs on one machine are equal."""
 STATES = ("done", "failed", "unusable", "missing")
 TABLE_1 = {
     "DragDiffusion": (0.1477, 0.1439, 0.1298, 0.1146),
