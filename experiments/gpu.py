@@ -44,9 +44,10 @@ def measure(device: str, tiny: bool) -> None:
 
     from experiments import cost
     from experiments.keep import machine, write_json
-    from gooddrag import model as models
+    from gooddrag.checkpoints import SD_DDIM
     from gooddrag.config import DragConfig, LoraConfig
     from gooddrag.editor import DragEditor
+    from gooddrag.model import DiffusionModel, load_model
     from gooddrag.sample import Sample
     from storybook.edits import edit
 
@@ -54,8 +55,8 @@ def measure(device: str, tiny: bool) -> None:
     smaller = {"block_out_channels": (32,) * 4} if tiny else {}
     shape = {**cost.SD15_UNET, **smaller}, {**cost.SD15_VAE, **smaller}
     unet, vae = UNet2DConditionModel.from_config(shape[0]), AutoencoderKL.from_config(shape[1])
-    parts = unet.to(device, dtype), vae.to(device, dtype), DDIMScheduler(**models.SD_DDIM), torch.zeros(1, 77, 768)
-    model = models.DiffusionModel("sd15-shape", *parts)
+    parts = unet.to(device, dtype), vae.to(device, dtype), DDIMScheduler(**SD_DDIM), torch.zeros(1, 77, 768)
+    model = DiffusionModel("sd15-shape", *parts)
     config = DragConfig(K=1 if tiny else 70, stop_distance=None, stop_unmoved=None)
     sample, lora = edit(100, 128 if tiny else 512), LoraConfig(steps=1 if tiny else 70)
     report: dict = {"machine": machine(model), "dtype": str(dtype)}
@@ -69,7 +70,7 @@ def measure(device: str, tiny: bool) -> None:
     case = ROOT / "tests" / "data" / "conformance"
     known, latents = Sample.open(case / "case_A"), {}
     for place in ("cpu", device):
-        net = models.load_model(case / "tiny-sd", device=place, dtype=torch.float64)
+        net = load_model(case / "tiny-sd", device=place, dtype=torch.float64)
         latents[place] = DragEditor(net, None).set_image(known.image).drag(known, config=DragConfig()).latent.cpu()
     with np.load(case / "case_A" / "released_float64.npz") as recorded:
         latents["recorded"] = torch.from_numpy(recorded["final/latent"])

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
-from gooddrag.checkpoints import SD_DDIM, check_unet, first_line, read_config, read_file, read_repository, snapshot
+from gooddrag.checkpoints import check_unet, first_line, read_config, read_file, read_repository, snapshot
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule, check_finite
-
-__all__ = ["SD15", "SD_DDIM", "STORYBOOK", "DiffusionModel", "choose_model", "load_model"]
 
 STORYBOOK = Path(__file__).parents[1] / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -94,10 +92,7 @@ class DiffusionModel:
         `lora_lr` if it is not the released one. It is the same wherever the files are kept."""
         config = {k: v for k, v in self.unet.config.items() if k[0] != "_"}  # _name_or_path, _diffusers_version
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        for name, weight in self.unet.state_dict().items():
-            flat = weight.detach().flatten()
-            picked = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy()
-            digest.update(name.encode() + picked.tobytes())
+        digest.update(sampled_weights(self.unet))
         for value, usual in ((self.lora_lr, LORA_LR), (self.prediction_type, "epsilon")):
             digest.update(repr(value).encode() if value != usual else b"")
         return digest.hexdigest()[:16]
@@ -169,6 +164,15 @@ class DiffusionModel:
                 hooks.enter_context(hook)
             eps = self.eps(z_t, timestep)
         return eps, *(F.to(z_t.dtype) for F in seen)
+
+
+def sampled_weights(module: nn.Module) -> bytes:
+    """Some values of each of a module's weights, beside its name: what a hash is made of."""
+    sampled = b""
+    for name, weight in module.state_dict().items():
+        flat = weight.detach().flatten()
+        sampled += name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
+    return sampled
 
 
 def load_model(

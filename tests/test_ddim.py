@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random
 
+from gooddrag.checkpoints import SD_DDIM
 from gooddrag.ddim import Schedule, add_noise, denoise, invert, predict_z0, step
-from gooddrag.model import SD_DDIM
 
 SCHEDULER = DDIMScheduler(**SD_DDIM)
 SD = Schedule(SCHEDULER.alphas_cumprod)

@@ -11,6 +11,7 @@ from diffusers import DDIMScheduler
 from tiny import picture, random
 
 import gooddrag as gd
+from gooddrag.checkpoints import SD_DDIM
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule
 from gooddrag.editor import DragEditor
@@ -29,7 +30,6 @@ from gooddrag.evaluation.methods import (
 )
 from gooddrag.evaluation.methods.sde_drag import noise_up, stations, step_along, to_cells
 from gooddrag.frame import Frame
-from gooddrag.model import SD_DDIM
 from gooddrag.sample import Sample
 
 QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)

@@ -15,7 +15,7 @@ from tiny import DATA, TINY_SD, Malicious, random, save_tiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from gooddrag import checkpoints
-from gooddrag.model import LORA_LR, SD_DDIM, choose_model, load_model
+from gooddrag.model import LORA_LR, choose_model, load_model
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 Z = random(1, 4, 8, 12, dtype=torch.float32)
@@ -108,7 +108,7 @@ def test_v_prediction_gives_the_noise_that_a_scheduler_finds(copy, tiny, timeste
     """The scheduler's clean latent is (z_t - sqrt(1 - abar_t) eps) / sqrt(abar_t), solved for eps."""
     edit(copy / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
     model = load_model(copy, device="cpu", dtype=torch.float64)
-    scheduler = DDIMScheduler(**SD_DDIM, prediction_type="v_prediction")
+    scheduler = DDIMScheduler(**checkpoints.SD_DDIM, prediction_type="v_prediction")
     scheduler.set_timesteps(50)
     z = Z.double()
     with torch.no_grad():

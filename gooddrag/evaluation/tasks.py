@@ -25,7 +25,7 @@ from gooddrag.evaluation.methods import Method
 from gooddrag.files import atomic_file
 from gooddrag.frame import Frame
 from gooddrag.lora import fit_cached
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.model import DiffusionModel, load_model, sampled_weights
 from gooddrag.sample import Sample
 
 TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
@@ -237,9 +237,7 @@ def resolved(model: Mapping | DiffusionModel) -> DiffusionModel:
 
 def identity_of(model: Mapping | DiffusionModel) -> dict[str, str]:
     """Which weights, in which precision: what a result depends on, and no path of this machine."""
-    model, weights = resolved(model), hashlib.sha256()
-    for name, weight in model.vae.state_dict().items():
-        flat = weight.detach().flatten()
-        weights.update(name.encode() + flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes())
-    about = {"model": model.label, "weights": model.fingerprint, "vae": weights.hexdigest()[:16]}
+    model = resolved(model)
+    vae = hashlib.sha256(sampled_weights(model.vae)).hexdigest()[:16]
+    about = {"model": model.label, "weights": model.fingerprint, "vae": vae}
     return about | {"dtype": str(model.dtype).removeprefix("torch.")}

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from gooddrag.checkpoints import SD_DDIM
 from gooddrag.files import atomic_file, atomic_folder
-from gooddrag.model import SD_DDIM
 
 
 def save_checkpoint(path: Path, modules: dict[str, nn.Module], optimizers: list, progress: dict) -> None:

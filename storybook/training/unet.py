@@ -12,7 +12,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 
-from gooddrag.model import SD_DDIM
+from gooddrag.checkpoints import SD_DDIM
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import Pages, held_out, to_tensor, until_sigterm
 
