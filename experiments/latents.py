@@ -5,18 +5,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gooddrag.config import DragConfig, LoraConfig, level
+from gooddrag.config import DragConfig, level
 from gooddrag.ddim import invert, step
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import metrics
-from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import features_at
 from storybook.edits import edit
 
 FIRST = 100  # pages 100, 101, ... of `storybook.edit`
 SWEEP = {"pages": [FIRST, 12], "levels": [13, 25, 38, 50], "steps": [10, 20, 50]}
-WITH_LORA = {"pages": [FIRST, 12]}
 NOISE = {"pages": [FIRST, 20], "seeds": 5, "sigma": 0.1, "sigmas": [0.02, 0.05, 0.2, 0.4], "N": 10}
 NOISE |= {"steps": [2, 5, 20, 38], "control": 34}
 FEATURES = {"pages": [FIRST, 12], "levels": [1, 12, 24, 35]}
@@ -43,8 +41,8 @@ def there_and_back(
     return denoised(model, z_T, T, num_steps)
 
 
-def _page(model: DiffusionModel, seed: int, lora: LoraConfig | None = None) -> DragEditor:
-    return DragEditor(model, lora).set_image(edit(seed, model.native_size).image)
+def _page(model: DiffusionModel, seed: int) -> DragEditor:
+    return DragEditor(model, None).set_image(edit(seed, model.native_size).image)
 
 
 def _error(z: Tensor, z_0: Tensor) -> float:
@@ -66,17 +64,6 @@ def sweep(model: DiffusionModel) -> dict[str, dict[str, list[list[float]]]]:
         }
         for name, told in {"told t": "destination", "told t-1": "source"}.items()
     }
-
-
-def with_lora(model: DiffusionModel) -> dict[str, list[float]]:
-    """What inversion to T = 38 and denoising lose without a LoRA and with one."""
-    errors: dict[str, list[float]] = {}
-    for name, lora in {"without LoRA": None, "with LoRA": LoraConfig()}.items():
-        for i in range(WITH_LORA["pages"][1]):
-            editor = _page(model, FIRST + i, lora)
-            with applied(model.unet, editor.lora):
-                errors.setdefault(name, []).append(_error(there_and_back(model, editor.z_0, 38), editor.z_0))
-    return errors
 
 
 def noise(model: DiffusionModel) -> list[dict]:
@@ -143,7 +130,6 @@ def features(model: DiffusionModel) -> dict:
 QUALITY = {"psnr": metrics.psnr, "ssim": metrics.ssim}
 QUESTIONS = {  # file in results/ -> settings, and what computes it
     "inversion_sweep": (SWEEP, sweep),
-    "inversion_lora": (WITH_LORA, with_lora),
     "fig04_noise": (NOISE, noise),
     "features_matching": (FEATURES, features),
 }
