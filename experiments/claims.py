@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.keep import RESULTS, read_json, read_results, write_json
+from experiments.keep import RESULTS, read_json, write_json
 from experiments.study import ENOUGH, Paired, Records, column, paired, versus
 from gooddrag.config import DragConfig
 from gooddrag.evaluation import benchmark
@@ -266,7 +266,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             data = benchmark.read(file)
             model, weights, size = data.iloc[0][["model", "weights", "width"]]
         else:
-            record = read_results(file)
+            record = read_json(file)
             data, model, weights = record["data"], record["model"], record["weights"]
             size = record.get("size", FIRST_SIZE)
         try:

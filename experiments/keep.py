@@ -49,19 +49,3 @@ def save_results(path: Path, model: DiffusionModel, settings: dict, data: Any, s
     made_by = {"model": model.label, "weights": model.fingerprint, "size": model.native_size}
     made_by |= {"machine": machine(model), "threads": threads}
     write_json(path, {**made_by, "seconds": round(seconds, 1), "settings": settings, "data": data})
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """A file that `save_results` wrote.
-
-    Raises:
-        ValueError: no such file, or not such a file.
-    """
-    try:
-        record = read_json(path)
-        missing = {"model", "weights", "settings", "data"} - set(record)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"path: {path.name} cannot be read ({error}); expected a file of results") from error
-    if missing:
-        raise ValueError(f"path: {path.name} lacks {', '.join(sorted(missing))}; expected a file of results")
-    return record
