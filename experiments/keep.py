@@ -2,8 +2,6 @@
 
 import json
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,6 @@ from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel
 
 RESULTS = Path(__file__).parent / "results"
-
-
-@contextmanager
-def one_thread(model: DiffusionModel) -> Iterator[None]:
-    """On a CPU compute with one thread, however the run is split: rounding decides what Adam does."""
-    before = torch.get_num_threads()
-    if model.device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def machine(model: DiffusionModel) -> str:

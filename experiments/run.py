@@ -20,10 +20,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
-from experiments.keep import RESULTS, one_thread, save_results, write_json
+from experiments.keep import RESULTS, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation import benchmark, datasets
 from gooddrag.evaluation.metrics import GAMMAS
+from gooddrag.evaluation.tasks import one_thread
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel, load_model
 from storybook.edits import edit
@@ -58,7 +59,7 @@ def question(name: str, model: DiffusionModel) -> None:
     """Compute one file of results that is not a study."""
     settings, compute = QUESTIONS[name]
     start = time.perf_counter()
-    with one_thread(model):
+    with one_thread(model.device):
         data = compute(model)
     save_results(RESULTS / f"{name}.json", model, settings, data, time.perf_counter() - start)
 

@@ -14,10 +14,11 @@ from PIL import Image
 from scipy import stats
 from tqdm import tqdm
 
-from experiments.keep import RESULTS, one_thread, read_json, save_results, write_json
+from experiments.keep import RESULTS, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.metrics import dai
+from gooddrag.evaluation.tasks import one_thread
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
@@ -70,7 +71,7 @@ class Study:
         start, sample = time.perf_counter(), self.sample(number, model.native_size)
         category, task, seed = self.settings(number + 1)["edits"][number]
         scenes = plan(seed, category, task)[2:]
-        with one_thread(model):
+        with one_thread(model.device):
             editor = DragEditor(model, self.lora).set_image(sample.image)
             configs = {name: DragConfig(**changes) for name, changes in self.ways.items()}
             records = self.measure(editor, sample, configs, scenes)

@@ -90,7 +90,7 @@ def run_group(tasks: Sequence[Task], model: Mapping | DiffusionModel, identity: 
     if identity_of(model) != identity:
         raise ValueError(f"model: {identity_of(model)} here; expected {identity} in every process")
     for task in tasks:
-        with _model_in_use, _one_thread(model.device):
+        with _model_in_use, one_thread(model.device):
             if not task.is_done(identity):  # another process may have done it by now
                 _run(task, model, identity, known)
         yield task
@@ -166,8 +166,9 @@ def metered(model: DiffusionModel) -> Iterator[dict]:
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """One thread on a CPU: sums depend on the order of their terms, and Adam makes much of a last bit."""
+def one_thread(device: torch.device) -> Iterator[None]:
+    """One thread on a CPU, however the work is split: sums depend on the order of their terms, and Adam makes much of a
+    last bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if device.type == "cpu" else before)
     try:
