@@ -20,8 +20,8 @@ from gooddrag.lora import applied
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import edit, picture, plan
-from storybook.storybook100 import keys, storybook100
+from storybook.edits import edit, picture
+from storybook.storybook100 import keys, scenes, storybook100
 from storybook.training.pages import held_out
 
 ROOT = Path(__file__).parents[1]
@@ -140,11 +140,8 @@ def animation(model: DiffusionModel, path: Path, number: int = 32, side: int = 2
 def fill_nearest_page(folder: Path) -> int:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
     samples = storybook100(64)  # only their names count
-    scenes = {
-        sample.name: plan(seed, kind, task)[2:] for sample, (kind, task, seed) in zip(samples, keys(), strict=True)
-    }
     return benchmark.rescore(
-        folder, samples, lambda sample, image: {"nearest_page": page_distance(image, scenes[sample.name])}
+        folder, samples, lambda sample, image: {"nearest_page": page_distance(image, scenes(sample.name))}
     )
 
 

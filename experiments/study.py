@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy import stats
 from tqdm import tqdm
 
 from experiments.keep import RESULTS, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation.metrics import dai
+from gooddrag.evaluation.metrics import dai, wilson
 from gooddrag.evaluation.tasks import one_thread
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
@@ -130,9 +129,7 @@ def scores(result: DragResult) -> dict[str, Any]:
     left, asked = np.array(numbers["distance_left_px"]), np.array(numbers["distance_asked_px"])
     pictures = sample.image, result.image, sample.points, DAI_RADIUS
     return {
-        "operations": numbers["drag_operations"],
         "asked_px": float(asked.mean()),
-        "left_px": float(left.mean()),
         "way_gone": float(1 - (left / asked).mean()),  # share of the way that the handles went
         "truth": numbers.get("truth_error_ratio"),
         "damage": numbers.get("damage_outside_mask"),
@@ -152,7 +149,6 @@ class Paired(NamedTuple):
     Attributes:
         n: pairs. wins: of the first way; ties: equal pairs, left out of the share of wins.
         low, high: 95 % Wilson interval of that share.
-        difference: median of first - second.
     """
 
     n: int
@@ -160,7 +156,6 @@ class Paired(NamedTuple):
     ties: int
     low: float
     high: float
-    difference: float
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
@@ -174,8 +169,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         raise ValueError(f"first, second: shapes {a.shape} and {b.shape}; expected equally many finite errors")
     wins, ties, low, high = int((a < b).sum()), int((a == b).sum()), 0.0, 1.0
     if ties < a.size:
-        low, high = map(float, stats.binomtest(wins, a.size - ties).proportion_ci(method="wilson"))
-    return Paired(a.size, wins, ties, low, high, float(np.median(a - b)))
+        _, low, high, _ = wilson(wins, a.size - ties)
+    return Paired(a.size, wins, ties, low, high)
 
 
 def column(records: Records, way: str, key: str) -> list[float]:

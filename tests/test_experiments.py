@@ -82,7 +82,7 @@ def test_paired_against_its_definition(pairs):
     result, other = study.paired(a, b), study.paired(b, a)
     assert result.wins == sum(x < y for x, y in pairs) and result.ties == other.ties == sum(x == y for x, y in pairs)
     assert result.wins + other.wins + result.ties == result.n
-    assert result.low == pytest.approx(1 - other.high) and result.difference == pytest.approx(-other.difference)
+    assert result.low == pytest.approx(1 - other.high)
 
 
 def test_the_interval_is_wilsons_without_ties():
@@ -90,7 +90,7 @@ def test_the_interval_is_wilsons_without_ties():
     centre, half = (won + z**2 / 2) / (n + z**2), z / (n + z**2) * (won * (n - won) / n + z**2 / 4) ** 0.5
     result = study.paired([0] * 25, [1] * won + [-1] * (n - won) + [0] * 5)
     assert (result.low, result.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
-    assert study.paired([1, 1], [1, 1])[3:5] == (0, 1)
+    assert study.paired([1, 1], [1, 1])[3:] == (0, 1)
     with pytest.raises(ValueError, match="^first, second"):
         study.paired([1, 2], [float("nan"), 1])
 
