@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from tiny import NATIVE, picture
 
 import gooddrag
@@ -129,21 +128,6 @@ def test_image_first(tiny, editor, tmp_path):
     with pytest.raises(ValueError, match="^image: "):
         editor.set_image(tmp_path / "none.png")
     assert editor.image is before and editor.drag(POINTS, None, QUICK)
-
-
-def test_a_mask_of_a_photo_that_was_stored_turned(tiny, tmp_path, recwarn):
-    """As through a Sample: turned along where the shape tells, one note where it does not."""
-    for size in ((64, 48), (64, 64)):
-        upright, mask, exif = picture(size), Image.fromarray(mask_of(size, (10, 5, 50, 40))), Image.Exif()
-        exif[0x0112] = 6
-        upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
-        mask.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "mask.png")
-        editor = DragEditor(tiny).set_image(tmp_path / "photo.png")
-        recwarn.clear()
-        sample = editor.drag(POINTS, tmp_path / "mask.png", QUICK).sample
-        assert sample.image.tobytes() == upright.tobytes()
-        notes = [str(w.message) for w in recwarn if "its image is stored turned (EXIF)" in str(w.message)]
-        assert len(notes) == 1 if size == (64, 64) else not recwarn and np.array_equal(sample.mask, mask)
 
 
 def test_bad_arguments(editor, tiny):

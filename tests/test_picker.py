@@ -236,13 +236,3 @@ def test_load_starts_anew_and_a_bad_image_changes_nothing(picker):
     with pytest.raises(ValueError, match="image"):
         picker.load(b"not an image")
     assert picker.image.size == (30, 90)
-
-
-def test_the_mask_of_a_photo_that_was_stored_turned_is_turned_along(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    picture((64, 48)).save(tmp_path / "photo.jpg", exif=exif)
-    stored = np.zeros((48, 64), bool)
-    stored[:, :20] = True  # the left of the stored picture is its top when upright
-    picker = gd.PointPicker(tmp_path / "photo.jpg", mask=stored)
-    assert picker.image.size == (48, 64) and picker.mask[:20].all() and not picker.mask[20:].any()

@@ -14,6 +14,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageColor
 from test_files import DATA, H, W, encoded, noise, same, turned
 
+import gooddrag as gd
+from gooddrag.config import DragConfig
+from gooddrag.editor import DragEditor
 from gooddrag.files import SRGB, load_image
 from gooddrag.marks import HANDLE, TARGET
 from gooddrag.sample import Sample, check_points, parse_points
@@ -104,10 +107,25 @@ def test_what_is_odd_about_a_mask_is_said_once(points, mask, note, recwarn):
     assert all(w.filename == __file__ for w in recwarn)
 
 
-def test_a_mask_drawn_on_the_photo_as_stored():
-    stored, exif = turned(noise(), 6)
-    drawn = encoded(turned(Image.fromarray(left_mask()), 6)[0])
-    assert np.array_equal(Sample(encoded(stored, **exif), [LEFT], drawn).mask, left_mask())
+def of_a_drag(model, photo, mask):
+    return DragEditor(model).set_image(photo).drag([LEFT], mask, DragConfig(num_steps=4, K=1, B=1, J=1)).sample.mask
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        lambda model, photo, mask: Sample(photo, [LEFT], mask).mask,
+        lambda model, photo, mask: gd.PointPicker(photo, mask=mask).mask,
+        of_a_drag,
+    ],
+)
+def test_a_mask_drawn_on_the_photo_as_stored_is_turned_along_or_noted_once(tiny, taken, recwarn):
+    for size in ((W, H), (H, H)):
+        mask = left_mask()[:, : size[0]]
+        stored, exif = turned(noise(size), 6)
+        got = taken(tiny, encoded(stored, **exif), encoded(turned(Image.fromarray(mask), 6)[0]))
+        notes = [str(w.message) for w in recwarn if "its image is stored turned (EXIF)" in str(w.message)]
+        assert len(notes) == 1 if size == (H, H) else not recwarn and np.array_equal(got, mask)
 
 
 def test_sample_is_checked():
