@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageChops
+from tiny import DRAG, LORA
 
-from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation.methods import CopyPaste, Dragging, SdeDrag, Unedited
 
-LORA = LoraConfig(rank=2, steps=2, batch_size=1)
-DRAG = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
 METHODS = {
     "Unedited": Unedited(),
     "Copy-paste": CopyPaste(4),

@@ -276,9 +276,8 @@ def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path, monkeyp
     assert log.read_text().splitlines().count("sample 1 0") == 2
 
 
-def test_any_dask_client(finished, tiny_folder, tmp_path, monkeypatch):
+def test_any_dask_client(finished, tiny_folder, tmp_path, cache):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
     options = dict(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         table = benchmark.run(tmp_path / "out", make(3), quick.METHODS, model=str(tiny_folder), client=client)

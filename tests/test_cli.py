@@ -35,17 +35,15 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(home, monkeypatch):
     """A folder with a picture, points and a mask, which is the working directory and the home."""
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(home)
     picture().save("in.png")
     mask = np.zeros((64, 64), np.uint8)
     mask[10:50, 10:50] = 255
     Image.fromarray(mask).save("mask.png")
     Path("points.json").write_text('{"points": [[20, 20], [40, 35]]}')
-    return tmp_path
+    return home
 
 
 def gooddrag_(*arguments):

@@ -26,13 +26,8 @@ from gooddrag.sample import Sample
 
 DATA = Path(__file__).parent / "data"
 NAMES = ["cat_2", "furniture_0"]
+pytestmark = pytest.mark.usefixtures("cache")
 WHOLE = Path(os.environ.get("GOODDRAG_DRAG100", Path(__file__).parents[2] / "shared" / "drag100"))
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "datasets"
 
 
 @pytest.fixture
@@ -95,7 +90,7 @@ def test_drag100_from_a_zip(root, tmp_path, cache):
     path = zipped(tmp_path / "any name.zip", root, "a/b/c/")
     data = drag100(path)
     assert data.names == NAMES and data[0].mask.any()
-    (unpacked,) = cache.iterdir()
+    (unpacked,) = (cache / "datasets").iterdir()
     before = os.stat(unpacked).st_mtime_ns
     assert drag100(str(path)).names == NAMES and os.stat(unpacked).st_mtime_ns == before  # once per content
     data = drag100(DATA / "windows_backslashes.zip")  # made on Windows
@@ -204,8 +199,8 @@ def drive(monkeypatch):
 
 def test_the_download_goes_to_the_cache_and_is_compared(root, drive, cache, monkeypatch):
     def cached_download(id, path, quiet):
-        assert (id, Path(path).parent) == ("1qzUizzrSRd4bBaT-0bCYZr-MDpiKXjhW", cache)
-        cache.mkdir(parents=True, exist_ok=True)
+        assert (id, Path(path).parent) == ("1qzUizzrSRd4bBaT-0bCYZr-MDpiKXjhW", cache / "datasets")
+        (cache / "datasets").mkdir(parents=True, exist_ok=True)
         zipped(Path(path), root)
 
     drive.module.cached_download = cached_download

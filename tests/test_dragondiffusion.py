@@ -1,20 +1,13 @@
 """DragonDiffusion against its energies and its step, computed anew, and a drag of length zero."""
 
 import torch
-from tiny import random
+from tiny import random, task
 from torch.nn.functional import interpolate
 
 from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion, boxes, pasted
 from gooddrag.masactrl import borrowed_attention, recorded_states
-from gooddrag.motion import Task
 
 METHOD = DragonDiffusion(num_steps=2, guided=1, bank_from=1)
-
-
-def task(*pairs, frozen=12):
-    outside = torch.zeros(1, 1, 16, 16)
-    outside[..., frozen:] = 1
-    return Task((64, 64), *torch.tensor(pairs, dtype=torch.float32).unbind(1), outside)
 
 
 TASK = task([[20, 20], [24, 26]], [[40, 8], [40, 30]])

@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import NATIVE, picture
+from tiny import DRAG, LORA, NATIVE, picture
 
 import gooddrag
-from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor, drag
 from gooddrag.lora import fit, save_lora
 from gooddrag.model import load_model
 from gooddrag.sample import Sample
 
-QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
 POINTS = [[[20, 20], [40, 35]]]
-LORA = LoraConfig(rank=2, steps=2, batch_size=1)
 
 
 def pixels(image):
@@ -46,7 +43,7 @@ def test_names_of_the_package():
 def test_result_has_the_size_of_the_input(tiny, size):
     w, h = size
     points = [[[1, 1], [w - 2, h - 2]], [[w - 1, 0], [0, h - 1]]]
-    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, QUICK)
+    result = DragEditor(tiny).set_image(picture(size)).drag(points, None, DRAG)
     assert result.image.size == size and result.image.mode == "RGB"
     assert result.tensor.shape[-2:] == result.frame.padded[::-1] and result.tensor.isfinite().all()
     assert 0 <= result.tensor.min() and result.tensor.max() <= 1
@@ -58,7 +55,7 @@ def test_result_has_the_size_of_the_input(tiny, size):
 @pytest.mark.parametrize("size", [(75, 52), (130, 190)])
 def test_the_loss_pulls_where_the_handle_is(tiny_sd, size, grid):
     """On Stable Diffusion's shape: the gradient's centre lies within three latent cells of the handle."""
-    config, seen = dataclasses.replace(QUICK, K=1, lam=0.0, grid=grid, feature_block=-1), []
+    config, seen = dataclasses.replace(DRAG, K=1, lam=0.0, grid=grid, feature_block=-1), []
     handle = np.array(size) - (30, 26)
     editor = DragEditor(tiny_sd).set_image(picture(size))
     result = editor.drag([[handle, handle - (0, 20)]], config=config, callback=lambda state: seen.append(state.grad))
@@ -71,7 +68,7 @@ def test_the_loss_pulls_where_the_handle_is(tiny_sd, size, grid):
 
 def test_keep_outside_is_exact_and_its_seam_is_feathered_inwards(editor):
     mask = mask_of((64, 64), (10, 20, 45, 50))
-    config = dataclasses.replace(QUICK, J=2, lr=0.2)
+    config = dataclasses.replace(DRAG, J=2, lr=0.2)
     kept = editor.drag(POINTS, mask, config, keep_outside=True)
     loose = editor.drag(POINTS, mask, config)
     original, edited, got = (pixels(image) for image in (editor.image, loose.image, kept.image))
@@ -88,7 +85,7 @@ def test_keep_outside_is_exact_and_its_seam_is_feathered_inwards(editor):
 
 def test_keep_outside_without_a_mask_keeps_what_is_far_from_any_change(tiny):
     editor = DragEditor(tiny).set_image(picture())
-    result = editor.drag(POINTS, None, QUICK)
+    result = editor.drag(POINTS, None, DRAG)
     unedited = tiny.decode_image(editor.z_0)
     tensor = unedited.clone()
     tensor[..., 28:36, 28:36] = 1 - tensor[..., 28:36, 28:36].round()
@@ -101,7 +98,7 @@ def test_keep_outside_without_a_mask_keeps_what_is_far_from_any_change(tiny):
 
 def test_under_the_hard_mask_the_outside_ends_as_the_unedited_latent(editor):
     mask = mask_of((64, 64), (16, 16, 48, 48))
-    config = dataclasses.replace(QUICK, J=2, lr=0.2)
+    config = dataclasses.replace(DRAG, J=2, lr=0.2)
     soft, hard = (editor.drag(POINTS, mask, dataclasses.replace(config, mask_mode=m)) for m in ("penalty", "replace"))
     unedited = editor.source(config)
     unedited.reference(1)
@@ -114,7 +111,7 @@ def test_under_the_hard_mask_the_outside_ends_as_the_unedited_latent(editor):
 
 def test_empty_mask_changes_nothing_and_says_so_once(editor):
     with pytest.warns(UserWarning, match="mask: empty .* nothing may change") as caught:
-        result = editor.drag(POINTS, np.zeros((64, 64)), QUICK)
+        result = editor.drag(POINTS, np.zeros((64, 64)), DRAG)
     assert len(caught) == 1
     assert np.array_equal(pixels(result.image), pixels(editor.image))
     assert result.metrics["damage_outside_mask"] == 0 and "truth_error_inside_mask" not in result.metrics
@@ -127,7 +124,7 @@ def test_image_first(tiny, editor, tmp_path):
             call()
     with pytest.raises(ValueError, match="^image: "):
         editor.set_image(tmp_path / "none.png")
-    assert editor.image is before and editor.drag(POINTS, None, QUICK)
+    assert editor.image is before and editor.drag(POINTS, None, DRAG)
 
 
 def test_bad_arguments(editor, tiny):
@@ -136,7 +133,7 @@ def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
         editor.drag(POINTS, None, {"K": 3})
     with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
-        editor.drag(POINTS, None, QUICK, keep=["b", "a", "maps"])
+        editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
     with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, a path, a dict of tensors or None$"):
@@ -149,20 +146,20 @@ def test_bad_arguments(editor, tiny):
         editor.drag(POINTS, callback=3)
     for image in (picture(seed=1), picture((64, 70))):
         with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
-            editor.drag(Sample(image, POINTS), config=QUICK)
+            editor.drag(Sample(image, POINTS), config=DRAG)
     with pytest.raises(ValueError, match=r"^mask: given beside a Sample, which has its own"):
-        editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), QUICK)
+        editor.drag(Sample(picture(), POINTS), np.ones((64, 64)), DRAG)
 
 
 def test_same_bytes_twice_and_after_another_image(tiny, monkeypatch, tmp_path):
     def edit(editor):
-        result = editor.set_image(picture()).drag(POINTS, mask_of((64, 64), (8, 8, 56, 56)), QUICK)
+        result = editor.set_image(picture()).drag(POINTS, mask_of((64, 64), (8, 8, 56, 56)), DRAG)
         return result.image.tobytes(), result.latent.numpy().tobytes(), result.handles.tobytes()
 
     editor = DragEditor(tiny, LORA)
     first = edit(editor)
     torch.manual_seed(99)
-    editor.set_image(picture((50, 70), seed=5)).drag([[[10, 10], [30, 60]]], None, QUICK)
+    editor.set_image(picture((50, 70), seed=5)).drag([[[10, 10], [30, 60]]], None, DRAG)
     assert edit(editor) == first
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))  # the LoRA is fitted anew
     assert edit(DragEditor(tiny, LORA)) == first
@@ -170,22 +167,22 @@ def test_same_bytes_twice_and_after_another_image(tiny, monkeypatch, tmp_path):
 
 
 def test_inversion_is_made_once_per_setting(editor):
-    first = editor.invert(QUICK)
-    assert len(first) == QUICK.T + 1 and torch.equal(first[0], editor.z_0)
-    assert editor.invert(dataclasses.replace(QUICK, K=1, lam=3.0)) is first
-    assert editor.invert(dataclasses.replace(QUICK, inversion="source")) is not first
+    first = editor.invert(DRAG)
+    assert len(first) == DRAG.T + 1 and torch.equal(first[0], editor.z_0)
+    assert editor.invert(dataclasses.replace(DRAG, K=1, lam=3.0)) is first
+    assert editor.invert(dataclasses.replace(DRAG, inversion="source")) is not first
     editor.set_image(picture(seed=1))
-    assert editor.invert(QUICK) is not first
+    assert editor.invert(DRAG) is not first
 
 
 def test_ways_to_give_a_lora(tiny, tmp_path):
     editor = DragEditor(tiny, LORA).set_image(picture())
-    want = editor.drag(POINTS, None, QUICK).latent
+    want = editor.drag(POINTS, None, DRAG).latent
     lora = fit(tiny, editor.z_0, LORA)
     file = save_lora(lora, tmp_path / "mine.safetensors")
     for source in (lora, str(file)):
-        assert torch.equal(DragEditor(tiny, source).set_image(picture()).drag(POINTS, None, QUICK).latent, want)
-    plain = DragEditor(tiny).set_image(picture()).drag(POINTS, None, QUICK).latent
+        assert torch.equal(DragEditor(tiny, source).set_image(picture()).drag(POINTS, None, DRAG).latent, want)
+    plain = DragEditor(tiny).set_image(picture()).drag(POINTS, None, DRAG).latent
     assert not torch.equal(plain, want)
 
 
@@ -196,23 +193,23 @@ def test_overflow_is_named(tiny_folder):
     with torch.no_grad():
         model.vae.decoder.layers[-1].bias.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="decoded image is not finite; dtype torch.float32"):
-        editor.drag(POINTS, None, QUICK)
+        editor.drag(POINTS, None, DRAG)
     with torch.no_grad():
         model.unet.conv_in.bias.fill_(torch.inf)
     editor = DragEditor(model).set_image(picture())
     with pytest.raises(FloatingPointError, match=r"^inversion: nan in z_t at t = 1 \(time step \d+\); likely half"):
-        editor.drag(POINTS, None, QUICK)
+        editor.drag(POINTS, None, DRAG)
 
 
 def test_progress_bars_are_text_on_stderr_and_end_full(tiny, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))
     editor = DragEditor(tiny, LORA, progress=True).set_image(picture())
-    editor.drag(POINTS, None, dataclasses.replace(QUICK, K=3), callback=lambda state: state.k == 1)  # an early end
+    editor.drag(POINTS, None, dataclasses.replace(DRAG, K=3), callback=lambda state: state.k == 1)  # an early end
     out, err = capsys.readouterr()
     lines = [line.split("\r")[-1] for line in err.split("\n")]  # as a notebook keeps them
     assert out == "" and [line.split(":")[0] for line in lines] == ["LoRA", "inversion", "drag", ""]
     assert all(": 100%|" in line for line in lines[:3]) and "1 of 3 operations" in lines[2]
-    drag(tiny, Sample(picture(), POINTS), QUICK, lora=LORA)
+    drag(tiny, Sample(picture(), POINTS), DRAG, lora=LORA)
     assert capsys.readouterr() == ("", "")
     sources = Path(gooddrag.__file__).parent.rglob("*.py")
     assert not [p.name for p in sources if re.search(r"tqdm\.(auto|notebook)", p.read_text(encoding="utf-8"))]
@@ -220,17 +217,17 @@ def test_progress_bars_are_text_on_stderr_and_end_full(tiny, capsys, monkeypatch
 
 def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
     sample = Sample(picture(), POINTS, mask_of((64, 64), (8, 8, 56, 56)), truth=picture(seed=1), name="a name")
-    result = drag(tiny, sample, QUICK, lora=None)
-    assert result.sample is sample and result.model is tiny and result.config is QUICK
+    result = drag(tiny, sample, DRAG, lora=None)
+    assert result.sample is sample and result.model is tiny and result.config is DRAG
     assert "truth_error_ratio" in result.metrics
-    for other in (editor.drag(sample, config=QUICK), editor.drag(sample.points, sample.mask, QUICK)):
+    for other in (editor.drag(sample, config=DRAG), editor.drag(sample.points, sample.mask, DRAG)):
         assert torch.equal(result.latent, other.latent)
 
 
 def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_path):
     def edit(low_memory):
         monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / str(low_memory)))
-        return DragEditor(tiny, LORA, low_memory=low_memory).set_image(picture()).drag(POINTS, None, QUICK)
+        return DragEditor(tiny, LORA, low_memory=low_memory).set_image(picture()).drag(POINTS, None, DRAG)
 
     full, seen = edit(False), []
     hook = tiny.unet.register_forward_pre_hook(lambda unet, _: seen.append(unet.is_gradient_checkpointing))
@@ -259,6 +256,6 @@ def test_out_of_memory_says_what_to_reduce(tiny, error, kind, said):
     editor = DragEditor(tiny, low_memory=True).set_image(picture())
     hook = tiny.unet.register_forward_pre_hook(runs_out)
     with pytest.raises(kind, match=f"^{said}"):
-        editor.drag(POINTS, None, QUICK)
+        editor.drag(POINTS, None, DRAG)
     hook.remove()
     assert not tiny.unet.is_gradient_checkpointing

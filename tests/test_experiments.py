@@ -13,14 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import picture
+from tiny import LORA, picture
 
 import gooddrag as gd
 from experiments import aldd, differences, ip, keep, latents, run, study
 from experiments.study import NO_STOP, Study
 
 QUICK = {"num_steps": 4, "K": 2, "B": 1, "J": 1, "r2": 3, **NO_STOP}
-LORA = gd.LoraConfig(rank=2, steps=2, batch_size=1)
 MASK = np.zeros((64, 64), bool)
 MASK[8:56, 8:56] = True
 PAGE = gd.Sample(picture(), [[[20, 20], [40, 35]]], MASK, truth=picture(seed=1), name="page")
@@ -55,9 +54,8 @@ def counted(editor, sample, configs, scenes):
     return [{"way": way, "threads": torch.get_num_threads(), "score": len(sample.name)} for way in configs]
 
 
-def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp_path, monkeypatch):
+def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp_path, cache):
     global CALLS, STOP_AT
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
     small = Study("small", {"a": {}, "b": {"ip": False}}, counted, edits=3, lora=gd.LoraConfig(steps=0))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -73,7 +71,7 @@ def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp
     assert [r["edit"] for r in record["data"]] == [0, 0, 1, 1, 2, 2] and record["threads"] == 1
     assert {r["threads"] for r in record["data"]} == {1} and record["weights"] == tiny.fingerprint
     assert record["settings"] == small.settings() and "1 thread" in record["machine"]
-    assert not list((tmp_path / "cache" / "studies").iterdir())
+    assert not list((cache / "studies").iterdir())
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))

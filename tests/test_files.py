@@ -327,10 +327,8 @@ def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
     assert tree(tmp_path) == {"a": "old"} and sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_home_is_expanded(tmp_path, monkeypatch):
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def test_home_is_expanded(home, monkeypatch):
+    monkeypatch.chdir(home)
     monkeypatch.setenv("GOODDRAG_CACHE", "~/kept")
     noise().save("in.png")
     with atomic_folder("~/made") as temporary:
@@ -342,5 +340,5 @@ def test_home_is_expanded(tmp_path, monkeypatch):
         files.append(os.stat("made/one.txt").st_ino)
     assert files[0] != files[1] and Path("made/one.txt").read_text() == "1"  # another file, not the old one's bytes
     assert same(load_image("~/in.png"), noise()) and load_mask("~/made/mask.png", (W, H)).any()
-    assert cache_folder("lora") == tmp_path / "kept" / "lora"
+    assert cache_folder("lora") == home / "kept" / "lora"
     assert sorted(os.listdir()) == ["in.png", "made"] and sorted(os.listdir("made")) == ["mask.png", "one.txt"]

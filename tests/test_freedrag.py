@@ -4,14 +4,13 @@ import math
 
 import pytest
 import torch
-from tiny import picture, random
+from tiny import picture, random, task
 from torch.nn.functional import interpolate
 
 from gooddrag.config import DragConfig
 from gooddrag.ddim import step
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.methods.freedrag import FreeDrag, square
-from gooddrag.motion import Task
 
 SIZE = (64, 64)
 QUICK = FreeDrag(rounds=2, updates=2, level=0.05, lora=None)
@@ -20,12 +19,6 @@ QUICK = FreeDrag(rounds=2, updates=2, level=0.05, lora=None)
 @pytest.fixture(scope="module")
 def source(tiny64):
     return DragEditor(tiny64, lora=None).set_image(picture()).source(DragConfig.dragdiffusion())
-
-
-def task(*pairs):
-    frozen = torch.zeros(1, 1, 16, 16)
-    frozen[..., 12:] = 1
-    return Task(SIZE, *torch.tensor(pairs, dtype=torch.float32).unbind(1), frozen)
 
 
 def grid(F):

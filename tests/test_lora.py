@@ -11,7 +11,7 @@ import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tiny import DATA, Malicious, random
+from tiny import DATA, Malicious, random, same
 
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
@@ -28,18 +28,8 @@ def lora(tiny):
     return fit(tiny, Z_0, QUICK)
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "lora"
-
-
 def weights(unet):
     return {name: weight.clone() for name, weight in unet.state_dict().items()}
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 @torch.no_grad()
@@ -101,7 +91,7 @@ def test_the_rate_is_the_models_own_unless_the_config_has_one_and_the_cache_know
     assert same(own, asked) and not same(own, lora)
     assert same(fit(tiny, Z_0, replace(QUICK, lr=5e-4)), lora)
     assert same(fit_cached(tiny, Z_0, QUICK), own)
-    (file,) = cache.iterdir()
+    (file,) = (cache / "lora").iterdir()
     save_file({k: v + 1 for k, v in own.items()}, file)  # to see where the second one comes from
     assert same(fit_cached(tiny, Z_0, replace(QUICK, lr=3e-3)), {k: v + 1 for k, v in own.items()})
 
@@ -179,10 +169,10 @@ def test_the_cache_tells_everything_apart(tiny, tiny64, tiny_sd, cache, monkeypa
         fit_cached(*made, none)
     fit_cached(tiny, Z_0, replace(none, rank=3))
     fit_cached(tiny, Z_0, none, seed=1)
-    assert len(list(cache.iterdir())) == 6
+    assert len(list((cache / "lora").iterdir())) == 6
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)  # a CPU rounds otherwise
     fit_cached(tiny, Z_0, none)
-    assert len(list(cache.iterdir())) == 7
+    assert len(list((cache / "lora").iterdir())) == 7
 
 
 def test_a_cache_that_is_damaged_or_full_is_only_a_warning(tiny, lora, cache, monkeypatch):
@@ -190,13 +180,13 @@ def test_a_cache_that_is_damaged_or_full_is_only_a_warning(tiny, lora, cache, mo
         raise SafetensorError("No space left on device")
 
     fit_cached(tiny, Z_0, QUICK)
-    (file,) = cache.iterdir()
+    (file,) = (cache / "lora").iterdir()
     whole = file.read_bytes()
     for keep in (0, 300):
         file.write_bytes(whole[:keep])
         with pytest.warns(UserWarning, match=r"LoRA cache .* is unreadable .*; fitting anew"):
             assert same(fit_cached(tiny, Z_0, QUICK), lora)
-        assert file.read_bytes() == whole and list(cache.iterdir()) == [file]
+        assert file.read_bytes() == whole and list((cache / "lora").iterdir()) == [file]
     file.unlink()
     monkeypatch.setattr("gooddrag.lora.save_file", full)
     with pytest.warns(UserWarning, match="LoRA not cached in .*No space left"):
@@ -204,7 +194,7 @@ def test_a_cache_that_is_damaged_or_full_is_only_a_warning(tiny, lora, cache, mo
     file.write_bytes(b"before")
     with pytest.raises(SafetensorError):
         save_lora(lora, file)
-    assert file.read_bytes() == b"before" and list(cache.iterdir()) == [file]  # nothing half written
+    assert file.read_bytes() == b"before" and list((cache / "lora").iterdir()) == [file]  # nothing half written
 
 
 def released_format(lora):
@@ -292,17 +282,15 @@ def test_what_peft_saves_is_what_peft_computes(tiny, tmp_path, changes):
         load_lora(tmp_path)
 
 
-def test_save_and_load(lora, tmp_path, monkeypatch):
-    folder = tmp_path / "new" / "folder"
+def test_save_and_load(lora, home):
+    folder = home / "new" / "folder"
     assert save_lora(lora, folder) == folder / "pytorch_lora_weights.safetensors"
     assert same(load_lora(folder), lora)
     (folder / "pytorch_lora_weights.bin").write_bytes(b"broken")
     assert same(load_lora(folder), lora)  # safetensors first
     state, _ = StableDiffusionLoraLoaderMixin.lora_state_dict(folder)
     assert same({k.removeprefix("unet."): v for k, v in state.items()}, lora)
-    monkeypatch.setenv("HOME", str(tmp_path / "new"))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path / "new"))
-    assert save_lora(lora, "~/my.safetensors") == tmp_path / "new" / "my.safetensors"
+    assert save_lora(lora, "~/my.safetensors") == home / "my.safetensors"
     assert same(load_lora("~/my.safetensors"), lora) and not Path("~").exists()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import picture, random
+from tiny import DRAG, picture, random
 
 import gooddrag as gd
 from gooddrag.checkpoints import SD_DDIM
@@ -32,7 +32,6 @@ from gooddrag.evaluation.methods.sde_drag import noise_up, stations, step_along,
 from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
-QUICK = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
 POINTS = [[[12, 20], [42, 30]]]
 
 
@@ -98,8 +97,8 @@ def test_copy_paste_copies_from_the_input():
 
 def test_a_dragging_is_a_drag(tiny, sample):
     lora = LoraConfig(rank=1, steps=1, batch_size=1)
-    expected = gd.drag(tiny, sample, QUICK, lora, seed=3)
-    method = Dragging(QUICK, lora)
+    expected = gd.drag(tiny, sample, DRAG, lora, seed=3)
+    method = Dragging(DRAG, lora)
     assert method(tiny, sample, 3).tobytes() == expected.image.tobytes() != method(tiny, sample, 4).tobytes()
     result = method.edit(tiny, sample, 3)
     assert result.sample is sample and np.array_equal(result.handles, expected.handles)

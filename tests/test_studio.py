@@ -5,7 +5,7 @@ import threading
 from io import BytesIO
 
 import pytest
-from tiny import picture
+from tiny import LORA, picture
 
 import gooddrag as gd
 from gooddrag.widgets.canvas import encoded
@@ -14,12 +14,7 @@ from gooddrag.widgets.runs import Run, Runner, Stopped
 
 PAIR = [[20, 30], [40, 36]]
 QUICK = gd.DragConfig(K=4, B=2, J=1, num_steps=10, stop_unmoved=None, lr=0.001)
-LORA = gd.LoraConfig(rank=2, steps=2, batch_size=1)
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.motion import Task
+
 DATA = Path(__file__).parent / "data"
 TINY_SD = DATA / "conformance" / "tiny-sd"
 NATIVE = 64  # px: sample_size 16 times the VAE's 4
@@ -18,6 +21,9 @@ UNET |= dict(down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttn
 UNET |= dict(up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"))
 VAE = dict(encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), latent_channels=4)
 VAE |= dict(num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1))
+
+LORA = LoraConfig(rank=2, steps=2, batch_size=1)
+DRAG = DragConfig(num_steps=4, K=2, B=1, J=1, stop_unmoved=None)
 
 
 class Malicious:
@@ -48,6 +54,18 @@ def picture(size: tuple[int, int] = (64, 64), seed: int = 0) -> Image.Image:
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def same(a: dict, b: dict) -> bool:
+    """Whether two dicts of tensors are equal, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def task(*pairs, frozen: int = 12) -> Task:
+    """Pairs of handle and target, (y, x) on a grid of 64 x 64; of 16 x 16 cells the columns from `frozen` on are."""
+    outside = torch.zeros(1, 1, 16, 16)
+    outside[..., frozen:] = 1
+    return Task((64, 64), *torch.tensor(pairs, dtype=torch.float32).unbind(1), outside)
 
 
 @contextmanager
