@@ -158,7 +158,7 @@ def train_unet(
     minutes: float | None = None,
     cooldown: float = 0.0,
     compiled: bool = True,
-) -> tuple[UNet2DConditionModel, dict]:
+) -> None:
     """Train until SIGTERM, or until this call has spent `samples` or `minutes`; goes on from `work`'s checkpoint.
 
     Args:
@@ -166,9 +166,6 @@ def train_unet(
         work: folder of the checkpoint and the log.
         before: what `unet` was trained with already: samples, seconds, drawn.
         cooldown: last share of the budget, in which the rate falls to zero.
-
-    Returns:
-        The averaged weights and the progress.
     """
     where, path = torch.device(device), work / "unet.safetensors"
     unet = unet.to(where, memory_format=torch.channels_last).train().requires_grad_(True)
@@ -226,4 +223,3 @@ def train_unet(
                 save_checkpoint(path, state, steppers, progress)
     pages.close()
     save_checkpoint(path, state, steppers, progress)
-    return ema.eval(), progress
