@@ -18,6 +18,7 @@ from tiny import LORA, picture
 import gooddrag as gd
 from experiments import aldd, differences, ip, keep, latents, run, study
 from experiments.study import NO_STOP, Study
+from gooddrag.evaluation.metrics import wilson
 
 QUICK = {"num_steps": 4, "K": 2, "B": 1, "J": 1, "r2": 3, **NO_STOP}
 MASK = np.zeros((64, 64), bool)
@@ -83,11 +84,9 @@ def test_paired_against_its_definition(pairs):
     assert result.low == pytest.approx(1 - other.high)
 
 
-def test_the_interval_is_wilsons_without_ties():
-    n, won, z = 20, 15, 1.959964
-    centre, half = (won + z**2 / 2) / (n + z**2), z / (n + z**2) * (won * (n - won) / n + z**2 / 4) ** 0.5
-    result = study.paired([0] * 25, [1] * won + [-1] * (n - won) + [0] * 5)
-    assert (result.low, result.high) == pytest.approx((centre - half, centre + half), abs=1e-5)
+def test_equal_pairs_are_left_out_of_the_share_of_wins():
+    result = study.paired([0] * 25, [1] * 15 + [-1] * 5 + [0] * 5)
+    assert (result.low, result.high) == wilson(15, 20)[1:3]
     assert study.paired([1, 1], [1, 1])[3:] == (0, 1)
     with pytest.raises(ValueError, match="^first, second"):
         study.paired([1, 2], [float("nan"), 1])
