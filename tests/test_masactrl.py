@@ -47,3 +47,12 @@ def test_only_the_late_self_attentions_change_and_are_themselves_after_an_except
         assert hooked(unet) == transformer_blocks(unet)[10:]
         raise RuntimeError("stop")
     assert not hooked(unet)
+
+
+def test_beside_its_own_means_both(tiny64):
+    attention = late_blocks(tiny64.unet)[-1].attn1
+    x, state = (random(2, 6, attention.to_q.in_features, seed=seed) for seed in (0, 1))
+    both = attention(x, torch.cat([x, state[:1].expand_as(x)], dim=1))
+    with borrowed_attention(tiny64.unet, [state[:1]] * 2, beside=True):
+        assert torch.equal(attention(x), both)
+    assert not torch.allclose(attention(x), both)
