@@ -70,7 +70,8 @@ def run(name: str = "storybook100") -> str:
     table = bench(name)
     about, failed, widths = table.iloc[0], (table["state"] != "done").sum(), table["width"]
     size = f"{widths.min():.0f}" + (f" to {widths.max():.0f}" if widths.nunique() > 1 else "")
-    made_by = f"model `{about.model}`, weights {about.weights}; {', '.join(table['machine'].dropna().unique())}"
+    made_by = f"model `{about.model}`, weights {about.weights}, autoencoder {about.vae}, gooddrag {about.gooddrag}; "
+    made_by += ", ".join(table["machine"].dropna().unique())
     return f"{table['sample'].nunique()} edits of pictures {size} px wide, {failed} failed; {made_by}."
 
 
@@ -207,7 +208,7 @@ def verdicts() -> str:
     """How many claims have which verdict."""
     found = [c["verdict"] for c in data("claims")["claims"]]
     counts = [f"{verdict} {found.count(verdict)}" for verdict in VERDICTS if verdict in found]
-    return f"Of {len(found)} claims of the paper and of its followers: {', '.join(counts)}."
+    return f"Of {len(found)} claims of the paper and of later ones: {', '.join(counts)}."
 
 
 def others() -> str:
@@ -244,6 +245,8 @@ def text_and_code() -> str:
             parts = [Part.wins("", pair) for pair in pairs]
             apart = median(column(records, way, "apart"))
             cells = [f"{apart:.1f}", *(f"{part.verdict}: {part.numbers}" for part in parts)]
+            if not apart and "size" not in data("differences"):  # the grids of the first autoencoder
+                cells = ["0.0", *["not testable with the first autoencoder: one and the same grid"] * 3]
         rows.append([row["row"], row["topic"], row["paper"], row["released"], *cells])
     header = ["row", "topic", "paper", "released code", "grey levels apart", "moves it further than another LoRA seed"]
     return markdown([*header, "the text is nearer to the truth", "the text does less damage"], rows)
@@ -269,7 +272,7 @@ def aims() -> str:
             x["distance_left_px"] <= NEAR * x["width"]
         ),
         "median squared distance to the nearest page": lambda x: (
-            f"{x['nearest_page'].median():.5f} of {n}" if (n := x["nearest_page"].count()) else "-"
+            f"{x['nearest_page'].median():.5f} ({n} edits)" if (n := x["nearest_page"].count()) else "-"
         ),
     }
     rows = [[what, *(of(rows) for rows in own.values())] for what, of in lines.items()]

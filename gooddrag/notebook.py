@@ -20,7 +20,6 @@ from gooddrag.plots import STYLE
 from gooddrag.sample import Sample
 from storybook.storybook100 import keys
 
-
 FIRST_SIZE = 128  # px of the pages of results that do not say it
 
 
