@@ -118,7 +118,7 @@ def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookN
 def jpeg(png: str) -> str:
     """A picture in base64, as JPEG; one of many panels, whose file is large, at a lower quality."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    for quality in (72, 55):
+    for quality in (72, 55, 42):
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=quality, optimize=True)
         if buffer.tell() < 80_000:
