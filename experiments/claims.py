@@ -22,6 +22,7 @@ from experiments.study import ENOUGH, Paired, Records, column, paired, versus
 from gooddrag.config import DragConfig
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, ratio_interval
+from gooddrag.notebook import FIRST_SIZE
 
 VERDICTS = ("holds", "holds in part", "does not hold here", "undecided here", "untested")
 HOLDS, PARTLY, FAILS, UNDECIDED, UNTESTED = VERDICTS
@@ -29,7 +30,6 @@ MUCH = 2 / 3  # "about half", "much smaller": at most this share of the other
 BEHIND = 0.8  # "still lag behind ... by a significant margin" (Sec. 5.2)
 SYSTEMS = ("GoodDrag", "DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "SDE-Drag", "FastDrag")
 UPDATES = 90  # Fig. 5 shows the features after so many motion supervision steps
-FIRST_SIZE = 128  # px of the pages of results that do not say it
 
 
 @dataclass(frozen=True)
