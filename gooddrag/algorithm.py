@@ -72,6 +72,7 @@ class _Run:
         self.t, self.z, self.p = config.T, z_T.detach().clone(), self.task.p_0.clone()  # line 3
         self.k = self.updates = self.unmoved = 0
         self.stopped, self.f_0, self.adam = False, None, None
+        self.generator = torch.Generator().manual_seed(0)
 
     def observe(self, event: str, **seen) -> None:
         if self.callback is not None:
@@ -152,11 +153,13 @@ class _Run:
         return eps.detach()
 
     @torch.no_grad()
-    def denoise(self, source: Tensor | None, eps: Tensor | None = None) -> None:
-        """Lines 13 and 15, Eq. 2."""
+    def denoise(self, source: Tensor | None, eps: Tensor | None = None, eta: float = 0.0) -> None:
+        """Lines 13 and 15, Eq. 2; with fresh noise where eta > 0, but for the last step."""
         if eps is None:
             eps = self.model.eps(self.z, self.schedule.timestep(self.t))
-        self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1))
+        eta = eta if self.t > 1 else 0.0
+        noise = torch.randn(self.z.shape, generator=self.generator).to(self.z) if eta else 0.0
+        self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1), eta, noise)
         if self.config.mask_mode == "replace":
             self.z = motion.replace_outside(self.z, source, self.task.frozen)
         check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
@@ -209,5 +212,5 @@ def drag_latent(
             states, eps, unedited = source.shared(t), None, source.latents[t - 1]
         with record_function("denoise"):
             with borrowed_attention(model.unet, states, c.masactrl_start) if borrowing else nullcontext():
-                run.denoise(unedited, eps)  # lines 12-13 and 15
+                run.denoise(unedited, eps, 0.0 if dragging else c.eta)  # lines 12-13 and 15
     return run.z, run.p  # line 16

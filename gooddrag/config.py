@@ -124,9 +124,13 @@ class DragConfig:
     """z_{t-1}^0 in the mask term of Eq. 8: the inverted z_T "denoised" again (released), or the latents stored while it
     was "inverted". Features and attention are of the denoised one."""
 
+    # From later work; the paper has neither
     mask_mode: Literal["penalty", "replace"] = "penalty"
     """What holds the outside of the mask: the second term of Eq. 8, a "penalty" (text, released); or "replace": after
     every update and denoising step the unedited latent is put back there (DragFlow, ICLR 2026)."""
+    eta: float = 0.0
+    """Fresh noise in each denoising step after the last drag operation, from 0 (Eq. 2) to 1 (as DDPM): the model draws
+    anew what dragging has torn (cf. SDE-Drag, ICLR 2024). The noise is the same in every run."""
 
     RANGES: ClassVar[Ranges] = {
         "num_steps": (1, 1000),
@@ -144,6 +148,7 @@ class DragConfig:
         "stop_unmoved": (1, 100_000),
         "feature_block": (-4, -1),
         "skip_distance": (0.0, 1e4),
+        "eta": (0.0, 1.0),
     }
 
     def __post_init__(self) -> None:

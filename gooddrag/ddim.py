@@ -69,7 +69,9 @@ def predict_z0(z_t: Tensor, eps: Tensor, alpha_t: Tensor) -> Tensor:
     return (z_t - root(1 - alpha_t) * eps) / root(alpha_t)
 
 
-def step(z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor) -> Tensor:
+def step(
+    z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor, eta: float = 0.0, noise: Tensor | float = 0.0
+) -> Tensor:
     """Move a latent from one noise level to another along eps.
 
     Towards less noise this is Eq. 2 (denoising, f_t); towards more noise it is Eq. 3 (inversion), which is the same
@@ -79,8 +81,12 @@ def step(z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor) -> Tensor
         z: (B, C, h, w) latent at `alpha_from`.
         eps: noise prediction, the shape of z.
         alpha_from, alpha_to: 0-d tensors.
+        eta, noise: how much of eps is replaced by fresh noise while denoising, from 0 (Eq. 2) to 1 (as DDPM does), and
+            that noise, the shape of z (Song et al., ICLR 2021, Eq. 12 and 16).
     """
-    return root(alpha_to) * predict_z0(z, eps, alpha_from) + root(1 - alpha_to) * eps
+    sigma = eta * root((1 - alpha_to) / (1 - alpha_from) * (1 - alpha_from / alpha_to)) if eta else 0.0
+    z_to = root(alpha_to) * predict_z0(z, eps, alpha_from) + root(1 - alpha_to - sigma**2) * eps
+    return z_to + sigma * noise if eta else z_to
 
 
 def invert(

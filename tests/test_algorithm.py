@@ -222,12 +222,26 @@ def test_sharing_begins_with_the_first_or_the_second_step_after_dragging(tiny, c
     assert borrowed == later + 1 == t
 
 
+def test_fresh_noise_comes_after_the_dragging_and_before_the_last_step(tiny):
+    config = quick(masactrl=False, stop_distance=None, stop_unmoved=None)
+    plain, noisy = run(tiny, config), run(tiny, replace(config, eta=0.7))
+    dragged = plain.of("denoise")[len(config.schedule) - 1]
+    z, schedule = dragged.z, tiny.schedule(config.num_steps)
+    assert torch.equal(noisy.of("denoise")[len(config.schedule) - 1].z, z) and 1 < dragged.t < config.T
+    generator = torch.Generator().manual_seed(0)
+    for t in range(dragged.t, 0, -1):
+        alphas, eps = (schedule.alpha(t), schedule.alpha(t - 1)), tiny.eps(z, schedule.timestep(t)).detach()
+        z = step(z, eps, *alphas, 0.7, torch.randn(z.shape, generator=generator)) if t > 1 else step(z, eps, *alphas)
+    torch.testing.assert_close(noisy.z, z, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(noisy.z, plain.z, atol=0.1)
+
+
 HINTS = get_type_hints(DragConfig)
 CHOICES = {name: st.sampled_from(get_args(hint)) for name, hint in HINTS.items() if get_origin(hint) is Literal}
 SWITCHES = {name: st.booleans() for name, hint in HINTS.items() if hint is bool}
 FEW = dict(K=(0, 2), B=(1, 2), J=(1, 2), r1=(0, 4), r2=(1, 12), masactrl_start=(0, 16), feature_block=(-3, -1))
 NUMBERS = {name: st.integers(*bounds) for name, bounds in FEW.items()}
-NUMBERS |= dict(strength=st.sampled_from([0.2, 0.75, 1.0]), skip_distance=st.floats(0, 5))
+NUMBERS |= dict(strength=st.sampled_from([0.2, 0.75, 1.0]), skip_distance=st.floats(0, 5), eta=st.floats(0, 1))
 NUMBERS |= dict(stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3))
 POINT = st.tuples(st.integers(0, 63), st.integers(0, 63))
 

@@ -52,6 +52,16 @@ def test_denoising_step_is_diffusers(t, seed):
     torch.testing.assert_close(step(z, eps, SD.alpha(t), SD.alpha(t - 1)), want, rtol=0, atol=1e-12)
 
 
+@settings(max_examples=20)
+@given(t=st.integers(1, 50), eta=st.floats(0.01, 1), seed=st.integers(0, 99))
+def test_denoising_step_with_fresh_noise_is_diffusers(t, eta, seed):
+    SCHEDULER.set_timesteps(50)
+    z, eps, noise = (random(1, 4, 3, 3, seed=seed + 100 * i) for i in range(3))
+    want = SCHEDULER.step(eps, SD.timestep(t), z, eta=eta, variance_noise=noise).prev_sample
+    got = step(z, eps, SD.alpha(t), SD.alpha(t - 1), eta, noise)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("T", [1, 38])
 def test_inversion_is_diffusers(T):
     inverse = DDIMInverseScheduler(**SD_DDIM)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag.config import LoraConfig, level
-from gooddrag.ddim import Schedule, add_noise, predict_z0
+from gooddrag.ddim import Schedule, add_noise, step
 from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached
@@ -129,8 +129,6 @@ def step_along(
     """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents, all
     (1, C, h, w). x_u equals xf_u, up to rounding, if x equals xf_t."""
     alpha_t, alpha_u = schedule.alpha(t), schedule.alpha(t - 1)
-    sigma = ((1 - alpha_u) / (1 - alpha_t) * (1 - alpha_t / alpha_u)) ** 0.5
     both = torch.cat([x, xf_t])
-    noise = eps(both, schedule.timestep(t))
-    mean = alpha_u**0.5 * predict_z0(both, noise, alpha_t) + (1 - alpha_u - sigma**2).clamp_min(0) ** 0.5 * noise
+    mean = step(both, eps(both, schedule.timestep(t)), alpha_t, alpha_u, eta=1.0)
     return mean[:1] + (xf_u - mean[1:])
