@@ -42,16 +42,18 @@ def measure_preset(editor: DragEditor, sample: Sample, configs: dict[str, DragCo
 
 
 HARD = {**NO_STOP, "mask_mode": "replace"}
+WIDE = {**HARD, "r1": 8, "r2": 16, "skip_distance": 0.0}
 PRESETS = Study(  # on edits that no figure shows: never Storybook100
     "presets",
     {
         "released": {},
         "hard mask": HARD,
-        "fast, hard mask": _changes(DragConfig.fast(**HARD)),
-        "fast, wide patch, hard mask": _changes(DragConfig.storybook()),
-        "fast, wide patch, heavy penalty": _changes(
-            DragConfig.fast(r1=8, r2=16, lr=0.01, lam=10.0, skip_distance=0.0, **NO_STOP)
-        ),
+        "hard mask, fresh noise": {**HARD, "eta": 1.0},
+        "fast, wide patch": _changes(DragConfig.fast(lr=0.02, **WIDE)),
+        **{
+            f"25 levels, fresh noise, lr {lr}": _changes(DragConfig.fast(num_steps=25, eta=1.0, lr=lr, **WIDE))
+            for lr in (0.02, 0.04, 0.06)
+        },
     },
     measure_preset,
     edits=10,
