@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,11 @@ def measure_preset(editor: DragEditor, sample: Sample, configs: dict[str, DragCo
     return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
 
 
+def _noisy(**changes: Any) -> dict:
+    """A candidate: 25 levels, a wide patch and fresh noise."""
+    return _changes(DragConfig.fast(**{**WIDE, "num_steps": 25, "eta": 1.0, **changes}))
+
+
 HARD = {**NO_STOP, "mask_mode": "replace"}
 WIDE = {**HARD, "r1": 8, "r2": 16, "skip_distance": 0.0}
 PRESETS = Study(  # on edits that no figure shows: never Storybook100
@@ -50,14 +56,18 @@ PRESETS = Study(  # on edits that no figure shows: never Storybook100
         "hard mask": HARD,
         "hard mask, fresh noise": {**HARD, "eta": 1.0},
         "fast, wide patch": _changes(DragConfig.fast(lr=0.02, **WIDE)),
-        **{
-            f"25 levels, fresh noise, lr {lr}": _changes(DragConfig.fast(num_steps=25, eta=1.0, lr=lr, **WIDE))
-            for lr in (0.02, 0.04, 0.06)
-        },
+        **{f"25 levels, fresh noise, lr {lr}": _noisy(lr=lr) for lr in (0.02, 0.04, 0.06)},
     },
     measure_preset,
     edits=10,
     first_seed=300,
+)
+PRESET_STEPS = Study(  # which step, on more edits
+    "preset_steps",
+    {"lr 0.02": _noisy(lr=0.02), "lr 0.04": _noisy(lr=0.04), "lr 0.02, K = 105": _noisy(lr=0.02, K=105, B=35)},
+    measure_preset,
+    edits=12,
+    first_seed=310,
 )
 
 

@@ -6,15 +6,16 @@ has one of them and names it.
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
 from experiments import differences
+from experiments.card import NEAR, aims, bench, data, generator, markdown, model, samples
 from experiments.claims import VERDICTS, Part, method_wins
-from experiments.keep import RESULTS, read_json
+from experiments.keep import read_json
 from experiments.study import column, versus
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
@@ -27,32 +28,8 @@ DOCUMENTS = (
     WEIGHTS / "README.md",
 )
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
-AIMS = {  # column -> run of `gooddrag bench storybook100`
-    "its preset": "storybook100_preset",
-    "as released": "storybook100_released",
-    "first generation, its preset": "storybook100_first_preset",
-    "first generation, as released": "storybook100",
-}
-NEAR = 0.02  # of the picture's width
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
-
-
-def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [[*header], *([*row] for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-@cache
-def bench(name: str = "storybook100") -> pd.DataFrame:
-    """A table of `gooddrag bench`."""
-    return benchmark.read(RESULTS / f"{name}.csv")
-
-
-@cache
-def data(name: str) -> dict:
-    return read_json(RESULTS / f"{name}.json")
 
 
 def methods(name: str = "storybook100") -> list[str]:
@@ -252,57 +229,22 @@ def text_and_code() -> str:
     return markdown([*header, "the text is nearer to the truth", "the text does less damage"], rows)
 
 
-def aims() -> str:
-    """GoodDrag with the embedded model and with its first generation, beside other methods in the same run."""
-    runs = {title: bench(name) for title, name in AIMS.items()}
-    chosen = runs["its preset"]["sample"]
-    runs = {title: run[run["sample"].isin(chosen)] for title, run in runs.items()}
-    own = {title: run[run["method"] == "GoodDrag"] for title, run in runs.items()}
-
-    def count(of: pd.Series) -> str:
-        return f"{of.sum()} of {of.size}"
-
-    lines = {
-        "median error to the truth inside the mask, as a share of the unedited page's": lambda x: (
-            f"{x['truth_error_ratio'].median():.2f}"
-        ),
-        "nearer to the truth than the unedited page": lambda x: count(x["truth_error_ratio"] < 1),
-        "damage outside the mask at most 0.001": lambda x: count(x["damage_outside_mask"] <= 0.001),
-        f"all handles within {NEAR:.0%} of the side from their targets": lambda x: count(
-            x["distance_left_px"] <= NEAR * x["width"]
-        ),
-        "median squared distance to the nearest page": lambda x: (
-            f"{x['nearest_page'].median():.5f} ({n} edits)" if (n := x["nearest_page"].count()) else "-"
-        ),
-    }
-    rows = [[what, *(of(rows) for rows in own.values())] for what, of in lines.items()]
-    for other in ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP"):
-        wins = [
-            method_wins(run, "GoodDrag", other, "truth_error_inside_mask") if (run["method"] == other).any() else None
-            for run in runs.values()
-        ]
-        rows.append([f"nearer to the truth than {other}", *(f"{w.wins} of {w.n}" if w else "-" for w in wins)])
-    return markdown(["Storybook100", *runs], rows)
-
-
-def model() -> str:
-    """What the embedded model does by itself, in dB."""
-    return markdown(["measure", "dB"], [[k, f"{v:.2f}"] for k, v in data("storybook_model")["data"].items()])
-
-
-def generator() -> str:
-    """What DragGAN's generator was trained with."""
-    about = data("generator")
-    rows = {
-        "parameters": f"{about['parameters'] / 1e6:.1f} M, in half precision",
-        "training": f"{about['step']:,} steps of 16 pages at 32, 64, then 128 px; {about['drawn']:,} pages drawn",
-        "time": f"{about['seconds'] / 60:.0f} min on one CPU core",
-        "mean absolute error on 64 held-out pages, values in [-1, 1]": f"{about['l1']:.3f}",
-    }
-    return markdown(["the generator", ""], rows.items())
-
-
-PLAIN = (run, measures, which, tasks, cost, claims, verdicts, others, inference, text_and_code, aims, model, generator)
+PLAIN = (
+    run,
+    measures,
+    which,
+    tasks,
+    cost,
+    claims,
+    verdicts,
+    others,
+    inference,
+    text_and_code,
+    aims,
+    samples,
+    model,
+    generator,
+)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
