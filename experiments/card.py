@@ -71,6 +71,17 @@ def aims() -> str:
     return markdown(["Storybook100", *runs], rows)
 
 
+def presets() -> str:
+    """What the embedded model's preset was chosen among."""
+    rows = []
+    for name, prefix in (("presets", ""), ("preset_steps", "25 levels, fresh noise, ")):
+        for way, of in pd.DataFrame(data(name)["data"]).groupby("way", sort=False):
+            page, gone = f"{1000 * gmean(of['page']):.2f}", f"{of['way_gone'].median():.0%}"
+            rows.append([prefix + way, len(of), page, gone, f"{1000 * of['damage'].max():.1f}"])
+    header = ["settings", "edits", "nearest page, geometric mean, thousandths", "way that the handles went, median"]
+    return markdown([*header, "largest damage, thousandths"], rows)
+
+
 def samples() -> str:
     """What the U-Net's training brings to an edit, beside what the preset's fresh noise brings."""
     table, ways = pd.DataFrame(data("edits_by_samples")["data"]), pd.DataFrame(data("presets")["data"])

@@ -13,7 +13,7 @@ from statistics import median
 import pandas as pd
 
 from experiments import differences
-from experiments.card import NEAR, aims, bench, data, generator, markdown, model, samples
+from experiments.card import NEAR, aims, bench, data, generator, markdown, model, presets, samples
 from experiments.claims import VERDICTS, Part, method_wins
 from experiments.keep import read_json
 from experiments.study import column, versus
@@ -241,6 +241,7 @@ PLAIN = (
     inference,
     text_and_code,
     aims,
+    presets,
     samples,
     model,
     generator,

@@ -204,8 +204,9 @@ class DragConfig:
 
     @classmethod
     def storybook(cls, **changes: Any) -> Self:
-        """For the embedded model: `fast()` with more levels, the hard mask, fresh noise, a wider patch, half the step,
-        half as many operations again and no early stop. Chosen on storybook edits (results/presets.json, preset_steps.json). Not tried on Stable Diffusion.
+        """For the embedded model: `fast()` with more levels and operations, half the step, a wider patch, the hard
+        mask, fresh noise and no early stop. Chosen on storybook edits (results/presets.json, preset_steps.json). Not
+        tried on Stable Diffusion.
         """
         own = dict(num_steps=25, K=105, B=35, lr=0.02, r1=8, r2=16, mask_mode="replace", eta=1.0)
         return cls.fast(**{**own, "stop_distance": None, "stop_unmoved": None, "skip_distance": 0.0, **changes})
