@@ -129,7 +129,7 @@ def contact_sheet(
     return sheet
 
 
-def animation(model: DiffusionModel, path: Path, number: int = 32, side: int = 288) -> None:
+def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
     category, task, seed = keys()[number]
     sample = edit(seed, model.native_size, category, task)
