@@ -81,7 +81,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 def demo(
     *,
     output: Output = Path("gooddrag-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Which storybook edit.")] = 128,
     model: ModelName = "storybook",
     preset: PresetName = None,
 ) -> None:
