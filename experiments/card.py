@@ -41,8 +41,6 @@ def data(name: str) -> dict:
 def aims() -> str:
     """GoodDrag with the embedded model and with its first generation, beside other methods in the same run."""
     runs = {title: bench(name) for title, name in AIMS.items()}
-    chosen = runs["its preset"]["sample"]
-    runs = {title: run[run["sample"].isin(chosen)] for title, run in runs.items()}
     own = {title: run[run["method"] == "GoodDrag"] for title, run in runs.items()}
 
     def count(of: pd.Series) -> str:

@@ -129,8 +129,8 @@ class DragConfig:
     """What holds the outside of the mask: the second term of Eq. 8, a "penalty" (text, released); or "replace": after
     every update and denoising step the unedited latent is put back there (DragFlow, ICLR 2026)."""
     eta: float = 0.0
-    """Fresh noise in each denoising step after the last drag operation, from 0 (Eq. 2) to 1 (as DDPM): the model draws
-    anew what dragging has torn (cf. SDE-Drag, ICLR 2024). The noise is the same in every run."""
+    """Fresh noise while denoising below the dragged levels, but for the last step, from 0 (Eq. 2) to 1 (as DDPM): the
+    model may draw anew what dragging has torn (cf. SDE-Drag, ICLR 2024). The noise is the same in every run."""
 
     RANGES: ClassVar[Ranges] = {
         "num_steps": (1, 1000),

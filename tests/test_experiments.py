@@ -16,7 +16,7 @@ from PIL import Image
 from tiny import LORA, picture
 
 import gooddrag as gd
-from experiments import aldd, differences, ip, keep, latents, run, study
+from experiments import aldd, differences, edits, ip, keep, latents, run, study
 from experiments.study import NO_STOP, Study
 from gooddrag.evaluation.metrics import wilson
 
@@ -174,3 +174,8 @@ def test_a_notebook_is_executed_and_written_back_or_refused(tmp_path, monkeypatc
     with pytest.raises(ValueError, match="^a.ipynb: .*expected at most 10"):
         run.execute(path, "abc")
     assert path.read_bytes() == before
+
+
+def test_the_embedded_models_preset_is_the_last_candidate():
+    *others, chosen = (gd.DragConfig(**ways) for ways in edits.PRESET_STEPS.ways.values())
+    assert chosen == gd.DragConfig.storybook() and chosen not in others
