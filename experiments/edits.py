@@ -28,6 +28,7 @@ from storybook.training.pages import held_out
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "figures"
 PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
+PRESET_TITLE = "GoodDrag, own preset"
 SHORT = 0.3  # of the way
 PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
 
@@ -158,12 +159,19 @@ def fill_nearest_page(folder: Path) -> int:
 
 
 def results_sheet(
-    folder: Path, methods: Sequence[str] = ("GoodDrag",), places: slice = slice(0, 100, 4)
+    folder: Path, methods: Sequence[str] = ("GoodDrag",), places: slice = slice(0, 100, 4), preset: Path | None = None
 ) -> Image.Image:
-    """Edits of a run of `gooddrag bench storybook100`, by rule every fourth: marked page, results, truth."""
-    tiles = []
+    """Edits of a run of `gooddrag bench storybook100`, by rule every fourth: marked page, results, truth.
+
+    `preset`: folder of another run, of GoodDrag with the model's preset, which is one more column.
+    """
+    runs = {method: (folder, method) for method in methods} | ({PRESET_TITLE: (preset, "GoodDrag")} if preset else {})
+    tiles, one = [], ["page", *runs, "truth"]
     for sample in storybook100()[places]:
-        results = [load_image(record_file(folder, m, 0, sample.name).with_suffix(".png")) for m in methods]
-        tiles += [marked(sample.image, sample.points, sample.mask), *results, sample.truth]
-    one = ["page", *methods, "truth"]
-    return contact_sheet(tiles, 9 // len(one) * len(one), titles=9 // len(one) * one)
+        page = marked(sample.image, sample.points, sample.mask)
+        style = {"font_size": 17, "stroke_width": 2, "stroke_fill": "black"}
+        ImageDraw.Draw(page).text((6, page.height - 24), sample.name, "white", **style)
+        results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
+        tiles += [page, *results, sample.truth]
+    blocks = max(1, 9 // len(one))
+    return contact_sheet(tiles, blocks * len(one), 192 if blocks > 1 else 224, blocks * one)

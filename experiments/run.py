@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument(
         "--bench", type=Path, help="nearest_page, sheet, fig08, fig09: folder of gooddrag bench storybook100"
     )
+    parser.add_argument("--preset-bench", type=Path, help="fig08, fig09: the same by GoodDrag with --preset storybook")
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
@@ -154,7 +155,8 @@ def main() -> None:
         elif name == "sheet":
             edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
         elif name in SHEETS:
-            edits.results_sheet(options.bench, *SHEETS[name]).save(RESULTS / f"{name}.jpg", quality=80)
+            sheet = edits.results_sheet(options.bench, *SHEETS[name], options.preset_bench)
+            sheet.save(RESULTS / f"{name}.jpg", quality=80)
         elif name == "animation":
             edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:
