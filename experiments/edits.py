@@ -28,7 +28,7 @@ from storybook.training.pages import held_out
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "figures"
 PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
-PRESET_TITLE = "GoodDrag, own preset"
+PRESET_TITLE = "GoodDrag, preset"
 SHORT = 0.3  # of the way
 PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
 
@@ -119,10 +119,11 @@ def contact_sheet(
     pictures: Sequence[Image.Image], columns: int, side: int = 192, titles: Sequence[str] = ()
 ) -> Image.Image:
     """Pictures in rows, each fitted into a square of `side` pixels, below the titles of the columns."""
-    top = 24 if titles else 0
+    font = side // 9
+    top = font + 9 if titles else 0
     sheet = Image.new("RGB", (columns * side, top + -(-len(pictures) // columns) * side), "white")
     for i, title in enumerate(titles):
-        ImageDraw.Draw(sheet).text((i * side + 4, 3), title, "black", font_size=15)
+        ImageDraw.Draw(sheet).text((i * side + 4, 3), title, "black", font_size=font)
     for i, tile in enumerate(pictures):
         tile = tile.convert("RGB")
         tile.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -169,8 +170,8 @@ def results_sheet(
     tiles, one = [], ["page", *runs, "truth"]
     for sample in storybook100()[places]:
         page = marked(sample.image, sample.points, sample.mask)
-        style = {"font_size": 17, "stroke_width": 2, "stroke_fill": "black"}
-        ImageDraw.Draw(page).text((6, page.height - 24), sample.name, "white", **style)
+        style = {"font_size": 23, "stroke_width": 2, "stroke_fill": "black"}
+        ImageDraw.Draw(page).text((6, page.height - 60), sample.name.replace(": ", ":\n", 1), "white", **style)
         results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
         tiles += [page, *results, sample.truth]
     blocks = max(1, 9 // len(one))

@@ -197,6 +197,8 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
         if 0 < 10 * min(a.min(), b.min()) < max(a.max(), b.max()):
             ax.set_xscale("log")
             plain_ticks(ax.xaxis)
+        else:
+            ax.locator_params(axis="x", nbins=4)
     axes[0, 0].set_ylabel("edits")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return fig
