@@ -153,7 +153,7 @@ class _Run:
         return eps.detach()
 
     @torch.no_grad()
-    def denoise(self, source: Tensor | None, eps: Tensor | None = None, eta: float = 0.0) -> None:
+    def denoise(self, unedited: Tensor | None, eps: Tensor | None = None, eta: float = 0.0) -> None:
         """Lines 13 and 15, Eq. 2; with fresh noise where eta > 0, but for the last step."""
         if eps is None:
             eps = self.model.eps(self.z, self.schedule.timestep(self.t))
@@ -161,10 +161,10 @@ class _Run:
         noise = torch.randn(self.z.shape, generator=self.generator).to(self.z) if eta else 0.0
         self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1), eta, noise)
         if self.config.mask_mode == "replace":
-            self.z = motion.replace_outside(self.z, source, self.task.frozen)
+            self.z = motion.replace_outside(self.z, unedited, self.task.frozen)
         check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
         self.t -= 1
-        self.observe("denoise", source=source)
+        self.observe("denoise", source=unedited)
 
 
 def drag_latent(

@@ -85,8 +85,8 @@ def table():
         for method, scale in {"GoodDrag": 1.0, "DragDiffusion": 2.0, "GoodDrag without AlDD": 1.5}.items():
             dai = {f"dai_released_{g}": scale * (1 + i / 9) for g in GAMMAS}
             error = scale if i < 14 else 5 - scale
-            numbers = {"truth_error_inside_mask": error, "damage_outside_mask": scale, "pairs": 1, **dai}
-            numbers |= {"drag_operations": 70 if i < 14 else 9}
+            numbers = {"truth_error_inside_mask": error, "damage_outside_mask": scale, "md": scale, **dai}
+            numbers |= {"drag_operations": 70 if i < 14 else 9, "pairs": 1}
             key = {"sample": f"s{i}", "method": method, "seed": 0, "model": "m", "weights": "w", "state": "done"}
             rows.append(key | numbers)
     return pd.DataFrame(rows)
@@ -112,6 +112,14 @@ def test_figure_8_takes_artifacts_and_fidelity(table):
     assert "damage outside the mask: 16 of 16" in found.ours and "higher SSIM: 0 of 16" in found.ours
     assert "nearer to the truth: 14 of 16" in found.ours and found.verdict == PARTLY
     assert claims.fig8(rows[rows["sample"].isin([f"s{i}" for i in range(11)])]).verdict == UNTESTED
+
+
+def test_the_time_of_dragging_includes_what_is_fitted_first(table):
+    rows = (
+        table[table["method"] != "DragDiffusion"].replace("GoodDrag without AlDD", "DragGAN").assign(edit_seconds=1.0)
+    )
+    rows.loc[rows["method"] == "DragGAN", "edit_seconds"] = [20.0] * 3 + [60.0] * 13  # a LoRA takes between the two
+    assert "13 of 16" in claims.draggan_time(rows).ours
 
 
 def test_filling_the_ledger(table, tmp_path):
