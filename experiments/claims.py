@@ -76,10 +76,10 @@ def judge(parts: list[Part], n: int) -> Verdict:
 
 
 def _pairs(*parts: tuple) -> Callable[[Records], Verdict]:
-    """A rule made of comparisons (what, first way, second way, number[, higher is better])."""
+    """A rule made of comparisons (what, first way, second way, number, higher is better)."""
 
     def rule(records: Records) -> Verdict:
-        judged = [Part.wins(what, versus(records, *ways, higher_is_better=bool(up))) for what, *ways, up in parts]
+        judged = [Part.wins(what, versus(records, *ways, higher_is_better=up)) for what, *ways, up in parts]
         return judge(judged, len(column(records, parts[0][1], parts[0][3])))
 
     return rule
@@ -170,7 +170,7 @@ def _methods(*parts: tuple) -> Callable[[pd.DataFrame], Verdict]:
     def rule(table: pd.DataFrame) -> Verdict:
         if (n := table["sample"].nunique()) < ENOUGH:
             return judge([], n)
-        pairs = {what: method_wins(table, *ways, higher_is_better=bool(up)) for what, *ways, up in parts}
+        pairs = {what: method_wins(table, *ways, higher_is_better=up) for what, *ways, up in parts}
         return judge([Part.wins(what, pair) for what, pair in pairs.items()], n)
 
     return rule
@@ -274,7 +274,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             size = record.get("size", FIRST_SIZE)
         try:
             verdict = rule(data)
-        except (KeyError, ValueError):  # a file of an earlier study
+        except (KeyError, TypeError, ValueError):  # a file of an earlier study, or a failed edit
             why = (
                 f"results/{name} lacks measures of this claim: `python -m experiments.run {file.stem}` computes it anew"
             )

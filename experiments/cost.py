@@ -19,18 +19,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
+from gooddrag.checkpoints import SD_UNET, SD_VAE
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.lora import TARGETS
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
-ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")  # layers of every attention that a LoRA changes
-# Stable Diffusion 1.5, as its config.json files have it: 860 M and 84 M parameters.
-SD15_UNET = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
-SD15_VAE = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "sample_size": 512}
-SD15_VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+SD15_UNET, SD15_VAE = SD_UNET[768], SD_VAE  # 860 M and 84 M parameters
 # Published dense fp16 tensor throughput, TFLOP/s (NVIDIA's data sheets; H100 SXM).
 GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
 
@@ -159,7 +157,7 @@ def needs(
             held |= {"unet": _nbytes(net.parameters()), "states": _nbytes(states)}
         hook.remove()
         features.clear()
-        adapted = [layer for name, layer in net.named_modules() if name.endswith(ADAPTED)]
+        adapted = [layer for name, layer in net.named_modules() if name.endswith(tuple(TARGETS))]
         own = [weight for layer in adapted for weight in _adapter(layer, lora.rank)]
         held |= {"adapters": 3 * _nbytes(own), "attention": _nbytes(layer.weight for layer in adapted)}
         batch, words = z.expand(lora.batch_size, -1, -1, -1), prompt.expand(lora.batch_size, -1, -1)
@@ -230,7 +228,8 @@ def label_seconds(work: Callable[[], object]) -> dict[str, float]:
     """Seconds under each of the engine's labels, by torch.profiler; a label inside another counts for both."""
     with torch.profiler.profile(activities=torch.profiler.supported_activities()) as profiler:
         work()
-    totals = {event.key: event.cpu_time_total / 1e6 for event in profiler.key_averages()}
+    events = profiler.key_averages()  # on a GPU the CPU's time is that of launching
+    totals = {event.key: max(event.cpu_time_total, event.device_time_total) / 1e6 for event in events}
     return {name: totals[name] for name in PHASES if name in totals}
 
 
@@ -247,6 +246,7 @@ def profile(
     editor = DragEditor(model, lora, low_memory=low_memory)
 
     def timed(name: str, work: Callable[[], object]) -> None:
+        _peak(model)  # of this act alone
         start = _now(model)
         with counting(model.unet) as counts:
             work()
@@ -268,7 +268,7 @@ def profile(
 
 def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> tuple[float, float]:
     """Medians of the frozen U-Net alone: a forward pass, and one with the backward pass to the latent."""
-    z, times = z.to(model.dtype), []
+    z, times = z.detach().clone().to(model.dtype), []
     for _ in range(repeats + 1):
         start = _now(model)
         with torch.no_grad():

@@ -15,7 +15,7 @@ from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_d
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.tasks import record_file
+from gooddrag.evaluation.jobs import record_file
 from gooddrag.files import load_image
 from gooddrag.lora import applied
 from gooddrag.marks import marked

@@ -110,7 +110,7 @@ def features(model: DiffusionModel) -> dict:
         sample = edit(seed, model.native_size)
         editors = [DragEditor(model, None).set_image(image) for image in (sample.image, sample.truth)]
         frame, latent = editors[0].frame, tuple(editors[0].z_0.shape[-2:])
-        size = frame.grid(latent, config.grid)
+        size = frame.grid_size(latent, config.grid)
         p, q = (frame.to_grid(points, size).to(model.device) for points in (sample.handles, sample.targets))
         asked += np.linalg.norm(sample.targets - sample.handles, axis=1).tolist()
         for block in blocks:

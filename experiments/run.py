@@ -24,8 +24,8 @@ from experiments import aldd, claims, cost, differences, edits, identity, ip, la
 from experiments.keep import RESULTS, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation import benchmark, datasets
+from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.metrics import GAMMAS
-from gooddrag.evaluation.tasks import one_thread
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel, load_model
 from storybook.edits import edit
@@ -39,7 +39,12 @@ STUDIES = {study.name: study for study in ALL}
 QUESTIONS = {
     **latents.QUESTIONS,
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-    "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
+    "profile": (
+        {"runs": RUNS, "edit": 100},
+        lambda model: [
+            cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig()) for _ in range(RUNS)
+        ],
+    ),
 }
 SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, and every sixteenth edit
     "fig08": (("DragGAN", "GoodDrag"), slice(0, 58, 8)),
@@ -51,10 +56,6 @@ SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, a
 OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-def profile(model: DiffusionModel) -> dict:
-    return cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig())
 
 
 def question(name: str, model: DiffusionModel) -> None:
@@ -140,6 +141,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
     parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
+    if options.bench is None and {"nearest_page", "sheet", *SHEETS} & set(options.names):
+        parser.error("expected --bench with a folder of results")
     for name in options.names:
         if name == "documents":
             claims.fill()

@@ -16,10 +16,11 @@ from tqdm import tqdm
 from experiments.keep import RESULTS, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.metrics import dai, wilson
-from gooddrag.evaluation.tasks import one_thread
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
+from gooddrag.notebook import column
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 from storybook.edits import edit, plan
@@ -173,20 +174,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
     return Paired(a.size, wins, ties, low, high)
 
 
-def column(records: Records, way: str, key: str) -> list[float]:
-    """One number of one way, edit by edit.
-
-    Raises:
-        ValueError: no record has this way.
-    """
-    values = [record[key] for record in records if record["way"] == way]
-    if not values:
-        known = sorted({record["way"] for record in records})
-        raise ValueError(f"way: {way!r}; expected one of {', '.join(known)}")
-    return values
-
-
 def versus(records: Records, first: str, second: str, key: str = "truth", *, higher_is_better: bool = False) -> Paired:
     """`paired` of two ways by one number."""
     sign = -1 if higher_is_better else 1
-    return paired(*([sign * value for value in column(records, way, key)] for way in (first, second)))
+    return paired(*(sign * column(records, way, key) for way in (first, second)))

@@ -237,23 +237,8 @@ def text_and_code() -> str:
     return markdown([*header, "the text is nearer to the truth", "the text does less damage"], rows)
 
 
-PLAIN = (
-    run,
-    measures,
-    which,
-    tasks,
-    cost,
-    claims,
-    verdicts,
-    others,
-    inference,
-    text_and_code,
-    aims,
-    presets,
-    samples,
-    model,
-    generator,
-)
+PLAIN = (run, measures, which, tasks, cost, claims, verdicts, others, inference, text_and_code)
+PLAIN += (aims, presets, samples, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}

@@ -36,7 +36,7 @@ class State:
         t: level, T ... 0; after "denoise" the one that was reached. timestep: the time step that the U-Net was given.
         k, updates: drag operations finished and gradient steps taken, over the whole run.
         z, handles: latent and handles after the event.
-        source: the unedited latent at the same level ("denoise"; None where it was not denoised that far).
+        unedited: the unedited latent at the same level ("denoise"; None where it was not denoised that far).
         z_before, grad, drag_loss, loss, z0_hat: of an "update"; z0_hat is the clean latent that eps points to.
         counted: False for the extra tracking at the start of a level, which belongs to no drag operation.
         maps: one distance map per handle ("track").
@@ -49,7 +49,7 @@ class State:
     updates: int
     z: Tensor
     handles: Tensor
-    source: Tensor | None = None
+    unedited: Tensor | None = None
     z_before: Tensor | None = None
     grad: Tensor | None = None
     drag_loss: float | None = None
@@ -66,8 +66,7 @@ class _Run:
     """The latent, the handles and the counters of one edit."""
 
     def __init__(self, model: DiffusionModel, z_T: Tensor, task: Task, config: DragConfig, callback: Callback | None):
-        self.model, self.config, self.callback = model, config, callback
-        self.task = replace(task, p_0=task.p_0.to(z_T.device), q=task.q.to(z_T.device), frozen=task.frozen.to(z_T))
+        self.model, self.task, self.config, self.callback = model, task, config, callback
         self.schedule = model.schedule(config.num_steps)
         self.t, self.z, self.p = config.T, z_T.detach().clone(), self.task.p_0.clone()  # line 3
         self.k = self.updates = self.unmoved = 0
@@ -164,7 +163,7 @@ class _Run:
             self.z = motion.replace_outside(self.z, unedited, self.task.frozen)
         check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
         self.t -= 1
-        self.observe("denoise", source=unedited)
+        self.observe("denoise", unedited=unedited)
 
 
 def drag_latent(
@@ -179,7 +178,7 @@ def drag_latent(
 
     Args:
         trajectory: z_0, z_1, ..., z_T of the inversion, each (1, C, h, w).
-        task: handles, targets and mask on the grid.
+        task: handles, targets and mask on the grid, on the latents' device.
         callback: the observer; returning True ends the dragging.
         source: the unedited latent's passes from an earlier drag that started from the same z_T.
 

@@ -24,6 +24,7 @@ from transformers.utils import logging as text_logging
 
 Parts = tuple[UNet2DConditionModel, AutoencoderKL | AutoencoderTiny, DDIMScheduler, Tensor | None]
 
+# What the released code sets, whatever a model's own config says.
 RELEASED_DDIM = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 SD_DDIM = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", **RELEASED_DDIM}
 # The configs of Stable Diffusion 1.x and 2.x, which single files leave unsaid, by the width of their prompts.
@@ -84,7 +85,7 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
     text_width = read_config(source, "text_encoder").get("hidden_size") if has_text else None
     where, part = (vae, "") if vae else (source, "vae")
     check_unet(name, unet, read_config(where, part).get("latent_channels", 4), text_width)
-    scheduler = _scheduler(name, unet, read_config(source, "scheduler", "scheduler_config.json"))
+    scheduler = _scheduler(name, read_config(source, "scheduler", "scheduler_config.json"))
     prompt = _empty_prompt(source, dtype) if has_text else None
     return _part(UNet2DConditionModel, source, "unet", dtype=dtype), _vae(where, part, dtype), scheduler, prompt
 
@@ -128,7 +129,7 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
         raise ValueError(f"model: {name} takes prompts of width {width}; expected {known}")
     unet = {"sample_size": 96 if is_v and width == 1024 else 64, **unet, "in_channels": conv_in[1]}
     check_unet(name, unet, own_vae.get("latent_channels", 4), text.get("hidden_size"))
-    scheduler = _scheduler(name, unet, scheduler)
+    scheduler = _scheduler(name, scheduler)
     autoencoder = _vae(vae, "", dtype) if vae else None
     with reading(name):
         with init_empty_weights():
@@ -138,16 +139,6 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
         if not vae:
             _fill(empty_vae, single_file_utils.convert_ldm_vae_checkpoint(weights, empty_vae.config), dtype)
         return net, autoencoder or empty_vae, scheduler, _file_prompt(weights, text, dtype)
-
-
-def snapshot(folder: str) -> str:
-    """A repository's files in the Hub's cache (models--owner--name): those of main, else the newest; or the folder."""
-    main, snapshots = Path(folder, "refs", "main"), Path(folder, "snapshots")
-    if not snapshots.is_dir():
-        return folder
-    if main.is_file():
-        return str(snapshots / main.read_text(encoding="utf-8").strip())
-    return str(max(snapshots.iterdir(), key=lambda path: path.stat().st_mtime, default=folder))
 
 
 @contextmanager
@@ -213,12 +204,8 @@ def _fill(module: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype) -> 
     _check_complete(module, module.load_state_dict(weights, strict=False, assign=True).missing_keys)
 
 
-def _scheduler(name: str, unet: dict, config: dict) -> DDIMScheduler:
+def _scheduler(name: str, config: dict) -> DDIMScheduler:
     """DDIM on the model's own noise schedule; what decides the algorithm is as in the released code."""
-    kind = str(config.get("_class_name"))
-    if unet.get("time_cond_proj_dim") is not None or kind.startswith(("LCM", "FlowMatch")):
-        kind = "flow-matching" if kind.startswith("Flow") else "latent consistency"
-        warnings.warn(f"model: {name} is a {kind} model, which DDIM inversion does not suit", stacklevel=4)
     with reading(f"{name}'s scheduler"):
         return DDIMScheduler.from_config(config, **RELEASED_DDIM)
 

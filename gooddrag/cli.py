@@ -32,15 +32,7 @@ PresetName = Annotated[str | None, typer.Option(help=PRESETS, show_default="what
 
 
 class Command(TyperCommand):
-    """Reports all that is missing at once, a user's mistake as one line with exit code 2, and each warning once."""
-
-    def parse_args(self, ctx, args: list[str]) -> list[str]:
-        given = self.make_parser(ctx).parse_args(args=list(args))[0]
-        missing = [p for p in self.params if p.required and not isinstance(given.get(p.name), str)]
-        if len(missing) > 1 and not given.get("help") and not ctx.resilient_parsing:
-            names = (f"{p.param_type_name} {' / '.join(map(repr, p.opts))}" for p in missing)
-            ctx.fail(f"Missing {', '.join(names)}.")
-        return super().parse_args(ctx, args)
+    """Reports a user's mistake as one line with exit code 2, and each warning once."""
 
     def invoke(self, ctx):
         shown = set()
@@ -207,7 +199,7 @@ def find_samples(data: str, source: Path | None, places: list[int] | None):
         raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
     if data not in readers and source is not None:
         raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
-    samples = storybook100() if data == "storybook100" else readers.get(data, datasets.folder)(source or data)
+    samples = storybook100() if data == "storybook100" else readers.get(data, lambda _: datasets.folder(data))(source)
     if places is None:
         return samples
     if max(places) >= len(samples):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +19,9 @@ from gooddrag.config import DragConfig, LoraConfig, check_seed
 from gooddrag.ddim import invert
 from gooddrag.files import ImageSource, load_image, load_mask
 from gooddrag.frame import Frame
-from gooddrag.lora import Lora, applied, check_lora, fit_cached, load_lora
+from gooddrag.lora import Lora, applied, fit_cached, load_lora
 from gooddrag.model import DiffusionModel
+from gooddrag.motion import Task
 from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
@@ -61,8 +63,6 @@ class DragEditor:
             raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(Path(lora))
-        elif isinstance(lora, dict):
-            check_lora(lora)
         check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = lora
@@ -134,7 +134,7 @@ class DragEditor:
         if callback is not None and not callable(callback):
             raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
-        task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
+        task = self.task(sample, config)
         trajectory, source = self.invert(config), self.source(config)
         recorder = Recorder(self.frame, task.size, keep)
         bar = tqdm(total=config.K + config.T, desc="drag", disable=self.progress is not True)
@@ -160,6 +160,12 @@ class DragEditor:
             result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
             empty = sample.mask is not None and not sample.mask.any()
             return result.keeping_outside(self.z_0) if keep_outside or empty else result
+
+    def task(self, sample: Sample, config: DragConfig) -> Task:
+        """The sample's points and mask on the grids that an edit works on (`Frame.task`), beside the latent."""
+        task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
+        p_0, q = (x.to(self.z_0.device) for x in (task.p_0, task.q))
+        return replace(task, p_0=p_0, q=q, frozen=task.frozen.to(self.z_0))
 
     def source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""

@@ -56,19 +56,19 @@ class Frame:
 
         Warns where every handle counts as arrived, and where the mask falls between the cells of the latent grid.
         """
-        grid = self.grid(latent_grid, config.grid)
+        grid = self.grid_size(latent_grid, config.grid)
         p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))
         if (q - p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
-            px = f"{shortest * self.user[0] / grid[1]:.3g} px"
-            warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=3)
+            px = f"{shortest * self.from_grid(torch.ones(2), grid).max():.3g} px"
+            warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=4)
         frozen = self.frozen(sample.mask, grid, latent_grid)
         if sample.mask is not None and sample.mask.any() and frozen.all():
             px = max(self.user[i] / self.scaled[i] * self.padded[i] / latent_grid[1 - i] for i in (0, 1))
             where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid of {px:.3g} px"
-            warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=3)
+            warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=4)
         return Task(grid, p_0, q, frozen)
 
-    def grid(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
+    def grid_size(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
         """(H, W) of the supervision grid over the padded image: 4 x the latent grid, or the image's own pixels."""
         h, w = latent_grid
         return (4 * h, 4 * w) if kind == "latent4" else (self.padded[1], self.padded[0])

@@ -58,18 +58,6 @@ def with_learning_rate(config: LoraConfig | None, model: DiffusionModel) -> Lora
     return config if config.lr is not None else replace(config, lr=model.lora_lr)
 
 
-def check_lora(lora: Lora) -> None:
-    """Refuse a dict that is no LoRA, and would change nothing.
-
-    Raises:
-        ValueError: a key or a value of another kind.
-    """
-    expected = "<module>.lora_A.weight and <module>.lora_B.weight, as gooddrag.lora.fit returns them"
-    for name, value in lora.items():
-        if not str(name).endswith((".lora_A.weight", ".lora_B.weight")) or not isinstance(value, Tensor):
-            raise ValueError(f"lora: {name!r}: {type(value).__name__}; expected {expected}")
-
-
 def fit(
     model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
 ) -> Lora:
@@ -143,7 +131,7 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
     saved: list[tuple[Tensor, Tensor]] = []
     with unet_lock(unet):
         try:
-            for name in sorted(k.removesuffix(".lora_A.weight") for k in lora or {} if k.endswith(".lora_A.weight")):
+            for name in sorted({key.rsplit(".lora_", 1)[0] for key in lora or {}}):
                 try:
                     weight = unet.get_submodule(name).weight
                     a, b = (lora[f"{name}.lora_{x}.weight"].to(weight.device).flatten(1) for x in "AB")

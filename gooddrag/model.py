@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from gooddrag.checkpoints import check_unet, first_line, read_config, read_file, read_repository, snapshot
+from gooddrag.checkpoints import check_unet, first_line, read_config, read_file, read_repository
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule, check_finite
 
@@ -185,10 +185,9 @@ def load_model(
 
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
-            layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, a folder of the Hub's cache
-            (models--owner--name), or "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 6 GiB free, else
-            storybook. A folder's training.json may hold what its LoRAs and edits run with by default:
-            {"lora_lr": 0.0025, "preset": "fast"}.
+            layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, or "auto": $GOODDRAG_MODEL if
+            it is set, else sd15 on a GPU with 6 GiB free, else storybook. A folder's training.json may hold what its
+            LoRAs and edits run with by default: {"lora_lr": 0.0025, "preset": "fast"}.
         device: "cpu", "cuda", ...; None: the GPU if there is one.
         dtype: of the U-Net and the autoencoder; None: float16 on a GPU, float32 on a CPU and for storybook.
         vae: folder or Hub id of another autoencoder, for instance "stabilityai/sd-vae-ft-mse", which the released code
@@ -216,7 +215,6 @@ def load_model(
     vae = None if vae is None else os.path.expanduser(vae)
     if vae is not None and not _may_be_source(vae):
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
-    source = snapshot(source)
     settings, read = _training_settings(source), read_file if os.path.isfile(source) else read_repository
     unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
     model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)

@@ -17,7 +17,9 @@ from torch import Tensor
 from gooddrag.config import DragConfig
 
 Size = tuple[int, int]
-SCALED_LOSS = 2.0**10  # float16 rounds gradients below 6e-8 to zero, so a loss is scaled up to this on its way back
+SCALED_LOSS = (
+    2.0**10
+)  # float16 rounds gradients below 6e-8 to zero, so a loss is multiplied up to this, and its gradient divided
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig)
         F: features of the edited latent z_t^k, (1, C, h, w); the gradient flows into this one only.
         F_0: features of the unedited latent z_t^0 at the same time step, (1, C, h, w).
         p: current handles, (l, 2) float32, (y, x) on the grid.
-        task: with size, p_0 and q; see `gooddrag.algorithm.Task`.
+        task: with size, p_0 and q.
         config: r1, beta, ip, capped_step, skip_distance and drag_scale are used.
 
     Returns:
@@ -131,8 +133,8 @@ def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig)
         dy, dx = offsets(size, c.r1, origin, ahead_i)
         wanted = patch(F_0 if c.ip else F, size, origin, dy, dx).detach()
         gap = (patch(F, size, ahead_i, dy, dx) - wanted).abs()
-        side = {"sum": 0, "released": 2 * c.r1, "dragdiffusion": 2 * c.r1 + 1}[c.drag_scale]
-        loss = loss + (side**2 * gap.mean() if side or c.drag_scale != "sum" else gap.sum())
+        side = 2 * c.r1 if c.drag_scale == "released" else 2 * c.r1 + 1
+        loss = loss + (gap.sum() if c.drag_scale == "sum" else side**2 * gap.mean())
     return loss
 
 

@@ -35,17 +35,24 @@ class SourcePath:
     Args:
         z_T: (1, C, h, w), where the inversion ended.
         T: its level.
-        block: up block that gives the features.
-        start: transformer block from which Latent-MasaCtrl shares (see `masactrl.late_blocks`).
+        feature_block: up block that gives the features.
+        masactrl_start: transformer block from which Latent-MasaCtrl shares (see `masactrl.late_blocks`).
 
     Attributes:
         store: device on which features and attention states are kept between passes; None: where they are made.
     """
 
     def __init__(
-        self, model: DiffusionModel, schedule: Schedule, z_T: Tensor, T: int, block: int = -2, start: int = 10
+        self,
+        model: DiffusionModel,
+        schedule: Schedule,
+        z_T: Tensor,
+        T: int,
+        feature_block: int = -2,
+        masactrl_start: int = 10,
     ):
-        self.model, self.schedule, self.block, self.start = model, schedule, block, start
+        self.model, self.schedule = model, schedule
+        self.feature_block, self.masactrl_start = feature_block, masactrl_start
         self.store: torch.device | None = None
         self.latents = {T: z_T}
         self._features: dict[int, Tensor] = {}
@@ -69,11 +76,11 @@ class SourcePath:
         if t not in self.latents:
             self._pass(t + 1, sharing)
         z, schedule, timestep = self.latents[t], self.schedule, self.schedule.timestep(t)
-        recorder = recorded_states(self.model.unet, self.start) if sharing else nullcontext()
+        recorder = recorded_states(self.model.unet, self.masactrl_start) if sharing else nullcontext()
         # The same forward pass as an update's, gradient included: the two must be exactly equal while nothing has been
         # dragged, since the mask term's gradient is the sign of their difference.
         with record_function("reference"), recorder as states, torch.enable_grad():
-            eps, F = self.model.eps_and_features(z.detach().requires_grad_(), timestep, self.block)
+            eps, F = self.model.eps_and_features(z.detach().requires_grad_(), timestep, self.feature_block)
         eps, F = eps.detach(), F.detach()
         check_finite("reference", f"t = {t} (time step {timestep})", features=F, eps=eps)
         # A level that is passed again, for the other half of what it knows, must not move the path.

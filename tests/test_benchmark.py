@@ -23,8 +23,8 @@ from tiny import picture, save_tiny
 from gooddrag.evaluation import benchmark, metrics
 from gooddrag.evaluation.benchmark import COLUMNS, slug
 from gooddrag.evaluation.datasets import folder as own_folder
-from gooddrag.evaluation.methods import METHODS, Unedited
-from gooddrag.evaluation.tasks import metered, read_record
+from gooddrag.evaluation.jobs import metered, read_record, settings
+from gooddrag.evaluation.methods import METHODS, CopyPaste, Unedited
 from gooddrag.files import load_image
 from gooddrag.sample import Sample
 
@@ -208,8 +208,20 @@ def test_unusable_samples_are_rows_and_the_others_run(tiny, tmp_path):
     assert benchmark.mean(table, "Unedited", "dai_1") is None
     make(1)[0].save(tmp_path / "mine" / "sample 0")
     with pytest.warns(UserWarning, match="samples: 1 of 3"):
+        mended = benchmark.run(tmp_path / "out", data, {"Copy-paste": CopyPaste()}, model=tiny)
+    mine = mended[mended["method"] == "Copy-paste"]
+    assert mine["state"].tolist() == ["done", "done", "unusable"] and mine["width"].tolist()[:2] == [48, 48]
+    with pytest.warns(UserWarning, match="samples: 1 of 3"):
         mended = benchmark.run(tmp_path / "out", data, {"Unedited": Unedited()}, model=tiny)
-    assert mended["state"].tolist() == ["done", "done", "unusable"]
+    assert mended["state"].tolist() == ["done"] * 4 + ["unusable"] * 2
+
+
+def test_what_is_no_dataclass_is_known_by_its_name_in_every_process():
+    class Own:
+        def __call__(self, model, sample, seed=0): ...
+
+    assert settings(Own()) == settings(Own()) and settings(Own().__call__) != settings(Own())
+    assert settings(lambda model, sample, seed=0: sample.image)["fields"].endswith("<lambda>")
 
 
 def test_nothing_is_mixed_in(finished, tiny, tmp_path):

@@ -49,34 +49,6 @@ def test_a_claim_has_the_verdict_of_its_parts_or_holds_in_part():
     assert judge([won(11, 11)], 11).verdict == UNTESTED
 
 
-def noise(gains, sigma=0.1, n=10):
-    """Rows of fig04_noise.json: per page two draws at once and spread, the latter better by the gain."""
-    return [
-        dict(page=page, way=way, sigma=sigma, n=n, psnr=[25 + more, 27 + more], ssim=[0.8 + more / 99, 0.9 + more / 99])
-        for page, gain in enumerate(gains)
-        for way, more in (("at once", 0.0), ("spread", gain))
-    ]
-
-
-def test_figure_4_counts_pages_of_the_printed_strength_only():
-    others = noise([-9.0] * 20, sigma=0.4) + noise([-9.0] * 20, n=2)
-    for gains, verdict in (([1.0] * 20, HOLDS), ([-1.0] * 20, FAILS), ([1.0] * 11 + [-1.0] * 9, UNDECIDED)):
-        assert claims.fig4(noise(gains) + others).verdict == verdict
-
-
-def test_rules_of_studies_read_the_number_that_they_name():
-    along = dict(late_spread=2.0, late_depth=3.0, late_distance=0.5, distance=[0.0] * 29 + [1.0])
-    other = dict(late_spread=1.0, late_depth=3.5, late_distance=1.0, distance=[0.0] * 29 + [2.0])
-    ways = {claims.THREE: along, claims.WITHOUT: other}
-    data = [{"edit": i, "way": way, **numbers} for i in range(16) for way, numbers in ways.items()]
-    assert claims.fig5(data).verdict == HOLDS and claims.fig14b(data).verdict == HOLDS
-    spread = claims.fig14a(data)
-    assert spread.verdict == PARTLY and spread.why == "deeper minimum in units of the spread: does not hold here"
-    for r in data:
-        r["late_distance"] = 0.9 if r["way"] == claims.THREE else 1.0
-    assert claims.fig14b(data).verdict == PARTLY  # smaller, but not much smaller
-
-
 @pytest.fixture
 def table():
     """Sixteen edits of three methods; GoodDrag alternated on the first fourteen."""
@@ -102,24 +74,6 @@ def test_rules_of_the_benchmark(table):
     table.loc[0, "drag_operations"] = np.nan
     with pytest.raises(ValueError, match="s0"):
         claims.alternated(table)
-
-
-def test_figure_8_takes_artifacts_and_fidelity(table):
-    rows = table[table["method"] != "DragDiffusion"].replace("GoodDrag without AlDD", "DragGAN")
-    rows = rows.assign(nearest_page=rows["damage_outside_mask"], ssim_truth=1.0)
-    rows.loc[rows["method"] == "GoodDrag", "ssim_truth"] = 0.5
-    found = claims.fig8(rows)
-    assert "damage outside the mask: 16 of 16" in found.ours and "higher SSIM: 0 of 16" in found.ours
-    assert "nearer to the truth: 14 of 16" in found.ours and found.verdict == PARTLY
-    assert claims.fig8(rows[rows["sample"].isin([f"s{i}" for i in range(11)])]).verdict == UNTESTED
-
-
-def test_the_time_of_dragging_includes_what_is_fitted_first(table):
-    rows = (
-        table[table["method"] != "DragDiffusion"].replace("GoodDrag without AlDD", "DragGAN").assign(edit_seconds=1.0)
-    )
-    rows.loc[rows["method"] == "DragGAN", "edit_seconds"] = [20.0] * 3 + [60.0] * 13  # a LoRA takes between the two
-    assert "13 of 16" in claims.draggan_time(rows).ours
 
 
 def test_filling_the_ledger(table, tmp_path):

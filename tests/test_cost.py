@@ -62,10 +62,3 @@ def test_profile_counts_every_act(tiny):
     assert acts["second drag"]["forwards"] == {1: 8 + 4}  # the unedited latent's passes were kept
     assert cost.edit_calls()["LoRA"] == (70, 70, 4) and cost.edit_calls()["drag"] == (210, 210, 1)
     assert acts["drag"]["ratio"] > 0 and acts["LoRA"]["ratio"] is None
-
-
-def test_labels_of_the_engine_are_timed(tiny):
-    editor = DragEditor(tiny, None).set_image(SAMPLE.image)
-    found = cost.label_seconds(lambda: editor.drag(SAMPLE, config=DragConfig(**CONFIG)))
-    assert {"inversion", "reference", "drag", "denoise", "decode"} <= set(found) <= set(cost.PHASES)
-    assert all(seconds > 0 for seconds in found.values())

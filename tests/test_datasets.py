@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import picture
 
+from gooddrag.cli import find_samples
 from gooddrag.evaluation import datasets, unpack
 from gooddrag.evaluation.datasets import category, drag100, dragbench, folder, report, sde_dragbench
 from gooddrag.sample import Sample
@@ -69,7 +70,8 @@ def test_drag100_from_a_folder(root):
     (root / "__MACOSX" / "cat_2" / "points.json").write_text("x")
     data = drag100(root)
     assert data.names == NAMES == [s.name for s in data] and repr(data) == "Dataset(drag100, 2 samples)"
-    cat = data[0]
+    cat, others = data[0], data[1:]
+    assert others.names == NAMES[1:] and others[0].name == NAMES[1]
     assert cat.image.size == (512, 512) and cat.points.tolist() == [[[147, 67], [202, 46]], [[410, 88], [336, 54]]]
     assert (cat.category, cat.task, cat.truth) == ("animal", "", None) and cat.mask.any()
     assert data["furniture_0"].category == "object" and len(data[-1].points) == 3
@@ -167,6 +169,7 @@ def member(name, content=b"x", mode=0o644):
         ([member("cat\\..\\..\\outside.txt")], "would land outside"),
         ([member("link", b"/etc/passwd", stat.S_IFLNK | 0o777)], "is a link"),
         ([member("a/original.jpg"), member("a\\original.jpg")], "File exists"),
+        ([member(".")], "File exists"),
         ([member("bomb.png", b"\0" * 2**22)], "2 times its size, unpacked"),
         ([member(f"{i}.txt") for i in range(29)], "30 files in it; at most 20"),
     ],
@@ -209,7 +212,7 @@ def test_the_download_goes_to_the_cache_and_is_compared(root, drive, cache, monk
     monkeypatch.setattr(datasets, "DRAG100_SHA256", datasets.fingerprint(drag100(root)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert drag100().names == NAMES
+        assert drag100().names == NAMES and find_samples("drag100", None, [1]).names == NAMES[1:]
 
 
 def test_a_refused_download_says_how_by_hand(drive, monkeypatch):

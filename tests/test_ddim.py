@@ -17,10 +17,6 @@ def stub(z_t, timestep):
     return torch.tanh(z_t) * (0.2 + timestep / 1000)
 
 
-def constant(z_t, timestep):
-    return torch.linspace(-1, 1, z_t.numel(), dtype=z_t.dtype).reshape(z_t.shape)
-
-
 def test_released_levels():
     assert SD.timestep(38) == 741
     assert SD.timestep(38 - 6) == 621  # the last of 7 dragged steps
@@ -43,23 +39,14 @@ def test_grid_stays_inside_the_training_steps():
             Schedule(SCHEDULER.alphas_cumprod, num_steps)
 
 
-@settings(max_examples=20)
-@given(t=st.integers(1, 50), seed=st.integers(0, 99))
-def test_denoising_step_is_diffusers(t, seed):
-    SCHEDULER.set_timesteps(50)
-    z, eps = random(1, 4, 3, 3, seed=seed), random(1, 4, 3, 3, seed=seed + 100)
-    want = SCHEDULER.step(eps, SD.timestep(t), z).prev_sample
-    torch.testing.assert_close(step(z, eps, SD.alpha(t), SD.alpha(t - 1)), want, rtol=0, atol=1e-12)
-
-
-@settings(max_examples=20)
-@given(t=st.integers(1, 50), eta=st.floats(0.01, 1), seed=st.integers(0, 99))
-def test_denoising_step_with_fresh_noise_is_diffusers(t, eta, seed):
+@settings(max_examples=40)
+@given(t=st.integers(1, 50), eta=st.just(0.0) | st.floats(0.01, 1), seed=st.integers(0, 99))
+def test_denoising_step_is_diffusers(t, eta, seed):
     SCHEDULER.set_timesteps(50)
     z, eps, noise = (random(1, 4, 3, 3, seed=seed + 100 * i) for i in range(3))
     want = SCHEDULER.step(eps, SD.timestep(t), z, eta=eta, variance_noise=noise).prev_sample
     got = step(z, eps, SD.alpha(t), SD.alpha(t - 1), eta, noise)
-    torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-6 if eta else 1e-12)
 
 
 @pytest.mark.parametrize("T", [1, 38])
@@ -76,16 +63,6 @@ def test_inversion_is_diffusers(T):
         torch.testing.assert_close(mine, want, rtol=0, atol=1e-10)
 
 
-@settings(max_examples=20)
-@given(t=st.integers(1, 50), seed=st.integers(0, 99))
-def test_equation_3_as_printed(t, seed):
-    """z_t = sqrt(a_t) ((z_{t-1} - sqrt(1 - a_{t-1}) eps) / sqrt(a_{t-1})) + sqrt(1 - a_t) eps."""
-    z, eps = random(1, 4, 2, 2, seed=seed), random(1, 4, 2, 2, seed=seed + 100)
-    a, a_prev = SD.alpha(t), SD.alpha(t - 1)
-    printed = a.sqrt() * (z - (1 - a_prev).sqrt() * eps) / a_prev.sqrt() + (1 - a).sqrt() * eps
-    torch.testing.assert_close(step(z, eps, a_prev, a), printed, rtol=0, atol=1e-6)
-
-
 @pytest.mark.parametrize(("at", "want"), [("destination", [1, 21, 41]), ("source", [0, 1, 21])])
 def test_told_time_steps(at, want):
     told = []
@@ -97,19 +74,6 @@ def test_told_time_steps(at, want):
     list(invert(listen, random(1, 1, 1, 1), SD, 3, at))
     list(denoise(listen, random(1, 1, 1, 1), SD, 3))
     assert told == [*want, 41, 21, 1]
-
-
-@pytest.mark.parametrize("at", ["destination", "source"])
-@settings(max_examples=20)
-@given(T=st.integers(1, 50), seed=st.integers(0, 99))
-def test_constant_noise_comes_back(at, T, seed):
-    z_0 = random(1, 4, 2, 2, seed=seed)
-    z_T = list(invert(constant, z_0, SD, T, at))[-1]
-    path = list(denoise(constant, z_T.requires_grad_(), SD, T))
-    assert len(path) == T and not any(z.requires_grad for z in path)
-    torch.testing.assert_close(path[-1], z_0, rtol=0, atol=1e-12)
-    if T > 20:
-        assert not torch.allclose(z_T, z_0, atol=0.1)
 
 
 def test_inversion_is_lazy_and_checked():

@@ -13,6 +13,7 @@ from gooddrag.config import DragConfig
 from gooddrag.ddim import step
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.methods.dragnoise import DragNoise, replaced
+from gooddrag.model import load_model
 from gooddrag.motion import Task
 from gooddrag.sample import Sample
 
@@ -97,3 +98,12 @@ def test_no_way_leaves_the_picture_as_the_round_trip_with_one_mid_block(tiny):
             z = step(z, tiny.eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
     expected = np.asarray(editor.frame.to_image(tiny.decode_image(z)), dtype=int)
     assert np.abs(np.asarray(DragNoise(lora=None)(tiny, sample, 0), dtype=int) - expected).max() <= 1
+
+
+def test_a_model_in_half_precision_gets_steps_in_float32(tiny_folder):
+    model = load_model(tiny_folder, device="cpu", dtype=torch.bfloat16)
+    source = DragEditor(model, lora=None).set_image(picture()).source(METHOD.config)
+    h, _ = METHOD.drag(source, Task((64, 64), torch.tensor([[20.0, 20.0]]), torch.tensor([[20.0, 32.0]]), FROZEN))
+    assert h.dtype == torch.float32 and h.isfinite().all()
+    with replaced(model.unet.mid_block, h):
+        assert mid(model, source.latents[35], 681).dtype == torch.bfloat16

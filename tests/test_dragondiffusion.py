@@ -76,12 +76,3 @@ def test_a_guided_step_and_a_plain_one_computed_anew(tiny64):
     expected = a0.sqrt() * (z - (1 - a1).sqrt() * eps) / a1.sqrt() + (1 - a0).sqrt() * eps
     assert edit.abs().max() > 1e-6 and keep.abs().max() > 1e-9
     assert (METHOD.denoise(tiny64, z_T, TASK) - expected).abs().max() < 1e-6
-
-
-def test_what_it_reads_beside_its_own_is_nothing_new_to_the_source(tiny64):
-    z = random(1, 4, 16, 16)
-    with recorded_states(tiny64.unet, 7) as states:
-        plain = tiny64.eps(z, 481)
-    with borrowed_attention(tiny64.unet, states, 7, beside=True):
-        assert torch.allclose(tiny64.eps(z, 481), plain, atol=1e-10)
-    assert torch.equal(tiny64.eps(z, 481), plain)  # the hooks are gone

@@ -18,7 +18,6 @@ from tiny import LORA, picture
 import gooddrag as gd
 from experiments import aldd, differences, edits, ip, keep, latents, run, study
 from experiments.study import NO_STOP, Study
-from gooddrag.evaluation.metrics import wilson
 
 QUICK = {"num_steps": 4, "K": 2, "B": 1, "J": 1, "r2": 3, **NO_STOP}
 MASK = np.zeros((64, 64), bool)
@@ -82,14 +81,6 @@ def test_paired_against_its_definition(pairs):
     assert result.wins == sum(x < y for x, y in pairs) and result.ties == other.ties == sum(x == y for x, y in pairs)
     assert result.wins + other.wins + result.ties == result.n
     assert result.low == pytest.approx(1 - other.high)
-
-
-def test_equal_pairs_are_left_out_of_the_share_of_wins():
-    result = study.paired([0] * 25, [1] * 15 + [-1] * 5 + [0] * 5)
-    assert (result.low, result.high) == wilson(15, 20)[1:3]
-    assert study.paired([1, 1], [1, 1])[3:] == (0, 1)
-    with pytest.raises(ValueError, match="^first, second"):
-        study.paired([1, 2], [float("nan"), 1])
 
 
 def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):

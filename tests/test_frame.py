@@ -15,7 +15,7 @@ SIZES = [(512, 665), (130, 97), (12000, 9000)]
 
 
 def grid_of(frame, kind="latent4", multiple=8):
-    return frame.grid((frame.padded[1] // multiple, frame.padded[0] // multiple), kind)
+    return frame.grid_size((frame.padded[1] // multiple, frame.padded[0] // multiple), kind)
 
 
 @pytest.mark.parametrize(

@@ -168,18 +168,6 @@ def test_unknown_name(name, tiny, copy, home):
     refused(name, f"^model: '{name}' is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id")
 
 
-def test_a_folder_of_the_hubs_cache(tiny, tiny_folder, tmp_path):
-    """As it lies in ~/.cache/huggingface/hub; main is what refs/main names, and not the newest."""
-    root = tmp_path / "models--somebody--tiny"
-    main = shutil.copytree(tiny_folder, root / "snapshots" / "abc")
-    shutil.copytree(save_tiny(tmp_path / "other", seed=1), root / "snapshots" / "xyz")
-    (root / "refs").mkdir()
-    (root / "refs" / "main").write_text("abc\n")
-    assert load_model(root, device="cpu").fingerprint == load_model(main, device="cpu").fingerprint == tiny.fingerprint
-    shutil.rmtree(root / "refs")
-    assert load_model(root, device="cpu").fingerprint != tiny.fingerprint
-
-
 def test_offline_says_what_is_missing(monkeypatch, tmp_path, tiny_folder):
     """A typing error in a relative path must not look like a trouble with the network alone."""
     monkeypatch.chdir(tmp_path)
@@ -261,17 +249,6 @@ def test_a_unet_that_needs_more_than_a_prompt(copy_sd):
         config.write_text(usual)
         edit(config, **changes)
         refused(copy_sd, f"^model: .*{message}")
-
-
-@pytest.mark.parametrize("kind", ["flow-matching", "latent consistency"])
-def test_models_that_ddim_inversion_does_not_suit(copy, kind):
-    if kind == "flow-matching":
-        edit(copy / "scheduler" / "scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler")
-    else:
-        options = {"low_cpu_mem_usage": False, "time_cond_proj_dim": 4}
-        UNet2DConditionModel.from_pretrained(copy / "unet", **options).save_pretrained(copy / "unet")
-    with pytest.warns(UserWarning, match=f"is a {kind} model, which DDIM inversion does not suit$"):
-        assert load_model(copy, device="cpu").eps(Z, 301).shape == Z.shape
 
 
 @pytest.fixture

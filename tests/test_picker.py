@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipycanvas.canvas import COMMANDS
 from PIL import Image
-from tiny import DATA, picture
+from tiny import picture
 
 import gooddrag as gd
 
@@ -219,12 +219,6 @@ def test_sample_keeps_truth_and_name_until_something_changes():
     assert picker.sample is sample
     with pytest.raises(ValueError, match="beside a Sample"):
         gd.PointPicker(sample, [PAIR])
-
-
-def test_a_photograph_fits_the_screen():
-    photograph = gd.PointPicker(DATA / "cat_2" / "original.jpg", PAIR)
-    assert photograph.image.mode == "RGB" and max(photograph.canvas.size) == 512
-    assert photograph.points.tolist() == [PAIR]
 
 
 def test_load_starts_anew_and_a_bad_image_changes_nothing(picker):

@@ -85,7 +85,7 @@ def run(code):
 
 def test_import_is_light():
     done = run("import sys, gooddrag; print(*({'torch', 'diffusers', 'matplotlib', 'PIL'} & set(sys.modules)))")
-    assert done.stdout.strip() == "", done
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done
 
 
 def test_no_module_takes_the_place_of_a_function():

@@ -186,7 +186,7 @@ def test_whole_runs_agree_with_a_second_implementation(model, name):
 def test_points_are_rounded_as_the_released_code_does(height):
     """round(y / H * int(H / 2)), computed in float64 and rounded half to even in float32, for every y."""
     frame = Frame.fit((64, height), 8, 512)
-    grid = frame.grid((height // 8, 8), "latent4")
+    grid = frame.grid_size((height // 8, 8), "latent4")
     y = np.arange(height)
     want = torch.round(torch.tensor([v / height * int(0.5 * height) for v in y.tolist()])).clamp_max(grid[0] - 1)
     got = frame.to_grid(np.stack([np.zeros(height), y], axis=1), grid)

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
-from tiny import picture, random, sharing
+from tiny import picture
 
 from experiments.cost import counting
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
-from gooddrag.masactrl import borrowed_attention, late_blocks
 from gooddrag.source import SourcePath
 
 QUICK = DragConfig(num_steps=6, K=4, B=2, J=1, stop_unmoved=None)  # T = 4, two of them dragged
@@ -51,16 +49,3 @@ def test_the_path_does_not_depend_on_who_asked_first(tiny):
         assert torch.equal(a.latents[t], b.latents[t]) and torch.equal(a.latents[t], c.latents[t])
     assert torch.equal(a.reference(3).F, b.reference(3).F)
     assert all(torch.equal(x, y) for x, y in zip(a.shared(1), c.shared(1), strict=True))
-
-
-@pytest.mark.parametrize("start", [0, 10, 16])
-def test_borrowing_is_the_edits_row_of_mutual_self_attention_by_hand(tiny64, start):
-    schedule, source, edit = tiny64.schedule(6), random(1, 4, 16, 16), random(1, 4, 16, 16, seed=1)
-    path = SourcePath(tiny64, schedule, source, 4, start=start)
-    with torch.no_grad():
-        with sharing(late_blocks(tiny64.unet, start)):
-            want = tiny64.eps(torch.cat([source, edit]), schedule.timestep(4))[1:]
-        with borrowed_attention(tiny64.unet, path.shared(4), start):
-            got = tiny64.eps(edit, schedule.timestep(4))
-    torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
-    assert not torch.equal(tiny64.eps(edit, schedule.timestep(4)), got) or start == 16

@@ -3,35 +3,21 @@
 import hashlib
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from storybook import FAMILIES, WORLD_VERSION, edit, sample
-from storybook.edits import COMPOSITION, EDITS, LONGEST, MARGIN, SHORTEST, TASKS, draw_mask, plan
-from storybook.world.animals.breeds import BREEDS
+from storybook.edits import COMPOSITION, EDITS, MARGIN, SHORTEST, TASKS, draw_mask, plan
 from storybook.world.families import MIX
-from storybook.world.landscapes.landscape import Landscape
-from storybook.world.landscapes.scenery import GRASS, HOURS
-from storybook.world.objects.thing import ITEMS, Thing
-from storybook.world.paintings import STYLES, Painting
-from storybook.world.plants.plant import KINDS, Plant
 
 PAGES = Path(__file__).parent / "data" / "pages.png"  # 20 pages a family, 8 px each
 ALL = [(category, name) for category, edits in EDITS.items() for name in edits]
 CHECKED = [kind for n, kind in enumerate(ALL) if kind[0] != "painting" or n % 9 == 0]  # paintings repeat the others
-seeds = st.integers(0, 10**6)
-
-
-def pages(family, n):
-    return [family.sample(random.Random(seed)) for seed in range(n)]
 
 
 def edited(category, name):
@@ -83,12 +69,6 @@ def test_the_mix_covers_all_families_and_kinds():
     drawn = [type(sample(seed)) for seed in range(400)]
     for name, family in FAMILIES.items():
         assert abs(drawn.count(family) / 4 - MIX[name]) < 9
-    assert {page.kind for page in pages(FAMILIES["animal"], 150)} == set(BREEDS)
-    assert {page.hour for page in pages(Landscape, 200)} == set(HOURS)
-    assert {page.season for page in pages(Landscape, 200)} == set(GRASS)
-    assert {page.kind for page in pages(Plant, 100)} == set(KINDS)
-    assert {page.kind for page in pages(Thing, 100)} == set(ITEMS)
-    assert {page.style for page in pages(Painting, 60)} == set(STYLES)
 
 
 @pytest.mark.parametrize(("category", "name"), CHECKED)
@@ -103,17 +83,6 @@ def test_an_edit_changes_the_picture_at_its_points_and_inside_the_mask_only(cate
     assert mask.sum() > 1.15 * (change > 0.05).sum(), "the mask gives the outline of the change away"
     for x, y in ends.mean(1) * 64:  # half way between handle and target: both the old and the new are near
         assert change[max(int(y) - 9, 0) : int(y) + 10, max(int(x) - 9, 0) : int(x) + 10].max() > 0.05, (x, y)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seeds)
-def test_plan_fits_the_frame(seed):
-    category, name, before, after = plan(seed)
-    a, b = before.anchors(), after.anchors()
-    ends = np.array([[a[n], b[n]] for n in EDITS[category][name].anchors])
-    length = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
-    assert ends.min() >= MARGIN and ends.max() <= 1 - MARGIN
-    assert length.min() >= SHORTEST and length.max() <= LONGEST
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -144,13 +113,3 @@ def test_wrong_arguments_are_named(argument, value):
         edit(**{"seed": 1, argument: value})
     with pytest.raises(ValueError, match="^family: 'fish'"):
         sample(1, "fish")
-
-
-def test_a_paintings_edits_are_those_of_its_subject():
-    assert len(EDITS["painting"]) == sum(len(edits) for family, edits in EDITS.items() if family != "painting")
-    flower = Painting(pages(Plant, 1)[0], "brush", 1)
-    assert EDITS["painting"]["landscape: move sun"].change(flower, random.Random(0)) is flower
-    kind, inner = EDITS["painting"]["plant: swing left leaf"], EDITS["plant"]["swing left leaf"]
-    changed = kind.change(flower, random.Random(0))
-    assert changed == replace(flower, inner=inner.change(flower.inner, random.Random(0))) != flower
-    assert (kind.task, kind.anchors) == (inner.task, inner.anchors)

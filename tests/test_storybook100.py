@@ -75,11 +75,3 @@ def test_training_cannot_reach_them():
     pages = {page for key in ALL for page in plan(key[2], key[0], key[1])[2:]}
     assert len(pages) == 200
     assert not pages & {sample(seed) for seed in range(3000)}
-
-
-def test_size(samples):
-    small, large = storybook100(64)[80], samples[80]
-    assert (small.image.size, large.image.size) == ((64, 64), (128, 128))
-    np.testing.assert_allclose((small.points + 0.5) * 2, large.points + 0.5, atol=1.6)
-    with pytest.raises(ValueError, match="^size: 32"):
-        storybook100(32)

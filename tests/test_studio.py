@@ -191,8 +191,9 @@ def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
     upload(studio, b"abc")
     assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
     studio.picker.points = [[[1, 1], [9, 9]]]
-    studio.reset_button.click()
+    studio.reset()
     assert studio.picker.image.size == (48, 32) and not len(studio.picker.points)
+    assert "<line" not in studio.picker.canvas.marks.value  # it is painted, whoever asked
 
 
 def test_an_upload_above_the_limit_names_the_other_way(studio, monkeypatch):

@@ -51,13 +51,6 @@ def test_markers_are_checked():
         tables.filled("<!-- begin run -->")
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name.split()[-1] in CONVENTIONS])
-def test_one_convention_a_table(name):
-    text, (other,) = TABLES[name](), set(CONVENTIONS) - {name.split()[-1]}
-    assert CONVENTIONS[name.split()[-1]] in text and CONVENTIONS[other] not in text
-    assert ("Table 1" in text) == (name in ("bounds released", "ratios released"))
-
-
 def test_doing_nothing_on_drag100():
     """The figures of the real set, at radius 1, 5, 10, 20."""
     for convention, unedited, pasted in (

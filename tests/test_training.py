@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +28,12 @@ SMALL = ["--eager", "--threads", "1", "--set", "size=64", "batch=2", "refill=4",
 
 
 @pytest.fixture(scope="module")
-def weights(tiny_folder):
+def weights(tiny_folder, tmp_path_factory):
     """The tiny model as a folder to begin with."""
     card = {"samples": 100, "hours": 1.0, "pictures": 10, "lora_lr": 0.001, "preset": "released"}
-    (Path(tiny_folder) / "training.json").write_text(json.dumps(card))
-    return Path(tiny_folder)
+    folder = shutil.copytree(tiny_folder, tmp_path_factory.mktemp("start") / "weights")
+    (folder / "training.json").write_text(json.dumps(card))
+    return folder
 
 
 def log_of(work):
@@ -119,7 +121,7 @@ def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
     root = Path(__file__).parents[1]
     process = subprocess.Popen(arguments, cwd=root, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)})
     while not (tmp_path / "metrics.jsonl").exists() and process.poll() is None:
-        pass
+        time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()[-2000:]

@@ -48,19 +48,6 @@ def test_a_box_and_an_ellipse_have_their_corners_inside_and_are_cut_off_at_the_b
     assert painted("box", [(-50, -50), (500, 500)]).all() and not painted("stroke", [(-50, -50)]).any()
 
 
-def test_every_change_is_checked_and_a_bad_one_leaves_no_trace():
-    s = picked([PAIR])
-    for changes in (
-        {"points": [PAIR, [[5, 6], [9, 9]]]},  # two handles on one spot
-        {"points": [[[7, 7], [7, 7]]]},  # no way to go
-        {"points": [[[40, 0], [1, 1]]]},  # outside
-        {"mask": np.ones(SIZE)},  # (W, H) instead of (H, W)
-    ):
-        with pytest.raises(ValueError, match=": .*expected"):
-            s.set(**changes)
-    assert s.points.tolist() == [PAIR] and s.mask is None and not s.past
-
-
 def test_the_first_brush_starts_from_nothing_and_the_first_eraser_from_everything():
     s = picked([[[0, 0], [39, 29]]])
     for editable in (True, False):

@@ -1,11 +1,11 @@
-"""Methods on samples: one atomic JSON and one PNG a task, so that any stop can be resumed; one table of them all.
+"""Methods on samples: one atomic JSON and one PNG a job, so that any stop can be resumed; one table of them all.
 
     table = run("out", storybook100(), {"GoodDrag": METHODS["GoodDrag"]}, model="storybook", workers=2)
     summary(table, ["dai_1", "dai_released_1", "truth_error_inside_mask"])
 
-    out/METHOD/SAMPLE.json, .png        a task's record and its edited image; SAMPLE--seed-1 for another seed
+    out/METHOD/SAMPLE.json, .png        a job's record and its edited image; SAMPLE--seed-1 for another seed
 
-The JSON is written last: where it is, the task is complete. A failure of a method is a record, too.
+The JSON is written last: where it is, the job is complete. A failure of a method is a record, too.
 """
 
 import os
@@ -24,10 +24,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from gooddrag.evaluation import metrics, tasks
+from gooddrag.evaluation import jobs, metrics
+from gooddrag.evaluation.jobs import Job, record_file, slug
 from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
 from gooddrag.evaluation.metrics import Interval
-from gooddrag.evaluation.tasks import Task, record_file, slug
 from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
@@ -37,10 +37,10 @@ SCORES += ["md", "md_inside", "md_share", "md_truth", "truth_error_inside_mask",
 SCORES += ["truth_error_ratio", "damage_outside_mask", "ssim_truth", "psnr_truth", "nearest_page"]
 SCORES += ["IF", "IF_bg", "IF_s2t", "IF_s2s", *metrics.QUALITY]
 COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_images", "peak_memory_mib"]
-NUMBERS = ["pairs", "width", "seed", *SCORES, *tasks.TRACKED, *COST, "threads"]
+NUMBERS = ["pairs", "width", "seed", *SCORES, *jobs.TRACKED, *COST, "threads"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
 COLUMNS = ["sample", "category", "task", "pairs", "width", "method", "seed", "state"]
-COLUMNS += [*SCORES, *tasks.TRACKED, *COST, *IDENTITY, "machine", "threads", "gooddrag", "torch"]
+COLUMNS += [*SCORES, *jobs.TRACKED, *COST, *IDENTITY, "machine", "threads", "gooddrag", "torch"]
 COLUMNS += ["settings", "key", "finished", "error"]
 TEXT = [column for column in COLUMNS if column not in NUMBERS]
 STATES = ("done", "failed", "unusable", "missing")
@@ -69,7 +69,7 @@ def run(
 ) -> pd.DataFrame:
     """Run what is not there yet, and return the table of what is.
 
-    Whatever stops it, the same call goes on after the last finished edit. On a CPU every task computes with one thread,
+    Whatever stops it, the same call goes on after the last finished edit. On a CPU every job computes with one thread,
     however it is run, so that its numbers are the same.
 
     Args:
@@ -103,46 +103,46 @@ def run(
         if strict:
             raise ValueError(told)
         warnings.warn(told, stacklevel=2)
-    identity = client.submit(tasks.identity_of, model).result() if client else tasks.identity_of(model)
+    identity = client.submit(jobs.identity_of, model).result() if client else jobs.identity_of(model)
     for name, seed in named:
         for sample, error in unusable.items():
             about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
-            tasks.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
-    groups = [[Task(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
-    left = [[task for task in group if not task.is_done(identity)] for group in groups]  # or the error, before any work
+            jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
+    groups = [[Job(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
+    left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
         if client:
             finished = _on_cluster(todo, model, identity, client)
         elif workers > 1:
-            tasks.loaded.cache_clear()  # the processes load their own
+            jobs.loaded.cache_clear()  # the processes load their own
             finished = _in_processes(todo, model, identity, workers)
         else:
-            finished = (task for group in todo for task in tasks.run_group(group, model, identity))
+            finished = (job for group in todo for job in jobs.run_group(group, model, identity))
         for _ in finished:
             bar.update()
     return read(folder)
 
 
-def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Task]:
+def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Job]:
     """Every thread has a process of its own, so that where one dies it is known on which edit."""
     own, alive, ranks = threading.local(), [], count()
 
-    def finish(group: Sequence[Task]) -> Sequence[Task]:
+    def finish(group: Sequence[Job]) -> Sequence[Job]:
         for death in count(1):
             try:
                 if getattr(own, "pool", None) is None:
                     own.pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
                     own.pool.submit(int).result()  # whether a process can start at all
                     alive.append(own.pool)
-                own.pool.submit(tasks.finish, group, model, identity).result()
+                own.pool.submit(jobs.finish, group, model, identity).result()
                 return group
             except BrokenProcessPool:
                 own.pool = None
                 if not alive:
                     raise ValueError(GUARD) from None
                 if death % DEATHS == 0:
-                    tasks.record_death(group, identity)
+                    jobs.record_death(group, identity)
 
     threads = ThreadPoolExecutor(workers)
     try:
@@ -159,11 +159,11 @@ def _use_gpu(rank: int) -> None:
         torch.cuda.set_device(rank % torch.cuda.device_count())
 
 
-def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Task]:
+def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
 
     while todo:
-        futures = {client.submit(tasks.finish, group, model, identity, pure=False): group for group in todo}
+        futures = {client.submit(jobs.finish, group, model, identity, pure=False): group for group in todo}
         todo = []
         try:
             for future in as_completed(futures):
@@ -171,25 +171,26 @@ def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterat
                     future.result()
                     yield from futures[future]
                 except KilledWorker:
-                    tasks.record_death(futures[future], identity)
+                    jobs.record_death(futures[future], identity)
                     todo.append(futures[future])
         finally:
             client.cancel(list(futures))
 
 
 def read(source: str | os.PathLike) -> pd.DataFrame:
-    """The table of a results folder, or of a CSV file of such a table; one row a task.
+    """The table of a results folder, or of a CSV file of such a table; one row a job.
 
-    A task that only other methods or samples of the folder have is "missing"; `error` says why one is "failed" or
+    A job that only other methods or samples of the folder have is "missing"; `error` says why one is "failed" or
     "unusable". Distances are pixels of the picture, `width` px wide, the largest of a sample's pairs; `lora_seconds` is
     empty where the LoRA was in the cache; `settings` is a hash.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        records = [tasks.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
+        records = [jobs.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
         table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
         about = ["sample", "category", "task", "pairs", "width"]
-        samples, methods = table[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
+        usable = table.sort_values("state", key=lambda state: state == "unusable", kind="stable")  # first what has them
+        samples, methods = usable[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
         whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
         table = whole.fillna({"state": "missing"})
     else:
@@ -209,7 +210,7 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
 
 
 def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | None]:
-    """{sample: value} of a method, the mean over its seeds; None where a task is not done."""
+    """{sample: value} of a method, the mean over its seeds; None where a job is not done."""
     rows = table[table["method"] == method]
     if rows.empty:
         raise ValueError(f"method: {method!r}; expected one of {', '.join(table['method'].unique())}")
@@ -231,7 +232,7 @@ def share(table: pd.DataFrame, method: str, column: str, of: str = "Unedited") -
 
 
 def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) -> pd.DataFrame:
-    """Means by method (and "category" or "task") with the number of tasks of each state; NaN unless all are done."""
+    """Means by method (and "category" or "task") with the number of jobs of each state; NaN unless all are done."""
     groups = ["method", *([by] if by else [])]
     states = {state: (table["state"] == state).astype(int) for state in STATES}
     counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
@@ -252,9 +253,9 @@ def rescore(
     """
     n, by_name = 0, {sample.name: sample for sample in samples}
     for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
-        record = tasks.read_record(file)
+        record = jobs.read_record(file)
         if record and record["state"] == "done" and record["sample"] in by_name:
-            tasks.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
+            jobs.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
             n += 1
     return n
 

@@ -26,7 +26,7 @@ WORDS |= dict.fromkeys(("boat", "car", "clock", "drink", "furniture", "guitar"),
 
 
 class Dataset(Sequence[Sample]):
-    """Samples by number or name, read from their files whenever one is asked for.
+    """Samples by number or name, read from their files whenever one is asked for; a slice is a Dataset.
 
     Attributes:
         title: what errors call it. names: of the samples, sorted. folders: name -> folder.
@@ -38,7 +38,9 @@ class Dataset(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, key: int | str) -> Sample:
+    def __getitem__(self, key: int | str | slice) -> "Sample | Dataset":
+        if isinstance(key, slice):
+            return Dataset(self.title, {name: self.folders[name] for name in self.names[key]}, self.read)
         name = key if isinstance(key, str) else self.names[key]
         if name not in self.folders:
             raise ValueError(f"{self.title}: no sample {name!r}; expected one of {', '.join(self.names[:4])}, ...")
@@ -173,7 +175,7 @@ def report(data: Dataset) -> list[dict]:
 
 
 def composition(data: Dataset) -> dict[str, int]:
-    """Fig. 7 (a): how many of Drag100's names are of each category; (b) is `is_generated`."""
+    """Fig. 7 (a): how many of Drag100's names are of each category."""
     return dict(Counter(category(name) for name in data.names))
 
 

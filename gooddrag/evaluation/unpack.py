@@ -48,7 +48,8 @@ def _unpack(zipped: zipfile.ZipFile, folder: Path, packed: int) -> None:
         raise ValueError(f"{len(members)} files in it; at most {MAX_FILES}")
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))  # as some programs on Windows write them
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+        is_link = stat.S_ISLNK(member.external_attr >> 16)
+        if name.is_absolute() or ".." in name.parts or ":" in member.filename or is_link:
             raise ValueError(f"{member.filename!r} is a link, or would land outside its folder")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with zipped.open(member) as source, (folder / name).open("xb") as sink:

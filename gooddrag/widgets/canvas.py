@@ -36,7 +36,7 @@ class PickerCanvas:
     """
 
     def __init__(self, state: PickerState, longest: int, act: Callable):
-        self.state, self.longest, self.act = state, longest, act
+        self.state, self.longest, self.act, self._screen = state, longest, act, 1.0
         self.on_news: Callable[[str, float], object] = lambda name, number: None
         self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
         self.marks = W.HTML().add_class("gooddrag-marks")
@@ -83,13 +83,15 @@ class PickerCanvas:
         gesture = {"mode": s.mode, "selected": s.selected, "radius": radius, "path": path, "pointer": pointer}
         self.marks.value = render("marks.svg", pairs=pairs, size=size, red=HANDLE, blue=TARGET, **gesture)
 
-    def _resize(self, css_width: float | None = None, ratio: float = 1.0) -> None:
-        """Take the image of the state, and draw at the screen's own pixels; None = the width that suits the image."""
-        image = self.state.image
+    def _resize(self, css_width: float | None = None, ratio: float | None = None) -> None:
+        """Take the image of the state, and draw at the screen's own pixels, `ratio` in one of CSS; None: the width that
+        suits the image, and the screen as it was last seen.
+        """
+        image, self._screen = self.state.image, ratio or self._screen
         if css_width is None:
             css_width = image.width * min(self.longest / max(image.size), GROW)
             self.widget.layout.width = f"{max(1, round(css_width))}px"
-        width = min(css_width * ratio, LARGEST, LARGEST * image.width / image.height)
+        width = min(css_width * self._screen, LARGEST, LARGEST * image.width / image.height)
         self.size = (max(1, round(width)), max(1, round(width * image.height / image.width)))
         self.ratio, self.scale = width / css_width, np.array(self.size) / image.size
         pixel = self.ratio / float(self.scale.min())  # of CSS, in pixels of the image

@@ -85,7 +85,7 @@ def play(
 def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: int) -> list[dict]:
     """What the player shows of some of a run's operations, the first and the last among them."""
     frame, sample, r2, shown = result.frame, result.sample, result.config.r2, []
-    grid = frame.grid(tuple(result.latent.shape[-2:]), result.config.grid)
+    grid = frame.grid_size(tuple(result.latent.shape[-2:]), result.config.grid)
     for i in np.unique(np.linspace(0, len(to_go) - 1, count).round().astype(int)).tolist():
         op, p = result.history[i], frame.to_grid(result.path[i], grid)
         low, high = (p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)
@@ -132,7 +132,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self._editor = DragEditor(model, None).set_image(image)
         latents, schedule = self._editor.invert(config), model.schedule(config.num_steps)
         self._image, self._cells = self._editor.image, tuple(latents[0].shape[-2:])
-        self._grid = self._editor.frame.grid(self._cells, config.grid)
+        self._grid = self._editor.frame.grid_size(self._cells, config.grid)
         self._layers, self.at, self.map = transformer_blocks(model.unet), None, None
 
         @lru_cache(maxsize=8)

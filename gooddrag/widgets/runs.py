@@ -36,7 +36,7 @@ class Run:
         """One sentence, and whether it is a "success" or a "warning"."""
         done, asked, frame = len(self.result.history), self.config.K, self.result.frame
         count, left = f"{done} of {asked} operations", max(self.result.metrics["distance_left_px"])
-        grid = frame.grid(tuple(self.result.latent.shape[-2:]), self.config.grid)
+        grid = frame.grid_size(tuple(self.result.latent.shape[-2:]), self.config.grid)
         near = 2 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]  # 2 px of the supervision grid
         if self.stopped:
             return f"Run {self.number}: stopped after {count}; this is what had been dragged by then.", "warning"
@@ -120,11 +120,11 @@ class Runner:
             elif state.event == "track" and state.counted:
                 seen = None if state.k % self.every else editor.frame.to_image(self.model.decode_image(z0_hat))
                 self._tell("drag", state.k, c.K, seen)
-            elif state.event == "denoise":
-                if state.k == last:  # nothing was dragged at this level
-                    self._tell("denoising", c.T - state.t, c.T)
-                last = state.k
-            run.stopped |= self._stop.is_set() and state.k < c.K
+            dragging = state.event != "denoise" or state.k > last
+            if not dragging:
+                self._tell("denoising", c.T - state.t, c.T)
+            last = state.k if state.event == "denoise" else last
+            run.stopped |= self._stop.is_set() and dragging and state.k < c.K
             return self._stop.is_set()
 
         run.result = editor.drag(run.sample, config=c, callback=watch, keep_outside=run.keep_outside)

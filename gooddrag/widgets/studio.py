@@ -69,7 +69,8 @@ class DragStudio(Runner, W.VBox):
             raise ValueError("Pull an arrow on the picture first.")
         origin = picker.state.now, values
         run = Run(picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
-        self._show_going(True)
+        if not self.busy:
+            self._show_going(True)
         self.start(run)
 
     def stop(self) -> None:
@@ -87,11 +88,13 @@ class DragStudio(Runner, W.VBox):
         """Show an earlier run, with its image, points, mask and knobs. Undo takes the first three back."""
         pick, self.knobs.values = run.origin
         self.picker.state.take(pick)
+        self.picker.act()
         self._show(run)
 
     def reset(self) -> None:
         """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
         self.picker.state.take(self.picker.state.first)
+        self.picker.act()
         self._begin(self.picker.image)
 
     def save(self, folder: str | os.PathLike) -> Path:

@@ -20,8 +20,8 @@ class Method(Protocol):
     """Anything called like this, that gives an RGB image of the size of `sample.image`: the same for equal arguments.
 
     The package's own are frozen dataclasses, whose fields decide the outcome together with model, sample and seed; a
-    field `lora` (LoraConfig or None) is fitted before the edit is timed, and a method `edit(model, sample, seed)` that
-    gives a DragResult tells the benchmark more than the image.
+    field `lora` (LoraConfig or None), or what `lora_for(model)` gives, is fitted before the edit is timed, and a method
+    `edit(model, sample, seed)` that gives a DragResult tells the benchmark more than the image.
     """
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image: ...

@@ -10,8 +10,6 @@ from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
-DRAGDIFFUSION_LORA = LoraConfig(steps=80)
-
 
 @dataclass(frozen=True)
 class Dragging:
@@ -38,11 +36,11 @@ def draggings(preset: str = "released") -> dict[str, Dragging]:
     if preset == "dragdiffusion":
         raise ValueError("preset: 'dragdiffusion', which is a method of its own; expected a preset of GoodDrag")
     own, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
-    rival = DragConfig.dragdiffusion(lam=own.lam)
+    rival, rival_lora = DragConfig.dragdiffusion(lam=own.lam), LoraConfig.preset("dragdiffusion")
     return {
-        "DragDiffusion": Dragging(rival, DRAGDIFFUSION_LORA),
-        "DragDiffusion*": Dragging(replace(rival, K=210), DRAGDIFFUSION_LORA),
-        "DragDiffusion 70 x 3": Dragging(replace(rival, K=70, J=3), DRAGDIFFUSION_LORA),
+        "DragDiffusion": Dragging(rival, rival_lora),
+        "DragDiffusion*": Dragging(replace(rival, K=210), rival_lora),
+        "DragDiffusion 70 x 3": Dragging(replace(rival, K=70, J=3), rival_lora),
         "GoodDrag": Dragging(own, lora),
         "GoodDrag without AlDD": Dragging(replace(own, aldd=False), lora),
         "GoodDrag without IP": Dragging(replace(own, ip=False), lora),

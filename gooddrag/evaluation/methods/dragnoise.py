@@ -34,12 +34,12 @@ class DragNoise:
     """
 
     config: DragConfig = DragConfig.dragdiffusion(lr=0.02, lam=0.2)
-    lora: LoraConfig | None = LoraConfig(steps=80)
+    lora: LoraConfig | None = LoraConfig.preset("dragdiffusion")
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         c = self.config
         editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
-        task, source = editor.frame.task(sample, c, tuple(editor.z_0.shape[-2:])), editor.source(c)
+        task, source = editor.task(sample, c), editor.source(c)
         with applied(model.unet, editor.lora):
             h, _ = self.drag(source, task)
             with replaced(model.unet.mid_block, h):
@@ -52,7 +52,7 @@ class DragNoise:
         ref, t, p, seen = source.reference(c.T), schedule.timestep(c.T), task.p_0, []
         with model.unet.mid_block.register_forward_hook(lambda module, args, output: seen.append(output.detach())):
             model.eps(ref.z, t)
-        h = seen[0].clone().requires_grad_()
+        h = seen[0].to(torch.promote_types(seen[0].dtype, torch.float32)).clone().requires_grad_()
         f_0, adam = motion.features_at(ref.F, task.size, task.p_0), torch.optim.Adam([h], lr=c.lr)
         with replaced(model.unet.mid_block, h):
             for k in range(c.K):
@@ -62,7 +62,7 @@ class DragNoise:
                     break
                 z_prev = step(ref.z, eps, schedule.alpha(c.T), schedule.alpha(c.T - 1))
                 loss = motion.drag_loss(F, ref.F, p, task, c)
-                loss = loss + c.lam * motion.mask_loss(z_prev, ref.z_prev, task.frozen.to(z_prev))
+                loss = loss + c.lam * motion.mask_loss(z_prev, ref.z_prev, task.frozen)
                 check_finite("DragNoise", f"update {k + 1}", loss=loss.detach())
                 h.grad = motion.gradient(loss, h, model.dtype)
                 adam.step()
@@ -71,6 +71,6 @@ class DragNoise:
 
 @contextmanager
 def replaced(module: nn.Module, output: Tensor) -> Iterator[None]:
-    """Inside this context the module puts out `output`, whatever it is given."""
-    with module.register_forward_hook(lambda *_: output):
+    """Inside this context the module puts out `output`, in its own dtype, whatever it is given."""
+    with module.register_forward_hook(lambda module, args, usual: output.to(usual.dtype)):
         yield

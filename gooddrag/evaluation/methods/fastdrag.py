@@ -62,7 +62,7 @@ def denoise_beside(source: SourcePath, z: Tensor, T: int) -> Tensor:
     """Eq. 2 from level T to 0; the late self-attentions read keys and values of the source, the unedited latent."""
     model, schedule = source.model, source.schedule
     for t in range(T, 0, -1):
-        with borrowed_attention(model.unet, source.shared(t), source.start):
+        with borrowed_attention(model.unet, source.shared(t), source.masactrl_start):
             z = step(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
     return z
 

@@ -53,12 +53,12 @@ class FreeDrag:
     level: float = 1.0
     longest: float = 5.0
     near: float = 2.0
-    lora: LoraConfig | None = LoraConfig(steps=80)
+    lora: LoraConfig | None = LoraConfig.preset("dragdiffusion")
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         config = DragConfig.dragdiffusion()
         editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
-        task, source = editor.frame.task(sample, config, tuple(editor.z_0.shape[-2:])), editor.source(config)
+        task, source = editor.task(sample, config), editor.source(config)
         with applied(model.unet, editor.lora):
             z, _ = self.drag(source, task, config.T)
             z = denoise_beside(source, z, config.T)
@@ -67,8 +67,7 @@ class FreeDrag:
     def drag(self, source: SourcePath, task: Task, T: int) -> tuple[Tensor, Tensor]:
         """The edited z_T, (1, C, h, w), and where its handles are, (l, 2), (y, x) on the grid."""
         model, schedule, size = source.model, source.schedule, task.size
-        ref, frozen = source.reference(T), task.frozen.to(source.latents[T])
-        start, q = task.p_0.to(ref.z.device), task.q.to(ref.z.device)
+        ref, start, q = source.reference(T), task.p_0, task.q
         templates = [square(ref.F, size, p, self.radius) for p in start]
         ways = zip(templates, start, q, strict=True)
         p = torch.stack([self.search(ref.F, size, *way, self.longest) for way in ways])
@@ -77,14 +76,14 @@ class FreeDrag:
         for round_ in range(self.rounds):
             before = None
             for update in range(self.updates + 1):
-                eps, F = model.eps_and_features(z, schedule.timestep(T), source.block)
+                eps, F = model.eps_and_features(z, schedule.timestep(T), source.feature_block)
                 gaps = torch.stack([self.gap(F, size, *each) for each in zip(p, templates, strict=True)])
                 check_finite("FreeDrag", f"round {round_ + 1}, update {update}", gaps=gaps.detach())
                 before = gaps.detach() if before is None else before
                 if update == self.updates or gaps.max() < self.level / 2:
                     break
                 z_prev = step(z, eps, schedule.alpha(T), schedule.alpha(T - 1))
-                loss = gaps.sum() + self.lam * ((z_prev - ref.z_prev) * frozen).abs().mean()
+                loss = gaps.sum() + self.lam * ((z_prev - ref.z_prev) * task.frozen).abs().mean()
                 z.grad = motion.gradient(loss, z, model.dtype)
                 adam.step()
             F, arrived = F.detach(), ((q - p).norm(dim=1) < self.near) & (gaps <= self.level / 2)

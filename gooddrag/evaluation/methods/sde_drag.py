@@ -52,7 +52,7 @@ class SdeDrag:
         z = model.encode(frame.to_tensor(sample.image))
         lora = None if self.lora is None else fit_cached(model, z, self.lora_for(model), seed)
         latent_grid, schedule = tuple(z.shape[-2:]), model.schedule(self.num_steps)
-        frozen = frame.frozen(sample.mask, frame.grid(latent_grid, "latent4"), latent_grid).to(z)
+        frozen = frame.frozen(sample.mask, frame.grid_size(latent_grid, "latent4"), latent_grid).to(z)
         generator = torch.Generator().manual_seed(seed)
         for cur, nxt in stations(to_cells(sample.points, frame, model.vae_scale)):
             path = noise_up(z, schedule, level(self.t0, self.num_steps), generator)

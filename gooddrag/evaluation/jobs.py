@@ -36,7 +36,7 @@ loaded = lru_cache(maxsize=1)(load_model)
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A method on a sample with a seed, and the folder of its record."""
 
     folder: Path
@@ -84,50 +84,50 @@ class Task:
         write_record(self.file, record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | result)
 
 
-def run_group(tasks: Sequence[Task], model: Mapping | DiffusionModel, identity: Mapping) -> Iterator[Task]:
-    """Run what is unfinished of all tasks on one sample, which share its LoRA; yields each when its record is there."""
+def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Mapping) -> Iterator[Job]:
+    """Run what is unfinished of all jobs on one sample, which share its LoRA; yields each when its record is there."""
     model, known = resolved(model), {}
     if identity_of(model) != identity:
         raise ValueError(f"model: {identity_of(model)} here; expected {identity} in every process")
-    for task in tasks:
+    for job in jobs:
         with _model_in_use, one_thread(model.device):
-            if not task.is_done(identity):  # another process may have done it by now
-                _run(task, model, identity, known)
-        yield task
+            if not job.is_done(identity):  # another process may have done it by now
+                _run(job, model, identity, known)
+        yield job
 
 
-def finish(tasks: Sequence[Task], model: Mapping, identity: Mapping) -> None:
+def finish(jobs: Sequence[Job], model: Mapping, identity: Mapping) -> None:
     """`run_group` to its end: what a worker is sent."""
-    for _ in run_group(tasks, model, identity):
+    for _ in run_group(jobs, model, identity):
         pass
 
 
-def record_death(tasks: Sequence[Task], identity: Mapping) -> None:
-    """A failure of the first unfinished of some tasks, on which processes died again and again."""
-    for task in [task for task in tasks if not task.is_done(identity)][:1]:
-        task.write(identity, error="processes died on it again and again (out of memory?)")
+def record_death(jobs: Sequence[Job], identity: Mapping) -> None:
+    """A failure of the first unfinished of some jobs, on which processes died again and again."""
+    for job in [job for job in jobs if not job.is_done(identity)][:1]:
+        job.write(identity, error="processes died on it again and again (out of memory?)")
 
 
-def _run(task: Task, model: DiffusionModel, identity: Mapping, known: dict) -> None:
+def _run(job: Job, model: DiffusionModel, identity: Mapping, known: dict) -> None:
     result: dict = {}
     try:
-        image = _edited(task, model, result)
+        image = _edited(job, model, result)
         with metered(model) as cost:
-            result |= scores(model, task.sample, image, known)
+            result |= scores(model, job.sample, image, known)
         result |= {"score_seconds": cost["seconds"], "state": "done"}
     except FAILURES as error:  # whatever a method does wrong is its result; a full disk is nobody's
         if isinstance(error, OSError) and error.errno in DISK:
             raise
         result |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
     else:
-        with atomic_file(task.file.with_suffix(".png"), "folder") as temporary:
+        with atomic_file(job.file.with_suffix(".png"), "folder") as temporary:
             image.save(temporary)
-    task.write(identity, **result)  # last, so that a record means a whole result
+    job.write(identity, **result)  # last, so that a record means a whole result
 
 
-def _edited(task: Task, model: DiffusionModel, result: dict) -> Image.Image:
+def _edited(job: Job, model: DiffusionModel, result: dict) -> Image.Image:
     """The edited image; what it cost, and what a drag tells of itself, goes into the result."""
-    method, sample, seed = task.method, task.sample, task.seed
+    method, sample, seed = job.method, job.sample, job.seed
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -181,7 +181,7 @@ def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dic
     """The metrics that need no download; those that need a truth where the sample has one.
 
     `dai_*` is Eq. 10, with the image through the VAE as phi(z_0); `dai_released_*` is as released, with the file.
-    `known`: as for `metrics.mean_distance`.
+    `known`: as for `metrics.mean_distance`; the image through the VAE is kept there, too.
     """
     if "phi" not in known:
         known["phi"] = metrics.vae_round_trip(model, sample.image)
@@ -200,7 +200,7 @@ def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dic
 
 
 def read_record(file: Path) -> dict | None:
-    """A task's record; None if there is none, or none that is whole."""
+    """A job's record; None if there is none, or none that is whole."""
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         return record if isinstance(record, dict) and {"sample", "method", "state", "key"} <= set(record) else None
@@ -217,8 +217,8 @@ def slug(name: str) -> str:
 
 
 def settings(method: Method) -> dict | str:
-    """A method as plain data: its class and every field."""
-    fields = asdict(method) if is_dataclass(method) else repr(method)
+    """A method as plain data: its class and every field; of what is no dataclass, the name alone."""
+    fields = asdict(method) if is_dataclass(method) else getattr(method, "__qualname__", "")
     return json.loads(json.dumps({"class": type(method).__qualname__, "fields": fields}, default=str))
 
 
