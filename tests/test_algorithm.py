@@ -239,7 +239,7 @@ def test_fresh_noise_comes_after_the_dragging_and_before_the_last_step(tiny):
 HINTS = get_type_hints(DragConfig)
 CHOICES = {name: st.sampled_from(get_args(hint)) for name, hint in HINTS.items() if get_origin(hint) is Literal}
 SWITCHES = {name: st.booleans() for name, hint in HINTS.items() if hint is bool}
-FEW = dict(K=(0, 2), B=(1, 2), J=(1, 2), r1=(0, 4), r2=(1, 12), masactrl_start=(0, 16), feature_block=(-3, -1))
+FEW = dict(K=(0, 2), B=(1, 2), J=(1, 2), r1=(1, 4), r2=(1, 12), masactrl_start=(0, 16), feature_block=(-3, -1))
 NUMBERS = {name: st.integers(*bounds) for name, bounds in FEW.items()}
 NUMBERS |= dict(strength=st.sampled_from([0.2, 0.75, 1.0]), skip_distance=st.floats(0, 5), eta=st.floats(0, 1))
 NUMBERS |= dict(stop_distance=st.none() | st.floats(0, 5), stop_unmoved=st.none() | st.integers(1, 3))

@@ -193,7 +193,7 @@ def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset()
     assert studio.picker.image.size == (48, 32) and not len(studio.picker.points)
-    assert "<line" not in studio.picker.canvas.marks.value  # it is painted, whoever asked
+    assert "<circle" not in studio.picker.canvas.marks.value  # it is painted, whoever asked
 
 
 def test_an_upload_above_the_limit_names_the_other_way(studio, monkeypatch):
