@@ -30,8 +30,7 @@ def draggings(preset: str = "released") -> dict[str, Dragging]:
     """The paper's methods by name, with a preset's settings (`DragConfig.preset`).
 
     GoodDrag and its ablations take all of the preset, with its LoRA. DragDiffusion keeps its own settings but for
-    lambda, so that no method is held against another one whose mask weighs more. DragDiffusion* has 210 iterations
-    (Sec. 5.2); "70 x 3" is a control with GoodDrag's 70 drag operations of 3 updates each.
+    lambda, so that no method is held against another one whose mask weighs more. DragDiffusion* makes 210 updates.
     """
     if preset == "dragdiffusion":
         raise ValueError("preset: 'dragdiffusion', which is a method of its own; expected a preset of GoodDrag")
@@ -40,7 +39,6 @@ def draggings(preset: str = "released") -> dict[str, Dragging]:
     return {
         "DragDiffusion": Dragging(rival, rival_lora),
         "DragDiffusion*": Dragging(replace(rival, K=210), rival_lora),
-        "DragDiffusion 70 x 3": Dragging(replace(rival, K=70, J=3), rival_lora),
         "GoodDrag": Dragging(own, lora),
         "GoodDrag without AlDD": Dragging(replace(own, aldd=False), lora),
         "GoodDrag without IP": Dragging(replace(own, ip=False), lora),
