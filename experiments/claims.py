@@ -247,6 +247,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file i
     "speed_here": ("storybook100_systems.csv", fastdrag),
     "least_here": ("storybook100_systems.csv", least),
     "table1_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),  # of `gooddrag bench`
+    "table1_drag100": ("drag100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),
     "sde_here": ("storybook100.csv", partial(_ratios, other="SDE-Drag", most=MUCH)),
     "star_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion*", most=BEHIND)),
     "aldd_here": ("storybook100.csv", lambda table: _needed("GoodDrag without AlDD")(alternated(table))),
@@ -280,7 +281,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             )
             verdict = Verdict(UNTESTED, "", why)
         found[claim["id"]] = verdict
-        made_by = {"where": name, "model": f"{model} at {size:.0f} px", "weights": weights}
+        made_by = {"where": name, "model": f"{model}, pictures of {size:.0f} px", "weights": weights}
         claim |= {**vars(verdict), **(made_by if verdict.verdict != UNTESTED else dict.fromkeys(made_by, ""))}
     write_json(ledger, book)
     return found

@@ -212,6 +212,8 @@ def inference() -> str:
         found.append(
             f"- {name}, Table 1's DAI of DragDiffusion is {parts} of the unedited images' at radius 1, 5, 10, 20."
         )
+        here = benchmark.share(bench("drag100"), "DragDiffusion", COLUMN[convention].format(1))
+        found.append(f"- {name}, the embedded model's DAI of DragDiffusion on Drag100 is {here.value:.0%} at radius 1.")
     for o in data("claims")["outside"]:
         share = f"{o['value']} of {o['nothing']} by doing nothing, {o['value'] / o['nothing']:.0%}"
         found.append(f"- {o['source']}: {o['measure']} of DragDiffusion {share}.")
