@@ -39,12 +39,7 @@ STUDIES = {study.name: study for study in ALL}
 QUESTIONS = {
     **latents.QUESTIONS,
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-    "profile": (
-        {"runs": RUNS, "edit": 100},
-        lambda model: [
-            cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig()) for _ in range(RUNS)
-        ],
-    ),
+    "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
 SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, and every sixteenth edit
     "fig08": (("DragGAN", "GoodDrag"), slice(0, 58, 8)),
@@ -56,6 +51,10 @@ SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, a
 OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def profile(model: DiffusionModel) -> dict:
+    return cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig())
 
 
 def question(name: str, model: DiffusionModel) -> None:

@@ -48,7 +48,7 @@ def run(name: str = "storybook100") -> str:
     about, failed, widths = table.iloc[0], (table["state"] != "done").sum(), table["width"]
     size = f"{widths.min():.0f}" + (f" to {widths.max():.0f}" if widths.nunique() > 1 else "")
     made_by = f"model `{about.model}`, weights {about.weights}, autoencoder {about.vae}, gooddrag {about.gooddrag}; "
-    made_by += ", ".join(table["machine"].dropna().unique()).replace("1 threads", "1 thread")
+    made_by += ", ".join(table["machine"].dropna().unique())
     return f"{table['sample'].nunique()} edits of pictures {size} px wide, {failed} failed; {made_by}."
 
 
@@ -115,11 +115,10 @@ def measures(name: str = "storybook100") -> str:
     """A run of the benchmark: what DAI does not see, what an edit costs and, with a truth, how near it comes."""
     table = bench(name)
     numbers = {"truth_error_inside_mask": ("mean error to the truth inside the mask", 4)}
-    numbers |= {"damage_outside_mask": ("mean damage outside it", 5), "md": ("mean MD, px", 1)}
+    numbers |= {"damage_outside_mask": ("mean damage outside the mask", 5), "md": ("mean MD, px", 1)}
     if untrue := table["truth_error_inside_mask"].isna().all():
-        numbers.pop("truth_error_inside_mask")
-        numbers |= {"damage_outside_mask": ("mean damage outside the mask", 5), "md_inside": ("in the mask, px", 1)}
-        numbers |= {"md_share": ("by the drag's length", 2)}
+        del numbers["truth_error_inside_mask"]
+        numbers |= {"md_inside": ("in the mask, px", 1), "md_share": ("by the drag's length", 2)}
     header = ["method", *(name for name, _ in numbers.values()), f"handles within {NEAR:.0%}"]
     header += [*([] if untrue else ["nearer to the truth than GoodDrag"]), "median s an edit", "median U-Net calls"]
     rows = []

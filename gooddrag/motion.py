@@ -17,9 +17,7 @@ from torch import Tensor
 from gooddrag.config import DragConfig
 
 Size = tuple[int, int]
-SCALED_LOSS = (
-    2.0**10
-)  # float16 rounds gradients below 6e-8 to zero, so a loss is multiplied up to this, and its gradient divided
+SCALED_LOSS = 2.0**10  # a loss is multiplied up to this and its gradient divided: float16 has nothing below 6e-8
 
 
 @dataclass(frozen=True)
