@@ -3,7 +3,16 @@
 import numpy as np
 
 from experiments.cost import counting
-from experiments.study import NO_STOP, Records, Scenes, Study, drag_and_score, drag_each, page_distance
+from experiments.study import (
+    NO_STOP,
+    Records,
+    Scenes,
+    Study,
+    drag_and_compare,
+    drag_and_score,
+    drag_each,
+    page_distance,
+)
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
@@ -16,6 +25,9 @@ WAYS = {
     "at once": AT_ONCE,
     "at once, fewer": {**AT_ONCE, "K": 10},  # Fig. 12's second row: one portion of B
 }
+# Alternating differs from "at once" in two things: it denoises in between, and it drags further down. The control drags
+# all at once at the one level whose 1 / alpha is nearest to its mean over the operations, as notebook 03's does.
+CONTROL_WAYS = {"at once, T = 35": {**AT_ONCE, "strength": 0.7}, "at once, T = 27": {**AT_ONCE, "strength": 0.54}}
 CONDITIONS = {  # where the difference between the two could be larger or smaller
     "early stops": {},
     "double step": {**NO_STOP, "lr": 0.04},
@@ -44,6 +56,7 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], 
 
 
 STUDY = Study("aldd", WAYS, measure)
+CONTROL_STUDY = Study("aldd_control", CONTROL_WAYS, drag_and_compare)  # for B = 10 and B = 2
 CONDITIONS_STUDY = Study(
     "aldd_conditions",
     {

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from experiments.latents import denoised, there_and_back
-from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_distance
+from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
@@ -37,12 +37,6 @@ def _changes(config: DragConfig) -> dict:
     return {name: value for name, value in asdict(config).items() if value != getattr(DragConfig(), name)}
 
 
-def measure_preset(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
-    """Each candidate's scores and the distance of its result to the nearest page."""
-    drags = drag_each(editor, sample, configs)
-    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
-
-
 def _noisy(**changes: Any) -> dict:
     """A candidate: 25 levels, a wide patch and fresh noise."""
     return _changes(DragConfig.fast(**{**WIDE, "num_steps": 25, "eta": 1.0, **changes}))
@@ -59,14 +53,14 @@ PRESETS = Study(  # on edits that no figure shows: never Storybook100
         "fast, wide patch": _changes(DragConfig.fast(lr=0.02, **WIDE)),
         **{f"25 levels, fresh noise, lr {lr}": _noisy(lr=lr) for lr in (0.02, 0.04, 0.06)},
     },
-    measure_preset,
+    drag_and_compare,
     edits=10,
     first_seed=300,
 )
 PRESET_STEPS = Study(  # which step, on more edits
     "preset_steps",
     {"lr 0.02": _noisy(lr=0.02), "lr 0.04": _noisy(lr=0.04), "lr 0.02, K = 105": _noisy(lr=0.02, K=105, B=35)},
-    measure_preset,
+    drag_and_compare,
     edits=12,
     first_seed=310,
 )

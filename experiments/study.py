@@ -124,6 +124,12 @@ def drag_and_score(editor: DragEditor, sample: Sample, configs: Mapping[str, Dra
     return [record for record, _ in drag_each(editor, sample, configs)]
 
 
+def drag_and_compare(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
+    """The scores of every way, and the distance of its result to the nearest page."""
+    drags = drag_each(editor, sample, configs)
+    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
+
+
 def scores(result: DragResult) -> dict[str, Any]:
     """The numbers of one result; `dai` by Eq. 10, `dai_released` as the released code computes it."""
     sample, numbers = result.sample, result.metrics
