@@ -1,18 +1,26 @@
 """The embedded model: what it does by itself, which preset suits it, and sheets of results chosen by rule."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from PIL import Image, ImageDraw
+from matplotlib import get_data_path
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
+from gooddrag import plots
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.ddim import predict_z0
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.jobs import record_file
@@ -90,15 +98,38 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
         editor = DragEditor(model, LoraConfig()).set_image(sample.image)
         with applied(model.unet, editor.lora):
             back = model.decode(there_and_back(model, editor.z_0, 38))
-        small = editor.frame.to_tensor(editor.image)
+        shown = editor.frame.to_tensor(editor.image)
         part = np.stack([sample.handles, sample.handles + SHORT * (sample.targets - sample.handles)], axis=1)
         drags = [editor.drag(replace(sample, points=points)) for points in (part, sample.points)]
-        measured[f"photo_db_{sample.name}"] = decibel(back, small)
+        measured[f"photo_db_{sample.name}"] = decibel(back, shown)
         measured[f"photo_outside_db_{sample.name}"] = -10 * float(np.log10(drags[0].metrics["damage_outside_mask"]))
-        panels += [picture(small[0]), picture(back[0]), *(drag.image for drag in drags)]
-    contact_sheet(panels, 4).save(FIGURES / "storybook_photos.jpg", quality=90)
+        panels += [marked_small(sample, 256), picture(back[0]), *(drag.image for drag in drags)]
+    titles = "the edit", "there and back", f"{SHORT:.0%} of the way", "the whole way"
+    contact_sheet(panels, 4, 256, titles).save(FIGURES / "storybook_photos.jpg", quality=88)
     contact_sheet(pages_from_noise(model), 6).save(FIGURES / "storybook_samples.jpg", quality=90)
+    training_curves().savefig(FIGURES / "storybook_training.png")
     return measured
+
+
+def training_curves() -> Figure:
+    """What the held-out errors did while the U-Net and today's autoencoder were trained (weights/history.jsonl)."""
+    lines = (ROOT / "storybook" / "weights" / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    log = pd.DataFrame([json.loads(line) for line in lines])
+    fig, axes = plots.figure(2, size=3.9, aspect=0.66)
+    (left, right), today = axes[0], log[log["db_pages"].notna()]
+    for ax, rows, x, columns in (
+        (left, log[log["samples"].notna()], "samples", ("eps_mse_storybook", "eps_mse_photos")),
+        (right, today, "step", ("db_pages", "db_photos")),
+    ):
+        names = "pages of the book", "photographs"
+        lines = {name: rows[key] for name, key in zip(names, columns, strict=True)}
+        plots.curves(ax, rows[x], lines, (plots.WITH, plots.WITHOUT), marker="o", ms=2)
+    left.set(title="U-Net", xlabel="samples seen", ylabel="squared error of the noise", xscale="log", yscale="log")
+    right.set(title="autoencoder", xlabel="steps", ylabel="PSNR, dB")
+    plots.plain_ticks(left.yaxis)
+    left.set_xticks([20_000, 50_000, 100_000, 200_000], ["20,000", "50,000", "100,000", "200,000"])
+    left.minorticks_off()
+    return fig
 
 
 def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
@@ -110,39 +141,74 @@ def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image], columns: int, side: int = 192, titles: Sequence[str] = ()
+    pictures: Sequence[Image.Image],
+    columns: int,
+    side: int = 192,
+    titles: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> Image.Image:
-    """Pictures in rows, each fitted into a square of `side` pixels, below the titles of the columns."""
-    font = side // 9
-    top = font + 9 if titles else 0
-    sheet = Image.new("RGB", (columns * side, top + -(-len(pictures) // columns) * side), "white")
+    """Pictures in rows, each fitted into a square of `side` pixels, below the titles of the columns; the name of each
+    picture below it.
+    """
+    font = ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), side // 11)
+    line = 3 * font.size // 2
+    height, top = side + (line if names else 0), line if titles else 0
+    sheet = Image.new("RGB", (columns * side, top + -(-len(pictures) // columns) * height), "white")
+    write = partial(ImageDraw.Draw(sheet).text, fill="black", font=font)
     for i, title in enumerate(titles):
-        ImageDraw.Draw(sheet).text((i * side + 4, 3), title, "black", font_size=font)
+        write((i * side + 4, 2), title)
     for i, tile in enumerate(pictures):
-        tile = tile.convert("RGB")
-        tile.thumbnail((side, side), Image.Resampling.LANCZOS)
-        sheet.paste(tile, (i % columns * side, top + i // columns * side))
+        at = i % columns * side, top + i // columns * height
+        sheet.paste(small(tile, side), at)
+        if names:
+            write((at[0] + 4, at[1] + side + 2), names[i])
     return sheet
+
+
+def small(picture: Image.Image, side: int) -> Image.Image:
+    """A picture whose longer side has `side` pixels."""
+    scale = side / max(picture.size)
+    size = tuple(round(scale * n) for n in picture.size)
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def marked_small(sample: Sample, side: int, points: np.ndarray | None = None) -> Image.Image:
+    """A sample's picture of that size, with the marks of its edit, or with other points and no mask."""
+    page = small(sample.image, side)
+    points, mask = (sample.points, sample.mask) if points is None else (points, None)
+    if mask is not None:
+        mask = np.asarray(small(Image.fromarray(mask).convert("L"), side).convert("L")) > 127
+    return marked(page, points * side / max(sample.image.size), mask, larger=side / 96)
 
 
 def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
     category, task, seed = keys()[number]
-    sample = edit(seed, model.native_size, category, task)
-    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample)
-    scale = side / sample.image.width
+    sample, ends = edit(seed, model.native_size, category, task), []
 
-    def frame(image: Image.Image, points: np.ndarray, mask: np.ndarray | None = None) -> Image.Image:
-        return marked(image.resize((side, side), Image.Resampling.LANCZOS), points * scale, mask)
+    def watch(state: State) -> None:
+        if state.event == "denoise" and state.k == config.K and state.t:
+            level = schedule.timestep(state.t), schedule.alpha(state.t)
+            with torch.no_grad():
+                ends.append(predict_z0(state.z, model.eps(state.z, level[0]), level[1]))
 
-    mask = np.asarray(Image.fromarray(sample.mask).resize((side, side), Image.Resampling.BICUBIC))
-    frames = [frame(sample.image, sample.points, mask)] * 2
+    config = DragConfig.preset(model.preset)
+    schedule = model.schedule(config.num_steps)
+    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample, config=config, callback=watch)
+
+    def shown(z: Tensor) -> Image.Image:
+        return result.frame.to_image(model.decode_image(z))
+
+    frames = [("the edit", marked_small(sample, side), 2000)]
     for op in result.history[::2]:
-        guess = result.frame.to_image(model.decode_image(op.z0_hat))
-        frames.append(frame(guess, np.stack([op.handles, sample.targets], axis=1)))
-    last = result.image.resize((side, side), Image.Resampling.LANCZOS)
-    durations = [1000, 1000, *[90] * (len(frames) - 2), 2500]
-    frames[0].save(path, save_all=True, append_images=[*frames[1:], last], duration=durations, loop=0, quality=82)
+        points = np.stack([op.handles, sample.targets], axis=1)
+        guess = replace(sample, image=shown(op.z0_hat))
+        frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, points), 90))
+    frames += [("denoising", small(shown(z), side), 110) for z in ends]
+    frames.append(("the result", small(result.image, side), 2500))
+    sheets = [contact_sheet([picture], 1, side, [title]) for title, picture, _ in frames]
+    durations = [duration for *_, duration in frames]
+    sheets[0].save(path, save_all=True, append_images=sheets[1:], duration=durations, loop=0, quality=82)
 
 
 def fill_nearest_page(folder: Path) -> int:
@@ -161,12 +227,11 @@ def results_sheet(
     `preset`: folder of another run, of GoodDrag with the model's preset, which is one more column.
     """
     runs = {method: (folder, method) for method in methods} | ({PRESET_TITLE: (preset, "GoodDrag")} if preset else {})
-    tiles, one = [], ["page", *runs, "truth"]
-    for sample in storybook100()[places]:
-        page = marked(sample.image, sample.points, sample.mask)
-        style = {"font_size": 23, "stroke_width": 2, "stroke_fill": "black"}
-        ImageDraw.Draw(page).text((6, page.height - 60), sample.name.replace(": ", ":\n", 1), "white", **style)
-        results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
-        tiles += [page, *results, sample.truth]
+    one = ["page", *runs, "truth"]
     blocks = max(1, 9 // len(one))
-    return contact_sheet(tiles, blocks * len(one), 192 if blocks > 1 else 224, blocks * one)
+    side, tiles, names = 192 if blocks > 1 else 224, [], []
+    for sample in storybook100()[places]:
+        results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
+        tiles += [marked_small(sample, side), *results, sample.truth]
+        names += [sample.name, *[""] * (len(one) - 1)]
+    return contact_sheet(tiles, blocks * len(one), side, blocks * one, names)

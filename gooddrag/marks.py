@@ -7,13 +7,14 @@ from PIL import Image, ImageDraw
 HANDLE, TARGET, ARROW, RIM, VEIL = "#e62828", "#285aeb", "#ffffff", "#0d0d1a", "#0d0d1a73"
 
 
-def marked(image: Image.Image, points: ArrayLike, mask: np.ndarray | None = None) -> Image.Image:
+def marked(image: Image.Image, points: ArrayLike, mask: np.ndarray | None = None, larger: float = 1) -> Image.Image:
     """Draw the points and the mask of an edit on a copy of its image.
 
     Args:
         image: PIL RGB (W, H).
         points: (l, 2, 2) pairs of [handle (x, y), target (x, y)] in pixels of `image`.
         mask: bool (H, W), True = editable; None = everything is.
+        larger: how many times the usual size the marks have, for pictures that are shown small.
     """
     image = image.convert("RGBA")
     if mask is not None:
@@ -22,7 +23,7 @@ def marked(image: Image.Image, points: ArrayLike, mask: np.ndarray | None = None
         image.alpha_composite(veil)
     fine = 4 if max(image.size) <= 1024 else 1  # drawn larger, then averaged: smooth edges
     layer = Image.new("RGBA", (image.width * fine, image.height * fine), "#ffffff00")
-    draw, radius = ImageDraw.Draw(layer), fine * max(3, max(image.size) / 80)
+    draw, radius = ImageDraw.Draw(layer), larger * fine * max(3, max(image.size) / 80)
     for handle, target in np.asarray(points, dtype=np.float64) * fine:
         way = target - handle
         if (length := float(np.hypot(*way))) > radius:

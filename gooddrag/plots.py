@@ -1,7 +1,8 @@
 """What the figures are made of: images, points, masks, paths, heatmaps, curves, sheets.
 
-The same colours everywhere: handles red, targets blue, arrows white; one of the paper's ideas on: blue, off: orange.
-Images and maps are shown with smooth interpolation. Points are (x, y) in pixels of the image that is shown.
+The same colours everywhere: handles red, targets blue, arrows white; one of the paper's ideas on: blue, off: orange;
+distances of features in viridis, where dark is alike, and all other maps in magma, where bright is much. Images and
+maps are shown with smooth interpolation. Points are (x, y) in pixels of the image that is shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,11 +49,18 @@ def draw_image(ax: Axes, image: Image.Image | np.ndarray, title: str = "") -> No
 def draw_points(ax: Axes, points: ArrayLike) -> None:
     """Handles (red), targets (blue) and the arrows between them; points (l, 2, 2)."""
     outline = [withStroke(linewidth=3.5, foreground="#00000080")]
-    arrow = dict(arrowstyle="-|>", color=ARROW, lw=1.6, shrinkA=0, shrinkB=0, path_effects=outline)
+    arrow = dict(arrowstyle="-|>", color=ARROW, lw=1.6, shrinkA=0, shrinkB=2, path_effects=outline)
     for handle, target in np.asarray(points):
         ax.annotate("", xy=target, xytext=handle, arrowprops=arrow)
-        ax.plot(*target, "o", color=TARGET, ms=6, mec="white", mew=0.8)
-        ax.plot(*handle, "o", color=HANDLE, ms=6, mec="white", mew=0.8)
+        for point, colour in ((target, TARGET), (handle, HANDLE)):
+            ax.plot(*point, "o", color=colour, ms=6, mec="white", mew=0.8, zorder=5)  # above the arrows
+
+
+def draw_rings(ax: Axes, targets: ArrayLike | None = None, handles: ArrayLike | None = None) -> None:
+    """Targets (blue) and handles (red) as rings, which show what is under them; (l, 2) each."""
+    for points, colour in ((targets, TARGET), (handles, HANDLE)):
+        if points is not None:
+            ax.plot(*np.asarray(points).T, "o", mfc="none", mec=colour, mew=1.6, ms=8)
 
 
 def draw_mask(ax: Axes, mask: np.ndarray | None) -> None:
@@ -78,12 +86,12 @@ def draw_path(ax: Axes, path: np.ndarray) -> None:
         ax.plot(*track[-1], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
 
 
-def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "") -> None:
-    """A map (h, w) of the whole image laid over it in grey; bright is large."""
+def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "", colours: str = "magma") -> None:
+    """A map (h, w) of the whole image laid over it in grey; bright is large, also in `colours="viridis"`."""
     width, height = image.size
     ax.imshow(np.asarray(image.convert("L")), cmap="gray", vmin=-255, vmax=510, interpolation="bicubic")
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    ax.imshow(heat, cmap="magma", alpha=0.65, extent=extent, interpolation="bilinear", zorder=1)
+    ax.imshow(heat, cmap=colours, alpha=0.65, extent=extent, interpolation="bilinear", zorder=1)
     ax.set(xlim=extent[:2], ylim=extent[2:])
     ax.set_title(title, loc="left")
     ax.set_axis_off()
@@ -107,6 +115,7 @@ def draw_distance_map(
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, loc="left")
     ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
     return shown
 
 
@@ -145,8 +154,7 @@ def strip(result: DragResult, n: int = 5, size: float = 1.7) -> Figure:
     titles = [f"k = {op.k}" for op in picked]
     fig = image_grid([[("user edit", sample), *zip(titles, guesses, strict=True), ("result", result.image)]], size)
     for ax, op in zip(fig.axes[1:], picked, strict=False):
-        for points, colour in ((sample.targets, TARGET), (op.handles, HANDLE)):
-            ax.plot(*points.T, "o", color=colour, ms=6, mec="white", mew=0.8)
+        draw_rings(ax, sample.targets, op.handles)
     return fig
 
 
@@ -170,18 +178,23 @@ def curves(
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis, at 1 and 3 of every decade; where there are many, at 1 of some."""
+    """Plain numbers on a logarithmic axis, at 1 and 3 of a decade; at 1, 2 and 5 of a single one, and at 1 of many."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 3)) if high < 1e3 * low else LogLocator(numticks=5))
+    many, few = high < 10 * low, high >= 1e3 * low
+    axis.set_major_locator(LogLocator(numticks=5) if few else LogLocator(subs=(1, 2, 5) if many else (1, 3)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, second: str) -> Figure:
+def paired_dots(
+    panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, second: str, units: Sequence[str] = ()
+) -> Figure:
     """Two ways on the same edits: one line per edit, green where the first way (blue dot) is lower, which is better.
 
     Args:
-        panels: title -> (numbers of the first way, of the second), edit by edit.
+        panels: title -> (numbers of the first way, of the second), edit by edit; on a logarithmic axis where all are
+            positive.
+        units: what stands below the axes, panel by panel.
     """
     fig, axes = figure(len(panels), size=3.1, aspect=0.85)
     for ax, (title, (a, b)) in zip(axes[0], panels.items(), strict=True):
@@ -194,11 +207,14 @@ def paired_dots(panels: Mapping[str, tuple[ArrayLike, ArrayLike]], first: str, s
         ax.set(yticks=[])
         ax.set_title(title, loc="left")
         ax.grid(axis="y", visible=False)
-        if 0 < 10 * min(a.min(), b.min()) < max(a.max(), b.max()):
+        if min(a.min(), b.min()) > 0:
             ax.set_xscale("log")
             plain_ticks(ax.xaxis)
         else:
             ax.locator_params(axis="x", nbins=4)
+    for ax, unit in zip(axes[0], units, strict=False):
+        ax.set_xlabel(unit)
     axes[0, 0].set_ylabel("edits")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    axes[0, 0].plot([], [], "-", color=BETTER, lw=1.6, label=f"{first} is better")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return fig

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -166,8 +168,12 @@ def test_an_error_is_a_result(tiny, tmp_path):
         benchmark.share(table, "Brighter", "dai_1")
     same(table, benchmark.run(tmp_path / "out", make(3), methods, model=tiny))  # it stays
     assert len(log.read_text().splitlines()) == 3
-    small = benchmark.run(tmp_path / "2", make(1), {"Wrong": lambda m, s, seed: s.image.resize((9, 9))}, model=tiny)
-    assert "expected an RGB image of (48, 48) px" in small["error"][0]
+    again = benchmark.run(tmp_path / "out", make(3), methods, model=tiny, retry=True)  # unless asked for
+    assert (again["state"] == "done").all() and len(log.read_text().splitlines()) == 4
+    never = Brighter(str(log), at="sample 0", then="never", once=False)
+    wrong = {"Never": never, "Wrong": lambda m, s, seed: s.image.resize((9, 9))}
+    errors = benchmark.run(tmp_path / "2", make(1), wrong, model=tiny)["error"]
+    assert errors[0] == "Never: by its own rule" and "expected an RGB image of (48, 48) px" in errors[1]
 
 
 @pytest.mark.parametrize(("then", "error"), [("interrupt", KeyboardInterrupt), ("full disk", OSError)])
@@ -222,6 +228,8 @@ def test_what_is_no_dataclass_is_known_by_its_name_in_every_process():
 
     assert settings(Own()) == settings(Own()) and settings(Own().__call__) != settings(Own())
     assert settings(lambda model, sample, seed=0: sample.image)["fields"].endswith("<lambda>")
+    less, more = (settings(partial(Own(), radius=radius)) for radius in (2, 20))
+    assert less != more == settings(partial(Own(), radius=20))
 
 
 def test_nothing_is_mixed_in(finished, tiny, tmp_path):
@@ -286,6 +294,15 @@ def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path, monkeyp
     assert table["state"].tolist() == ["done", "done", "failed", "done", "done", "done"]
     assert table["error"][2] == "processes died on it again and again (out of memory?)"
     assert log.read_text().splitlines().count("sample 1 0") == 2
+
+
+def test_processes_that_cannot_read_a_method_end_the_run(tiny_folder, tmp_path, monkeypatch):
+    ghost = ModuleType("ghost")
+    ghost.Method = type("Method", (), {"__module__": "ghost", "__call__": lambda self, model, sample, seed=0: None})
+    monkeypatch.setitem(sys.modules, "ghost", ghost)  # here, and in no other process
+    with pytest.raises(ValueError, match="^workers: no process could start"):
+        benchmark.run(tmp_path / "out", make(2), {"Ghost": ghost.Method()}, model=str(tiny_folder), workers=2)
+    assert not list(tmp_path.glob("out/*/*.json"))
 
 
 def test_any_dask_client(finished, tiny_folder, tmp_path, cache):

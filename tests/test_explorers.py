@@ -83,7 +83,8 @@ def test_features_of_a_place_are_nearest_to_themselves(tiny):
     before = p.map
     p.block.value = -1
     assert (p.map != before).any()
-    bundle = p._repr_mimebundle_()
+    bundle, shown = p._repr_mimebundle_()
+    assert shown == {"image/png": {"width": 128}}
     assert bundle["image/png"].startswith("iVBOR") and "application/vnd.jupyter.widget-view+json" in bundle
 
 
@@ -104,6 +105,6 @@ def test_attention_of_a_place_is_what_the_layer_computes(tiny):
 
 
 def test_heatmap_is_dark_where_the_value_is_least():
-    pixels = np.asarray(heatmap(np.array([[0.0, 1.0], [2.0, 3.0]]), 0.5)).astype(int)
+    pixels = np.asarray(heatmap(np.array([[0.0, 1.0], [2.0, 3.0]]), "magma", 0.5)).astype(int)
     brightness = pixels[..., :3].sum(axis=2).ravel()
     assert (np.diff(brightness) > 0).all() and (pixels[..., 3] == 128).all()

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import count
 from multiprocessing import current_process, get_context
 from pathlib import Path
@@ -53,7 +54,8 @@ TABLE_1 = {
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
 DEATHS = 3  # processes that may die on an edit before it counts as a failure
 GUARD = (
-    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, or workers=1"
+    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, methods from a "
+    "module, and memory for a model in each; or workers=1"
 )
 
 
@@ -66,6 +68,7 @@ def run(
     workers: int = 1,
     client=None,
     strict: bool = False,
+    retry: bool = False,
 ) -> pd.DataFrame:
     """Run what is not there yet, and return the table of what is.
 
@@ -79,6 +82,7 @@ def run(
         workers: processes on this machine; with several GPUs each takes the next one.
         client: a `distributed.Client` instead, whose workers see `folder` under the same path.
         strict: an unusable sample is an error, and nothing is run.
+        retry: run the failed edits among these once more; otherwise a failure stays.
 
     Raises:
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
@@ -109,13 +113,18 @@ def run(
             about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
             jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
     groups = [[Job(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
+    if retry:
+        for job in sum(groups, []):
+            job.forget_failure()
     left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
         if client:
             finished = _on_cluster(todo, model, identity, client)
         elif workers > 1:
+            model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
             jobs.loaded.cache_clear()  # the processes load their own
+            torch.cuda.empty_cache()
             finished = _in_processes(todo, model, identity, workers)
         else:
             finished = (job for group in todo for job in jobs.run_group(group, model, identity))
@@ -128,19 +137,26 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
     """Every thread has a process of its own, so that where one dies it is known on which edit."""
     own, alive, ranks = threading.local(), [], count()
 
+    def started(group: Sequence[Job]) -> ProcessPoolExecutor:
+        """A process with the model and a first group of jobs; what dies here is no edit's fault."""
+        if not hasattr(own, "rank"):
+            own.rank = next(ranks)
+        for _ in range(DEATHS if alive else 1):
+            pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (own.rank,))
+            with suppress(BrokenProcessPool):
+                pool.submit(jobs.prepare, group, model).result()
+                alive.append(pool)
+                return pool
+        raise ValueError(GUARD)
+
     def finish(group: Sequence[Job]) -> Sequence[Job]:
         for death in count(1):
             try:
-                if getattr(own, "pool", None) is None:
-                    own.pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (next(ranks),))
-                    own.pool.submit(int).result()  # whether a process can start at all
-                    alive.append(own.pool)
+                own.pool = getattr(own, "pool", None) or started(group)
                 own.pool.submit(jobs.finish, group, model, identity).result()
                 return group
             except BrokenProcessPool:
                 own.pool = None
-                if not alive:
-                    raise ValueError(GUARD) from None
                 if death % DEATHS == 0:
                     jobs.record_death(group, identity)
 
@@ -171,8 +187,12 @@ def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterat
                     future.result()
                     yield from futures[future]
                 except KilledWorker:
-                    jobs.record_death(futures[future], identity)
-                    todo.append(futures[future])
+                    group = futures[future]
+                    jobs.record_death(group, identity)
+                    if all(job.is_done(identity) for job in group):
+                        yield from group
+                    else:
+                        todo.append(group)
         finally:
             client.cancel(list(futures))
 

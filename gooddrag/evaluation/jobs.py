@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,6 @@ from gooddrag.model import DiffusionModel, load_model, sampled_weights
 from gooddrag.sample import Sample
 
 TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
-FAILURES = (ValueError, RuntimeError, ArithmeticError, MemoryError, TypeError, LookupError, AttributeError, OSError)
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _model_in_use = threading.RLock()
 loaded = lru_cache(maxsize=1)(load_model)
@@ -66,6 +65,11 @@ class Job:
             raise ValueError(f"folder: {self.file} is of another sample, model or setting; expected another folder")
         return record["state"] == "failed" or self.file.with_suffix(".png").exists()
 
+    def forget_failure(self) -> None:
+        """Remove the record of an edit that failed."""
+        if (record := read_record(self.file)) and record["state"] == "failed":
+            self.file.unlink()
+
     def write(self, identity: Mapping, **result: object) -> None:
         """Write the record: "failed", unless the result says otherwise."""
         s, plain, cuda = self.sample, settings(self.method), torch.cuda.is_available()
@@ -96,6 +100,11 @@ def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Ma
         yield job
 
 
+def prepare(jobs: Sequence[Job], model: Mapping) -> None:
+    """Load the model: what a worker is sent first, with jobs that it must be able to read."""
+    resolved(model)
+
+
 def finish(jobs: Sequence[Job], model: Mapping, identity: Mapping) -> None:
     """`run_group` to its end: what a worker is sent."""
     for _ in run_group(jobs, model, identity):
@@ -115,7 +124,7 @@ def _run(job: Job, model: DiffusionModel, identity: Mapping, known: dict) -> Non
         with metered(model) as cost:
             result |= scores(model, job.sample, image, known)
         result |= {"score_seconds": cost["seconds"], "state": "done"}
-    except FAILURES as error:  # whatever a method does wrong is its result; a full disk is nobody's
+    except Exception as error:  # a method is anybody's code, and what it does wrong its result; a full disk is nobody's
         if isinstance(error, OSError) and error.errno in DISK:
             raise
         result |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
@@ -130,7 +139,7 @@ def _edited(job: Job, model: DiffusionModel, result: dict) -> Image.Image:
     method, sample, seed = job.method, job.sample, job.seed
     lora = method.lora_for(model) if hasattr(method, "lora_for") else getattr(method, "lora", None)
     if model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(model.device)
     if lora is not None:  # fitted into the cache, so that the edit's own time does not depend on what ran before
         frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         with metered(model) as cost:
@@ -140,7 +149,7 @@ def _edited(job: Job, model: DiffusionModel, result: dict) -> Image.Image:
         made = method.edit(model, sample, seed) if hasattr(method, "edit") else method(model, sample, seed)
     result |= {"edit_seconds": cost["seconds"], "unet_calls": cost["calls"], "unet_images": cost["images"]}
     if model.device.type == "cuda":
-        result["peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        result["peak_memory_mib"] = round(torch.cuda.max_memory_allocated(model.device) / 2**20, 1)
     if hasattr(made, "metrics"):
         result |= {name: float(np.max(made.metrics[name])) for name in TRACKED}
         made = made.image
@@ -161,7 +170,7 @@ def metered(model: DiffusionModel) -> Iterator[dict]:
     with model.unet.register_forward_pre_hook(counted):
         yield cost
     if model.device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(model.device)
     cost["seconds"] = round(time.perf_counter() - start, 3)
 
 
@@ -217,8 +226,11 @@ def slug(name: str) -> str:
 
 
 def settings(method: Method) -> dict | str:
-    """A method as plain data: its class and every field; of what is no dataclass, the name alone."""
+    """A method as plain data: its class and every field; a partial's function and arguments; of what is neither, the
+    name alone."""
     fields = asdict(method) if is_dataclass(method) else getattr(method, "__qualname__", "")
+    if isinstance(method, partial):
+        fields = [settings(method.func), method.args, method.keywords]
     return json.loads(json.dumps({"class": type(method).__qualname__, "fields": fields}, default=str))
 
 

@@ -122,8 +122,9 @@ def match(
 
 @torch.no_grad()
 def features(model: DiffusionModel, x: Tensor) -> Tensor:
-    """DIFT (Tang et al., 2023) of x (1, 3, H, W) in [-1, 1]: the U-Net's features (1, C, h, w) in its second up block,
-    of the image noised to time step 261; the mean over 8 draws of noise."""
+    """DIFT (Tang et al., 2023) of x (1, 3, H, W) in [-1, 1]: the U-Net's features (1, C, h, w) of the image noised to
+    time step 261, the mean over 8 draws of noise; in the last up block but two, which is Stable Diffusion's second and
+    the embedded model's first."""
     z_0, generator, alpha = model.encode(x), torch.Generator().manual_seed(0), model.alphas_cumprod[DIFT_TIMESTEP]
     total = 0
     for _ in range(DIFT_NOISES):

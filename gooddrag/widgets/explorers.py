@@ -90,7 +90,7 @@ def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: 
         op, p = result.history[i], frame.to_grid(result.path[i], grid)
         low, high = (p - r2).clamp_min(0), torch.minimum(p + r2, torch.tensor(grid) - 1)
         low, high = frame.from_grid(low, grid), frame.from_grid(high, grid)
-        heats = [data_uri(heatmap(m.float().numpy()), kind="PNG") for m in op.maps or ()] or [""] * len(p)
+        heats = [data_uri(heatmap(m.float().numpy(), "viridis"), kind="PNG") for m in op.maps or ()] or [""] * len(p)
         windows = zip(np.concatenate([low, high - low], axis=1).tolist(), heats, strict=True)
         guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
         content = {
@@ -146,6 +146,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         if what == "attention":
             name, blocks, start = "transformer", range(len(self._layers)), len(self._layers) - 1
         self._seen, self._look = seen, self._distances if what == "features" else self._attention
+        self._colours = "viridis" if what == "features" else "magma"
         self.block = W.Dropdown(options=[(f"{name} {n}", n) for n in blocks], value=start, layout={"width": "150px"})
         self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
         self._size = tuple(max(1, round(2 * width * side / max(self._image.size))) for side in self._image.size)
@@ -165,7 +166,8 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self.at, self.map = (x, y), self._look(x, y)
         self.caption.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
         grey = self._image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
-        self._put(Image.alpha_composite(grey, heatmap(self.map).resize(self._size, Image.Resampling.BICUBIC)))
+        heat = heatmap(self.map, self._colours).resize(self._size, Image.Resampling.BICUBIC)
+        self._put(Image.alpha_composite(grey, heat))
         return self.map
 
     def _put(self, picture: Image.Image) -> None:
@@ -196,14 +198,15 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         weights = torch.einsum("hd,nhd->hn", q[place], k).mul(layer.scale).softmax(dim=1).mean(dim=0)
         return weights.reshape(h, w).float().cpu().numpy()
 
-    def _repr_mimebundle_(self, **kwargs) -> dict:
-        """With a still picture for pages without a kernel."""
+    def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
+        """With a still picture, of the same size, for pages without a kernel."""
         still = data_uri(self.picture, kind="PNG").partition(",")[2]
-        return {**super()._repr_mimebundle_(**kwargs), "image/png": still}
+        shown = {"image/png": {"width": self._size[0] // 2}}
+        return {**super()._repr_mimebundle_(**kwargs), "image/png": still}, shown
 
 
-def heatmap(values: np.ndarray, alpha: float = 0.65) -> Image.Image:
-    """(h, w) as RGBA in the colours of magma, from the least value (dark) to the largest (bright)."""
-    rgba = colormaps["magma"]((values - values.min()) / (np.ptp(values) or 1.0))
+def heatmap(values: np.ndarray, colours: str, alpha: float = 0.65) -> Image.Image:
+    """(h, w) as RGBA in the colours of matplotlib's map, from the least value (dark) to the largest (bright)."""
+    rgba = colormaps[colours]((values - values.min()) / (np.ptp(values) or 1.0))
     rgba[..., 3] = alpha
     return Image.fromarray((255 * rgba).round().astype(np.uint8))
