@@ -48,7 +48,7 @@ class Command(TyperCommand):
             try:
                 return super().invoke(ctx)
             except EXPECTED as error:
-                extra = '; expected `pip install "gooddrag[bench,notebooks]"`'
+                extra = '; expected `pip install -e ".[bench,notebooks]"` in the clone'
                 typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
                 raise typer.Exit(2) from error
             except KeyboardInterrupt:
@@ -108,6 +108,7 @@ def drag(
     keep_outside: Annotated[
         bool, typer.Option("--keep-outside", help="Keep the original's pixels outside the mask, or far from changes.")
     ] = False,
+    low_memory: Annotated[bool, typer.Option("--low-memory", help="Half the memory, a third slower.")] = False,
 ) -> None:
     """Drag points of IMAGE and write result.png, overview.png, metrics.json and the edit itself to DIR."""
     import torch
@@ -120,13 +121,22 @@ def drag(
             raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
     loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
     given = expand(lora) if lora else not no_lora
-    metrics = drag_to(output, sample, preset, loaded_by, lora=given, seed=seed, keep=keep_outside)
+    how = {"lora": given, "seed": seed, "keep": keep_outside, "low_memory": low_memory}
+    metrics = drag_to(output, sample, preset, loaded_by, **how)
     typer.echo(json.dumps(metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {metrics['model']}", err=True)
 
 
 def drag_to(
-    output: Path, sample: Sample, preset: str | None, loaded_by: dict, *, lora: Path | bool = True, seed=0, keep=False
+    output: Path,
+    sample: Sample,
+    preset: str | None,
+    loaded_by: dict,
+    *,
+    lora: Path | bool = True,
+    seed=0,
+    keep=False,
+    low_memory=False,
 ) -> dict:
     """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
     before any work. `lora`: a file; True: fit one; False: none.
@@ -140,7 +150,8 @@ def drag_to(
         preset = preset or model.preset
         typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
         lora = LoraConfig.preset(preset) if lora is True else lora or None
-        editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty()).set_image(sample.image)
+        editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty(), low_memory=low_memory)
+        editor.set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
             note += "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
@@ -152,7 +163,7 @@ def drag_to(
 
 @app.command(cls=Command, epilog="Example: gooddrag bench storybook100 --methods Unedited,GoodDrag --only 0-9 -o out")
 def bench(
-    data: Annotated[str, typer.Argument(help="storybook100, drag100, or a folder or zip of samples.")],
+    data: Annotated[str, typer.Argument(help="storybook100, drag100, dragbench, sde_dragbench, or a folder or zip.")],
     *,
     output: Output,
     source: Annotated[Path | None, typer.Option(metavar="PATH", help="Folder or zip of a published set.")] = None,
@@ -161,8 +172,10 @@ def bench(
     only: Annotated[str | None, typer.Option(help='Places in the data set, "0-9,42".', show_default="all")] = None,
     seeds: Annotated[str, typer.Option(help='"0,1,2": every method once with each.')] = "0",
     model: ModelName = "auto",
+    vae: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Another VAE for the model.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes: one per GPU, or sharing the cores.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop if a sample cannot be used.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed edits once more.")] = False,
 ) -> None:
     """Run methods on a data set and score them; the same command goes on where it was stopped."""
     from gooddrag.evaluation import benchmark
@@ -175,7 +188,8 @@ def bench(
         raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {names}")
     chosen = {(known[name][0], seed): known[name][1] for seed in numbers(seeds, "seeds") for name in asked}
     samples = find_samples(data, source, None if only is None else numbers(only, "only"))
-    table = benchmark.run(output, samples, chosen, model=model, workers=workers, strict=strict)
+    by = {"name": model, "vae": vae}
+    table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict, retry=retry)
     with atomic_file(output / "table.csv") as temporary:
         table.to_csv(temporary, index=False)
     typer.echo(benchmark.summary(table, SCORES).to_string(float_format="{:.4f}".format))
@@ -227,7 +241,7 @@ def figures(
     notebooks: Annotated[Path, typer.Option(metavar="DIR", help="Where they are.")] = Path("notebooks"),
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the figures.")] = Path("figures"),
 ) -> None:
-    """Draw every figure again by running the notebooks, which stay as they are.
+    """Draw the notebooks' figures again by running them; they stay as they are.
 
     $GOODDRAG_MODEL says what "auto" means in them.
     """

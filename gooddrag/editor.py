@@ -228,7 +228,8 @@ def drag(
     Args:
         model: from `load_model`. sample: image, points and mask.
         config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
-        lora: how to fit the single-image LoRA (cached); a file or tensors of one; None for none. seed: of its fit.
+        lora: how to fit the single-image LoRA (cached), whatever the settings are (`LoraConfig.preset(name)` gives what
+            goes with a preset); a file or tensors of one; None for none. seed: of its fit.
         callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
         keep_outside: put the original pixels back outside the mask.
     """

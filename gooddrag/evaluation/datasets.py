@@ -194,7 +194,7 @@ def _from_drive() -> Path:
         import gdown
         from gdown.exceptions import DownloadError
     except ModuleNotFoundError as error:
-        raise ValueError(f'drag100: the download needs gdown: pip install "gooddrag[bench]"; or {BY_HAND}') from error
+        raise ValueError(f'drag100: the download needs gdown: pip install -e ".[bench]"; or {BY_HAND}') from error
     try:
         gdown.cached_download(id=DRAG100_DRIVE_ID, path=str(path), quiet=True)
     except (DownloadError, OSError) as error:
