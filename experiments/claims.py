@@ -21,7 +21,7 @@ from experiments.keep import RESULTS, read_json, write_json
 from experiments.study import ENOUGH, Paired, Records, column, paired, versus
 from gooddrag.config import DragConfig
 from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, ratio_interval
+from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, percents, ratio_interval
 from gooddrag.notebook import FIRST_SIZE
 
 VERDICTS = ("holds", "holds in part", "does not hold here", "undecided here", "untested")
@@ -44,7 +44,7 @@ class Part:
     def wins(cls, what: str, pair: Paired) -> "Part":
         verdict = HOLDS if pair.low > 0.5 else FAILS if pair.high < 0.5 else UNDECIDED
         equal = f", {pair.ties} equal" if pair.ties else ""
-        return cls(what, f"{pair.wins} of {pair.n - pair.ties} ({pair.low:.0%} to {pair.high:.0%}){equal}", verdict)
+        return cls(what, f"{pair.wins} of {pair.n - pair.ties} ({percents(pair.low, pair.high)}){equal}", verdict)
 
     @classmethod
     def ratio(cls, what: str, ratio: Interval, most: float) -> "Part":
@@ -200,7 +200,7 @@ fig8 = _methods(
     ("higher SSIM", "GoodDrag", "DragGAN", "ssim_truth", True),
     ("nearer to the truth", "GoodDrag", "DragGAN", "truth_error_inside_mask", False),
 )
-CAREFUL = ("DragDiffusion", "DragNoise")  # said to move less: a higher mean distance, edit by edit
+CAREFUL = ("DragDiffusion", "DragNoise", "FreeDrag")  # said to move less: a higher mean distance, edit by edit
 least = _methods(*((f"{m} less than {o}", m, o, "md", True) for m in CAREFUL for o in SYSTEMS if o not in CAREFUL))
 
 

@@ -121,8 +121,8 @@ def measures(name: str = "storybook100") -> str:
     numbers |= {"damage_outside_mask": ("mean damage outside the mask", 5), "md": ("mean MD, px", 1)}
     if untrue := table["truth_error_inside_mask"].isna().all():
         del numbers["truth_error_inside_mask"]
-        numbers |= {"md_inside": ("in the mask, px", 1), "md_share": ("by the drag's length", 2)}
-    header = ["method", *(name for name, _ in numbers.values()), f"handles within {NEAR:.0%}"]
+        numbers |= {"md_inside": ("MD in the mask, px", 1), "md_share": ("MD / drag length", 2)}
+    header = ["method", *(name for name, _ in numbers.values()), f"edits with all handles within {NEAR:.0%}"]
     header += [*([] if untrue else ["nearer to the truth than GoodDrag"]), "median s, LoRA apart", "median U-Net calls"]
     rows = []
     for m in methods(name):

@@ -13,7 +13,7 @@ from IPython.display import Markdown, display
 from matplotlib import style
 
 import storybook
-from gooddrag.evaluation.metrics import wilson
+from gooddrag.evaluation.metrics import percents, wilson
 from gooddrag.files import expand
 from gooddrag.model import choose_model
 from gooddrag.plots import STYLE
@@ -107,7 +107,7 @@ def wins(first: np.ndarray, second: np.ndarray, what: str = "edits") -> str:
         return f"0 of 0 {what} (undecided here)"
     share = wilson(won, n)
     decided = "decided" if share.low > 0.5 else "decided, the other way round" if share.high < 0.5 else "undecided here"
-    return f"{won} of {n} {what} ({share.low:.0%} to {share.high:.0%}: {decided})"
+    return f"{won} of {n} {what} ({percents(share.low, share.high)}: {decided})"
 
 
 def say(sentence: str) -> None:

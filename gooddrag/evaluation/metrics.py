@@ -246,6 +246,11 @@ def wilson(wins: int, n: int) -> Interval:
     return Interval(wins / n, *map(float, stats.binomtest(wins, n).proportion_ci(method="wilson")), n)
 
 
+def percents(low: float, high: float) -> str:
+    """An interval of a share, "31% to 49.9%": one more digit where an end would read as one half."""
+    return " to ".join(f"{x:.1%}" if f"{x:.0%}" == "50%" else f"{x:.0%}" for x in (low, high))
+
+
 def ranks(values: ArrayLike, higher_is_better: bool) -> np.ndarray:
     """Ranks along the last axis, 1 = best; equal values share the mean of their ranks."""
     values = np.asarray(values, dtype=np.float64)
