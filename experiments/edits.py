@@ -172,13 +172,13 @@ def small(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
-def marked_small(sample: Sample, side: int, points: np.ndarray | None = None) -> Image.Image:
-    """A sample's picture of that size, with the marks of its edit, or with other points and no mask."""
+def marked_small(sample: Sample, side: int, points: np.ndarray | None = None, larger: float = 2) -> Image.Image:
+    """A sample's picture of that size, with larger marks of its edit, or of other points and no mask."""
     page = small(sample.image, side)
     points, mask = (sample.points, sample.mask) if points is None else (points, None)
     if mask is not None:
         mask = np.asarray(small(Image.fromarray(mask).convert("L"), side).convert("L")) > 127
-    return marked(page, points * side / max(sample.image.size), mask, larger=side / 96)
+    return marked(page, points * side / max(sample.image.size), mask, larger)
 
 
 def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 288) -> None:
@@ -199,11 +199,11 @@ def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 2
     def shown(z: Tensor) -> Image.Image:
         return result.frame.to_image(model.decode_image(z))
 
-    frames = [("the edit", marked_small(sample, side), 2000)]
+    frames = [("the edit", marked_small(sample, side, larger=1.2), 2000)]
     for op in result.history[::2]:
         points = np.stack([op.handles, sample.targets], axis=1)
         guess = replace(sample, image=shown(op.z0_hat))
-        frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, points), 90))
+        frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, points, 1.2), 90))
     frames += [("denoising", small(shown(z), side), 110) for z in ends]
     frames.append(("the result", small(result.image, side), 2500))
     sheets = [contact_sheet([picture], 1, side, [title]) for title, picture, _ in frames]
