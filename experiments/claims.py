@@ -252,6 +252,7 @@ RULES: Mapping[str, tuple[str, Callable[[Any], Verdict]]] = {  # claim -> file i
     "least_here": ("storybook100_systems.csv", least),
     "table1_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),  # of `gooddrag bench`
     "table1_drag100": ("drag100.csv", partial(_ratios, other="DragDiffusion", most=MUCH)),
+    "sde_drag100": ("drag100.csv", partial(_ratios, other="SDE-Drag", most=MUCH)),
     "sde_here": ("storybook100.csv", partial(_ratios, other="SDE-Drag", most=MUCH)),
     "star_here": ("storybook100.csv", partial(_ratios, other="DragDiffusion*", most=BEHIND)),
     "aldd_here": ("storybook100.csv", lambda table: _needed("GoodDrag without AlDD")(alternated(table))),
