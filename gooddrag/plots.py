@@ -119,10 +119,10 @@ def draw_distance_map(
     return shown
 
 
-def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | Sample]]], size: float = 2.0) -> Figure:
+def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | np.ndarray | Sample]]], size: float = 2.0) -> Figure:
     """Rows of (title, image), each panel `size` inches wide; a `Sample` in place of an image is drawn as marked."""
     picture = rows[0][0][1]
-    width, height = (picture.image if isinstance(picture, Sample) else picture).size
+    height, width = np.shape(picture.image if isinstance(picture, Sample) else picture)[:2]
     fig, axes = figure(max(map(len, rows)), len(rows), size, height / width)
     for row, line in zip(rows, axes, strict=True):
         for ax in line[len(row) :]:
