@@ -15,7 +15,7 @@ from gooddrag.evaluation.metrics import GAMMAS, Interval
 LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
 EXPECTED = set(
     "fig1 fig4 fig5 fig8 fig10 fig11 fig12 fig13 fig14a fig14b overhead table1 table2 table3 runtime memory "
-    "fig11_here aldd_here ip_here table1_here table1_drag100 sde_here draggan_time star_here "
+    "fig11_here aldd_here ip_here table1_here table1_drag100 sde_drag100 sde_here draggan_time star_here "
     "speed_here least_here".split()
 )
 
