@@ -27,6 +27,7 @@ WAYS = {
 }
 # Alternating differs from "at once" in two things: it denoises in between, and it drags further down. The control drags
 # all at once at the one level whose 1 / alpha is nearest to its mean over the operations, as notebook 03's does.
+# (Its kept file is of another processor than aldd.json: rounding adds scatter to the pairs, and no direction.)
 CONTROL_WAYS = {"at once, T = 35": {**AT_ONCE, "strength": 0.7}, "at once, T = 27": {**AT_ONCE, "strength": 0.54}}
 CONDITIONS = {  # where the difference between the two could be larger or smaller
     "early stops": {},

@@ -84,7 +84,7 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
     """Decibels: the autoencoder, and inversion and denoising against it, on held-out pages and photographs; the two
     photographs of Drag100 there and back with a LoRA, and outside the mask of a short drag. Writes the card's pictures.
     """
-    measured, panels = {}, []
+    measured = {}
     for name, pictures in zip(("storybook", "photos"), held_out(model.native_size, PAGES, PAGES), strict=True):
         z_0 = model.encode(pictures)
         decoded = model.decode(z_0)
@@ -93,6 +93,15 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
             f"autoencoder_db_{name}": decibel(decoded, pictures),
             f"inversion_db_{name}": decibel(inverted, decoded),
         }
+    measured |= measure_photographs(model)
+    contact_sheet(pages_from_noise(model), 6).save(FIGURES / "storybook_samples.jpg", quality=90)
+    training_curves().savefig(FIGURES / "storybook_training.png")
+    return measured
+
+
+def measure_photographs(model: DiffusionModel) -> dict[str, float]:
+    """Decibels of Drag100's two photographs, as `measure_model` says; writes the card's picture of them."""
+    measured, panels = {}, []
     for folder in PHOTOS:
         sample = Sample.open(folder)
         editor = DragEditor(model, LoraConfig()).set_image(sample.image)
@@ -106,8 +115,6 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
         panels += [marked_small(sample, 256), picture(back[0]), *(drag.image for drag in drags)]
     titles = "the edit", "there and back", f"{SHORT:.0%} of the way", "the whole way"
     contact_sheet(panels, 4, 256, titles).save(FIGURES / "storybook_photos.jpg", quality=88)
-    contact_sheet(pages_from_noise(model), 6).save(FIGURES / "storybook_samples.jpg", quality=90)
-    training_curves().savefig(FIGURES / "storybook_training.png")
     return measured
 
 
@@ -188,9 +195,9 @@ def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 2
 
     def watch(state: State) -> None:
         if state.event == "denoise" and state.k == config.K and state.t:
-            level = schedule.timestep(state.t), schedule.alpha(state.t)
             with torch.no_grad():
-                ends.append(predict_z0(state.z, model.eps(state.z, level[0]), level[1]))
+                eps = model.eps(state.z, schedule.timestep(state.t))
+            ends.append(predict_z0(state.z, eps, schedule.alpha(state.t)))
 
     config = DragConfig.preset(model.preset)
     schedule = model.schedule(config.num_steps)

@@ -134,12 +134,11 @@ def drag_to(
     loaded_by: dict,
     *,
     lora: Path | bool = True,
-    seed=0,
-    keep=False,
-    low_memory=False,
+    keep: bool = False,
+    **editing,
 ) -> dict:
     """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
-    before any work. `lora`: a file; True: fit one; False: none.
+    before any work. `lora`: a file; True: fit one; False: none. `editing`: for DragEditor, "seed" and "low_memory".
     """
     from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
 
@@ -150,8 +149,7 @@ def drag_to(
         preset = preset or model.preset
         typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
         lora = LoraConfig.preset(preset) if lora is True else lora or None
-        editor = DragEditor(model, lora, seed=seed, progress=sys.stderr.isatty(), low_memory=low_memory)
-        editor.set_image(sample.image)
+        editor = DragEditor(model, lora, progress=sys.stderr.isatty(), **editing).set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
             note += "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
@@ -175,7 +173,7 @@ def bench(
     vae: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Another VAE for the model.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes: one per GPU, or sharing the cores.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop if a sample cannot be used.")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Run failed edits once more.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Forget the folder's failed edits first.")] = False,
 ) -> None:
     """Run methods on a data set and score them; the same command goes on where it was stopped."""
     from gooddrag.evaluation import benchmark
@@ -189,7 +187,9 @@ def bench(
     chosen = {(known[name][0], seed): known[name][1] for seed in numbers(seeds, "seeds") for name in asked}
     samples = find_samples(data, source, None if only is None else numbers(only, "only"))
     by = {"name": model, "vae": vae}
-    table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict, retry=retry)
+    if retry:
+        benchmark.forget_failures(output)
+    table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict)
     with atomic_file(output / "table.csv") as temporary:
         table.to_csv(temporary, index=False)
     typer.echo(benchmark.summary(table, SCORES).to_string(float_format="{:.4f}".format))

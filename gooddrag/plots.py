@@ -180,8 +180,8 @@ def curves(
 def plain_ticks(axis: Axis) -> None:
     """Plain numbers on a logarithmic axis, at 1 and 3 of a decade; at 1, 2 and 5 of a single one, and at 1 of many."""
     low, high = axis.get_view_interval()
-    many, few = high < 10 * low, high >= 200 * low
-    axis.set_major_locator(LogLocator(numticks=5) if few else LogLocator(subs=(1, 2, 5) if many else (1, 3)))
+    subs = (1, 2, 5) if high < 10 * low else (1, 3)
+    axis.set_major_locator(LogLocator(subs=subs) if high < 200 * low else LogLocator(numticks=5))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -168,7 +168,8 @@ def test_an_error_is_a_result(tiny, tmp_path):
         benchmark.share(table, "Brighter", "dai_1")
     same(table, benchmark.run(tmp_path / "out", make(3), methods, model=tiny))  # it stays
     assert len(log.read_text().splitlines()) == 3
-    again = benchmark.run(tmp_path / "out", make(3), methods, model=tiny, retry=True)  # unless asked for
+    benchmark.forget_failures(tmp_path / "out")
+    again = benchmark.run(tmp_path / "out", make(3), methods, model=tiny)
     assert (again["state"] == "done").all() and len(log.read_text().splitlines()) == 4
     never = Brighter(str(log), at="sample 0", then="never", once=False)
     wrong = {"Never": never, "Wrong": lambda m, s, seed: s.image.resize((9, 9))}

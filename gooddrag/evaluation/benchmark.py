@@ -68,7 +68,6 @@ def run(
     workers: int = 1,
     client=None,
     strict: bool = False,
-    retry: bool = False,
 ) -> pd.DataFrame:
     """Run what is not there yet, and return the table of what is.
 
@@ -82,7 +81,6 @@ def run(
         workers: processes on this machine; with several GPUs each takes the next one.
         client: a `distributed.Client` instead, whose workers see `folder` under the same path.
         strict: an unusable sample is an error, and nothing is run.
-        retry: run the failed edits among these once more; otherwise a failure stays.
 
     Raises:
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
@@ -113,9 +111,6 @@ def run(
             about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
             jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
     groups = [[Job(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
-    if retry:
-        for job in sum(groups, []):
-            job.forget_failure()
     left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
@@ -131,6 +126,13 @@ def run(
         for _ in finished:
             bar.update()
     return read(folder)
+
+
+def forget_failures(folder: str | os.PathLike) -> None:
+    """Remove the records of a folder's failed edits, so that `run` does them once more; otherwise a failure stays."""
+    for file in Path(folder).expanduser().glob("[!.]*/[!.]*.json"):
+        if (record := jobs.read_record(file)) and record["state"] == "failed":
+            file.unlink()
 
 
 def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Job]:

@@ -65,11 +65,6 @@ class Job:
             raise ValueError(f"folder: {self.file} is of another sample, model or setting; expected another folder")
         return record["state"] == "failed" or self.file.with_suffix(".png").exists()
 
-    def forget_failure(self) -> None:
-        """Remove the record of an edit that failed."""
-        if (record := read_record(self.file)) and record["state"] == "failed":
-            self.file.unlink()
-
     def write(self, identity: Mapping, **result: object) -> None:
         """Write the record: "failed", unless the result says otherwise."""
         s, plain, cuda = self.sample, settings(self.method), torch.cuda.is_available()
