@@ -3,16 +3,7 @@
 import numpy as np
 
 from experiments.cost import counting
-from experiments.study import (
-    NO_STOP,
-    Records,
-    Scenes,
-    Study,
-    drag_and_compare,
-    drag_and_score,
-    drag_each,
-    page_distance,
-)
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_and_compare, drag_each, page_distance
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
@@ -29,11 +20,6 @@ WAYS = {
 # all at once at the one level whose 1 / alpha is nearest to its mean over the operations, as notebook 03's does.
 # (Its kept file is of another processor than aldd.json: rounding adds scatter to the pairs, and no direction.)
 CONTROL_WAYS = {"at once, T = 35": {**AT_ONCE, "strength": 0.7}, "at once, T = 27": {**AT_ONCE, "strength": 0.54}}
-CONDITIONS = {  # where the difference between the two could be larger or smaller
-    "early stops": {},
-    "double step": {**NO_STOP, "lr": 0.04},
-    "noisier start": {**NO_STOP, "strength": 0.9},
-}
 
 
 def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
@@ -58,13 +44,3 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], 
 
 STUDY = Study("aldd", WAYS, measure)
 CONTROL_STUDY = Study("aldd_control", CONTROL_WAYS, drag_and_compare)  # for B = 10 and B = 2
-CONDITIONS_STUDY = Study(
-    "aldd_conditions",
-    {
-        f"{way}, {name}": {**changes, **order}
-        for name, changes in CONDITIONS.items()
-        for way, order in {"alternating": {}, "at once": {"aldd": False}}.items()
-    },
-    drag_and_score,
-    edits=12,
-)
