@@ -1,14 +1,11 @@
 """What an edit costs: U-Net passes by formula and counted, bytes and FLOPs on paper, seconds measured."""
 
-import os
 import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from statistics import mean, median
-from tempfile import TemporaryDirectory
-from unittest.mock import patch
+from statistics import median
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -21,11 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gooddrag.checkpoints import SD_UNET, SD_VAE
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.editor import DragEditor
 from gooddrag.lora import TARGETS
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
-from gooddrag.sample import Sample
 
 PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
 SD15_UNET, SD15_VAE = SD_UNET[768], SD_VAE  # 860 M and 84 M parameters
@@ -233,37 +228,17 @@ def label_seconds(work: Callable[[], object]) -> dict[str, float]:
     return {name: totals[name] for name in PHASES if name in totals}
 
 
-def profile(
-    model: DiffusionModel, sample: Sample, config: DragConfig, lora: LoraConfig, *, low_memory: bool = False
-) -> dict[str, dict]:
-    """One edit, timed act by act beside the bare U-Net calls that it needs, which are timed before and after.
-
-    Returns:
-        Acts "LoRA" (with encoding), "inversion", "drag" (with denoising and decoding) and "second drag" (of the same
-        image), each {seconds, peak_bytes (None on a CPU), forwards, backwards, ratio (to the bare calls; no LoRA's)}.
-    """
-    acts: dict[str, dict] = {}
-    editor = DragEditor(model, lora, low_memory=low_memory)
-
-    def timed(name: str, work: Callable[[], object]) -> None:
-        _peak(model)  # of this act alone
+def measured(model: DiffusionModel, acts: dict[str, Callable[[], object]]) -> dict[str, dict]:
+    """Do the acts one by one: {act: {"seconds", "peak_bytes" that the GPU's allocator held in it}}; None on a CPU."""
+    found, gpu = {}, model.device.type == "cuda"
+    for name, work in acts.items():
+        if gpu:
+            torch.cuda.reset_peak_memory_stats(model.device)
         start = _now(model)
-        with counting(model.unet) as counts:
-            work()
-        acts[name] = {"seconds": _now(model) - start, "peak_bytes": _peak(model)}
-        acts[name] |= {"forwards": dict(counts.forwards), "backwards": dict(counts.backwards)}
-
-    with TemporaryDirectory() as folder, patch.dict(os.environ, GOODDRAG_CACHE=folder):  # no LoRA of an earlier run
-        timed("LoRA", lambda: editor.set_image(sample.image))
-    bare = [bare_seconds(model, editor.z_0)]
-    timed("inversion", lambda: editor.invert(config))
-    for name in ("drag", "second drag"):
-        timed(name, lambda: editor.drag(sample, config=config))
-    forward, both = (mean(times) for times in zip(*bare, bare_seconds(model, editor.z_0), strict=True))
-    for name, act in acts.items():
-        single, back = act["forwards"].get(1, 0), act["backwards"].get(1, 0)
-        act["ratio"] = None if name == "LoRA" else act["seconds"] / ((single - back) * forward + back * both)
-    return acts
+        work()
+        seconds, peak = _now(model) - start, torch.cuda.max_memory_allocated(model.device) if gpu else None
+        found[name] = {"seconds": seconds, "peak_bytes": peak}
+    return found
 
 
 def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> tuple[float, float]:
@@ -284,12 +259,3 @@ def _now(model: DiffusionModel) -> float:
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
     return time.perf_counter()
-
-
-def _peak(model: DiffusionModel) -> int | None:
-    """Most bytes that the GPU's allocator held since the last call."""
-    if model.device.type != "cuda":
-        return None
-    peak = torch.cuda.max_memory_allocated(model.device)
-    torch.cuda.reset_peak_memory_stats(model.device)
-    return peak

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,8 +63,10 @@ def measure(device: str, tiny: bool) -> None:
     report: dict = {"machine": machine(model), "dtype": str(dtype)}
     for name, low in {"full": False, "low": True}.items():
         needs = cost.needs(*shape, lora, dtype, size=sample.image.width // 8, low=low)
-        acts = cost.profile(model, sample, config, lora, low_memory=low)
-        report[name] = {"predicted": cost.memory_plan(needs, config, low=low), "measured": acts}
+        editor = DragEditor(model, lora, seed=int(low), low_memory=low)  # another seed: no LoRA of the first run
+        acts = {"LoRA": partial(editor.set_image, sample.image), "inversion": partial(editor.invert, config)}
+        acts |= dict.fromkeys(("drag", "second drag"), partial(editor.drag, sample, config=config))
+        report[name] = {"predicted": cost.memory_plan(needs, config, low=low), "measured": cost.measured(model, acts)}
         write_json(OUT / "measure.json", report)  # what comes after it may run out of time
     editor, short = DragEditor(model, None).set_image(sample.image), DragConfig(K=1)
     report["labels"] = cost.label_seconds(lambda: editor.drag(sample, config=short))

@@ -12,7 +12,7 @@ FITS = {
     "rank 16, 70 steps, lr 5e-4": LoraConfig(lr=5e-4),  # as released for Stable Diffusion's widths
     "rank 16, 70 steps": LoraConfig(),
 }
-STARTS = (0, 4, 7, 10, 13, 16)  # transformer blocks from which keys and values are shared; the paper: 10; 16: none
+STARTS = (10, 16)  # transformer block from which keys and values are shared; the paper: 10; 16: none
 
 
 def measure_fits(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:

@@ -1,7 +1,7 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
 Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps) and questions
-about latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, profile,
+about latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model,
 cost_sd15 and drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column
 of a folder of `gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `fig08` and `fig09` two more;
 `animation` draws README's picture, `documents` fills ledger, documents and card, `notebooks` executes the notebooks and
@@ -22,16 +22,13 @@ from tqdm import tqdm
 
 from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
 from experiments.keep import RESULTS, save_results, write_json
-from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation import benchmark, datasets
 from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.metrics import GAMMAS
 from gooddrag.files import atomic_file
 from gooddrag.model import DiffusionModel, load_model
-from storybook.edits import edit
 
 NOTEBOOKS = tables.ROOT / "notebooks"
-RUNS = 5
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 ALL = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL)
 ALL += (differences.STUDY, edits.PRESETS, edits.PRESET_STEPS)
@@ -39,7 +36,6 @@ STUDIES = {study.name: study for study in ALL}
 QUESTIONS = {
     **latents.QUESTIONS,
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-    "profile": ({"runs": RUNS, "edit": 100}, lambda model: [profile(model) for _ in range(RUNS)]),
 }
 SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, and every sixteenth edit
     "fig08": (("DragGAN", "GoodDrag"), slice(0, 58, 8)),
@@ -51,10 +47,6 @@ SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, a
 OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-def profile(model: DiffusionModel) -> dict:
-    return cost.profile(model, edit(100, model.native_size), DragConfig(), LoraConfig())
 
 
 def question(name: str, model: DiffusionModel) -> None:

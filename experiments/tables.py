@@ -8,15 +8,11 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 
-from experiments import differences
 from experiments.card import NEAR, aims, bench, data, generator, markdown, model, presets, samples
 from experiments.claims import VERDICTS, Part, method_wins
-from experiments.keep import read_json
-from experiments.study import column, versus
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
 
@@ -162,23 +158,6 @@ def tasks() -> str:
     return markdown(["task", "edits", *chosen], rows)
 
 
-def cost() -> str:
-    """What an edit costs beside the bare U-Net calls that it needs: the middle of several runs, and their range."""
-
-    def spread(values: list[float]) -> str:
-        return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-    runs = data("profile")["data"]
-    rows = [
-        [f"{act} / the bare U-Net calls", spread([run[act]["ratio"] for run in runs])] for act in ("inversion", "drag")
-    ]
-    first = [sum(run[act]["seconds"] for act in ("LoRA", "inversion", "drag")) for run in runs]
-    second = [run["second drag"]["seconds"] / seconds for run, seconds in zip(runs, first, strict=True)]
-    return markdown(
-        ["seconds of", "ratio"], [*rows, ["another drag of the same image / the whole edit", spread(second)]]
-    )
-
-
 def claims() -> str:
     """The ledger."""
     rows = []
@@ -222,27 +201,7 @@ def inference() -> str:
     return "\n".join(found)
 
 
-def text_and_code() -> str:
-    """notebooks/differences.json with what each switch was measured to do."""
-    records, ways = data("differences")["data"], {row: way for way, row in differences.SWITCHES.items()}
-    rows = []
-    for row in read_json(ROOT / "notebooks" / "differences.json")["rows"]:
-        cells = [""] * 4
-        if way := ways.get(row["row"]):
-            further = versus(records, way, differences.CHANCE, "apart", higher_is_better=True)
-            pairs = further, *(versus(records, way, differences.RELEASED, key) for key in ("truth", "damage"))
-            parts = [Part.wins("", pair) for pair in pairs]
-            apart = median(column(records, way, "apart"))
-            cells = [f"{apart:.1f}", *(f"{part.verdict}: {part.numbers}" for part in parts)]
-            if not apart and "size" not in data("differences"):  # the grids of the first autoencoder
-                cells = ["0.0", *["not testable with the first autoencoder: one and the same grid"] * 3]
-        rows.append([row["row"], row["topic"], row["paper"], row["released"], *cells])
-    header = ["row", "topic", "paper", "released code", "grey levels apart", "moves it further than another LoRA seed"]
-    return markdown([*header, "the text is nearer to the truth", "the text does less damage"], rows)
-
-
-PLAIN = (run, measures, which, tasks, cost, claims, verdicts, others, inference, text_and_code)
-PLAIN += (aims, presets, samples, model, generator)
+PLAIN = (run, measures, which, tasks, claims, verdicts, others, inference, aims, presets, samples, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}

@@ -53,12 +53,3 @@ def test_paper_and_measurement_agree(tiny):
         cost.seconds_on("V100", calls, n)
     seconds = cost.seconds_on("T4", calls, n, utilisation=1.0)
     assert seconds["inversion"] == pytest.approx(calls["inversion"][0] * n["flops"]["forward"] / 65e12)
-
-
-def test_profile_counts_every_act(tiny):
-    acts = cost.profile(tiny, SAMPLE, DragConfig(**CONFIG), LORA)
-    assert acts["LoRA"]["forwards"] == {2: 3} and acts["inversion"]["forwards"] == {1: 4}
-    assert acts["drag"]["backwards"] == {1: 8} and acts["drag"]["forwards"] == {1: 4 + 8 + 4}
-    assert acts["second drag"]["forwards"] == {1: 8 + 4}  # the unedited latent's passes were kept
-    assert cost.edit_calls()["LoRA"] == (70, 70, 4) and cost.edit_calls()["drag"] == (210, 210, 1)
-    assert acts["drag"]["ratio"] > 0 and acts["LoRA"]["ratio"] is None
