@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
 from experiments.keep import RESULTS, save_results, write_json
-from gooddrag.evaluation import benchmark, datasets
+from gooddrag.evaluation import datasets
 from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.metrics import GAMMAS
 from gooddrag.files import atomic_file
@@ -143,7 +143,7 @@ def main() -> None:
         elif name == "drag100_bounds":
             data = datasets.drag100(options.drag100)
             about = {"samples": len(data), "sha256": datasets.fingerprint(data), "radii": GAMMAS}
-            write_json(RESULTS / "drag100_bounds.json", {**about, "dai": benchmark.bounds(list(data))})
+            write_json(RESULTS / "drag100_bounds.json", {**about, "dai": edits.bounds(list(data))})
         elif name == "nearest_page":
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":

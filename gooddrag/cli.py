@@ -18,7 +18,6 @@ from gooddrag.sample import Sample, parse_points
 EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
 REPLACED = ("original.png", "mask.png", "truth.png", "points.json", "result.png", "overview.png", "metrics.json")
 SCORES = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
-CELL_TIMEOUT = 4 * 3600  # s; on a CPU, Stable Diffusion needs its time
 
 # Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -238,27 +237,22 @@ def numbers(text: str, argument: str) -> list[int]:
 def figures(
     which: Annotated[list[str] | None, typer.Argument(help="Which notebooks, like 01 04; all if none.")] = None,
     *,
-    notebooks: Annotated[Path, typer.Option(metavar="DIR", help="Where they are.")] = Path("notebooks"),
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="For the figures.")] = Path("figures"),
 ) -> None:
-    """Draw the notebooks' figures again by running them; they stay as they are.
-
-    $GOODDRAG_MODEL says what "auto" means in them.
-    """
+    """Draw the figures again by running notebooks/, which stay as they are. $GOODDRAG_MODEL is what "auto" means."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    found = {path.name[:2]: path for path in sorted(expand(notebooks).absolute().glob("[0-9][0-9]_*.ipynb"))}
+    found = {path.name[:2]: path for path in sorted(Path("notebooks").absolute().glob("[0-9][0-9]_*.ipynb"))}
     chosen = [number.zfill(2) for number in which or found]
     if not chosen or not set(chosen) <= set(found):
-        known = ", ".join(found) or "a clone of the repository with notebooks/"
-        raise ValueError(f"notebooks: {', '.join(chosen) or 'none'} in {notebooks}; expected {known}")
+        known = ", ".join(found) or "a clone of the repository as the working folder"
+        raise ValueError(f"notebooks: {', '.join(chosen) or 'none'}; expected {known}")
     with atomic_folder(output) as temporary:
         for path in (found[number] for number in chosen):
             typer.echo(f"running {path.name}", err=True)
-            where = {"metadata": {"path": str(path.parent)}}
-            book = NotebookClient(nbformat.read(path, 4), timeout=CELL_TIMEOUT, kernel_name="python3", resources=where)
+            book = NotebookClient(nbformat.read(path, 4), timeout=None, resources={"metadata": {"path": path.parent}})
             try:
                 book.execute(env={**os.environ, "GOODDRAG_FIGURES": str(temporary.absolute())})
             except (CellExecutionError, DeadKernelError) as error:  # the latter where memory ran out, for instance

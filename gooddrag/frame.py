@@ -45,11 +45,11 @@ class Frame:
         right, bottom = (p - s for p, s in zip(self.padded, self.scaled, strict=True))
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
 
-    def to_image(self, x: Tensor, size: tuple[int, int] | None = None) -> Image.Image:
-        """(1, 3, H, W) in [0, 1] -> RGB image of a size (W, H), by default the user's."""
-        x, size = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1), size or self.user
+    def to_image(self, x: Tensor) -> Image.Image:
+        """(1, 3, H, W) in [0, 1] -> RGB image of the user's size."""
+        x = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1)
         image = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())
-        return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
+        return image if image.size == self.user else image.resize(self.user, Image.Resampling.BICUBIC)
 
     def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
         """A sample's points and mask on the grids that an edit of it works on.

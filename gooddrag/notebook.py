@@ -20,6 +20,7 @@ from gooddrag.plots import STYLE
 from gooddrag.sample import Sample
 from storybook.storybook100 import keys
 
+RESULTS = Path("../experiments/results")  # beside notebooks/
 FIRST_SIZE = 128  # px of the pages of results that do not say it
 
 
@@ -30,12 +31,10 @@ class Notebook:
     Attributes:
         about: "Colab", "Jupyter" or "Python"; the device; which model `load_model("auto")` takes here, and why.
         figures: folder of the figures that README shows, $GOODDRAG_FIGURES or figures/ beside notebooks/.
-        results: folder of the kept results, $GOODDRAG_RESULTS or experiments/results/ beside notebooks/.
     """
 
     about: str
     figures: Path
-    results: Path
 
     def __str__(self) -> str:
         return self.about
@@ -61,22 +60,15 @@ def setup() -> Notebook:
     cpu = f"cpu with {n} thread{'s' if n > 1 else ''}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else cpu
     figures = expand(os.environ.get("GOODDRAG_FIGURES") or "../figures")
-    results = _results()
-    for folder in (figures, results):
-        folder.mkdir(parents=True, exist_ok=True)
-    about = f"{frontend}, {device}; model {choose_model()[1]}"
-    return Notebook(about, figures, results)
-
-
-def _results() -> Path:
-    return expand(os.environ.get("GOODDRAG_RESULTS") or "../experiments/results")
+    figures.mkdir(parents=True, exist_ok=True)
+    return Notebook(f"{frontend}, {device}; model {choose_model()[1]}", figures)
 
 
 def kept(name: str) -> Any:
     """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it; prints
     where that was a model of smaller pages than the notebook's pictures.
     """
-    record = json.loads((_results() / f"{name}.json").read_text(encoding="utf-8"))
+    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     if record.get("model") == "storybook" and record.get("size", FIRST_SIZE) == FIRST_SIZE:
         print(f"{name}: recorded on pages of {FIRST_SIZE} px, with the embedded model's first autoencoder")
     return record

@@ -83,7 +83,6 @@ def test_scores_are_those_of_the_images(finished, tiny):
         assert row.damage_outside_mask == metrics.damage_outside(sample, image)
         assert row.md == pytest.approx(metrics.mean_distance(tiny, sample, image))
         assert row.md_inside == pytest.approx(metrics.mean_distance(tiny, sample, image, inside=True))
-        assert row.md_truth == pytest.approx(metrics.mean_distance(tiny, sample, image, truth=True))
         assert row.md_share == pytest.approx(row.md / metrics.drag_length(sample))
     ones = rows.loc["Unedited", ["md_share", "truth_error_ratio", "damage_outside_mask"]]
     assert ones.tolist() == [1, 1, 0]
@@ -98,7 +97,6 @@ def test_the_cost_of_a_drag(finished, tiny):
     assert by.loc[["Unedited", "Copy-paste"], "unet_calls"].tolist() == [0, 0]
     assert by.loc["GoodDrag", "drag_operations"] == 2 and math.isnan(by.loc["SDE-Drag", "drag_operations"])
     assert by.index[by["lora_seconds"].notna()].tolist() == ["SDE-Drag"]  # GoodDrag finds the same LoRA in the cache
-    assert benchmark.costs(table)["unet_calls"].to_dict() == by["unet_calls"].to_dict()
 
 
 def test_methods_samples_and_seeds_may_be_added(tiny, tmp_path):
@@ -163,7 +161,6 @@ def test_an_error_is_a_result(tiny, tmp_path):
     shown = benchmark.summary(table, ["dai_1"])
     assert shown.loc["Brighter", ["done", "failed", "missing"]].tolist() == [2, 1, 0]
     assert math.isnan(shown.loc["Brighter", "dai_1"]) and shown.loc["Unedited", "dai_1"] > 0  # no mean over the rest
-    assert benchmark.mean(table, "Brighter", "dai_1") is None
     with pytest.raises(ValueError, match="1 of 3 missing or not finite .sample 1."):
         benchmark.share(table, "Brighter", "dai_1")
     same(table, benchmark.run(tmp_path / "out", make(3), methods, model=tiny))  # it stays
@@ -212,7 +209,6 @@ def test_unusable_samples_are_rows_and_the_others_run(tiny, tmp_path):
     with pytest.warns(UserWarning, match="samples: 2 of 3 cannot be used"):
         table = benchmark.run(tmp_path / "out", data, {"Unedited": Unedited()}, model=tiny)
     assert table["state"].tolist() == ["unusable", "done", "unusable"] and "'sample 0': points: " in table["error"][0]
-    assert benchmark.mean(table, "Unedited", "dai_1") is None
     make(1)[0].save(tmp_path / "mine" / "sample 0")
     with pytest.warns(UserWarning, match="samples: 1 of 3"):
         mended = benchmark.run(tmp_path / "out", data, {"Copy-paste": CopyPaste()}, model=tiny)
@@ -266,11 +262,9 @@ def test_wrong_arguments_are_named_and_nothing_is_written(tiny, tmp_path):
 # numbers
 
 
-def test_means_shares_and_bounds_by_hand(finished):
+def test_shares_by_hand(finished):
     _, table = finished
-    value = benchmark.mean(table, "Copy-paste", "dai_1")
     rows = table[table["method"] == "Copy-paste"]
-    assert value.value == pytest.approx(rows["dai_1"].mean()) and value.low <= value.value <= value.high
     unedited = table.loc[table["method"] == "Unedited", "dai_released_5"].mean()
     share = benchmark.share(table, "Copy-paste", "dai_released_5").value
     assert share == pytest.approx(rows["dai_released_5"].mean() / unedited)
@@ -278,10 +272,6 @@ def test_means_shares_and_bounds_by_hand(finished):
     assert by.loc[("Unedited", "plant"), "done"] == 2 and by.loc[("Unedited", "animal"), "done"] == 1
     with pytest.raises(ValueError, match="^method: 'None'; expected one of"):
         benchmark.values(table, "None", "md")
-    found = benchmark.bounds(make(3), radius=4)
-    assert found["unedited"]["released"][1] == pytest.approx(unedited)
-    assert found["unedited"]["paper"] == pytest.approx([2 * x for x in found["unedited"]["released"]])  # two pairs each
-    assert found["copy-paste, radius 4"]["released"][0] == pytest.approx(rows["dai_released_1"].mean())
 
 
 # processes, clusters, and what kills them

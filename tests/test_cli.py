@@ -164,6 +164,8 @@ def test_numbers():
 
 def test_figures(place):
     draw = "import os; open(os.environ['GOODDRAG_FIGURES'] + '/fig09.png', 'w').write('drawn')"
+    result = gooddrag_("figures")
+    assert result.exit_code == 2 and "notebooks: none; expected a clone of the repository" in result.stderr
     os.makedirs("notebooks")
     for name, source in (("09_draws", draw), ("10_breaks", "assert 1 == 2, 'not so'")):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
@@ -175,7 +177,7 @@ def test_figures(place):
     assert Path("notebooks/09_draws.ipynb").read_bytes() == before
     for chosen, said in (
         (["9", "10"], "figures: 10_breaks.ipynb stopped: AssertionError: not so"),
-        (["--notebooks", "none"], "notebooks: none in none; expected a clone of the repository"),
+        (["9", "11"], "notebooks: 09, 11; expected 09, 10"),
     ):
         result = gooddrag_("figures", *chosen, "-o", "out")
         assert result.exit_code == 2 and f"gooddrag: {said}" in result.stderr and not os.path.exists("out")

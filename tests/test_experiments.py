@@ -18,6 +18,8 @@ from tiny import LORA, picture
 import gooddrag as gd
 from experiments import aldd, differences, edits, ip, keep, latents, run, study
 from experiments.study import NO_STOP, Study
+from gooddrag.evaluation.methods import CopyPaste
+from gooddrag.evaluation.metrics import dai
 
 QUICK = {"num_steps": 4, "K": 2, "B": 1, "J": 1, "r2": 3, **NO_STOP}
 MASK = np.zeros((64, 64), bool)
@@ -170,3 +172,13 @@ def test_a_notebook_is_executed_and_written_back_or_refused(tmp_path, monkeypatc
 def test_the_embedded_models_preset_is_the_last_candidate():
     *others, chosen = (gd.DragConfig(**ways) for ways in edits.PRESET_STEPS.ways.values())
     assert chosen == gd.DragConfig.storybook() and chosen not in others
+
+
+def test_bounds_that_need_no_model():
+    other = replace(PAGE, points=[*PAGE.points, [[30, 12], [12, 50]]], name="two pairs")
+    found = edits.bounds([PAGE, other], radius=4)
+    each = [dai(s.image, s.image, s.points, 5, "released") for s in (PAGE, other)]
+    assert found["unedited"]["released"][1] == pytest.approx(np.mean(each))
+    assert found["unedited"]["paper"][1] == pytest.approx((each[0] + 2 * each[1]) / 2)
+    each = [dai(s.image, CopyPaste(4)(None, s), s.points, 20) for s in (PAGE, other)]
+    assert found["copy-paste, radius 4"]["paper"][3] == pytest.approx(np.mean(each))

@@ -120,7 +120,6 @@ def test_mean_distance(tiny, sample):
     nothing_moved = metrics.mean_distance(tiny, sample, sample.image)
     assert nothing_moved == pytest.approx(metrics.drag_length(sample))
     assert metrics.drag_length(sample) == pytest.approx((np.hypot(20, 10) + np.hypot(5, 28)) / 2)
-    assert metrics.mean_distance(tiny, sample, sample.truth, truth=True) == 0  # nothing is left to do
     inside = metrics.match(tiny, sample.image, sample.handles, sample.truth, inside=sample.mask)
     x, y = np.rint(inside).astype(int).T
     assert sample.mask[y, x].all()
@@ -131,8 +130,6 @@ def test_mean_distance(tiny, sample):
 def test_mean_distance_refuses(tiny, sample):
     with pytest.raises(ValueError, match="^image: 64 x 45 px; expected the other's 60 x 45 px"):
         metrics.mean_distance(tiny, sample, picture((64, 45)))
-    with pytest.raises(ValueError, match="^truth: the sample has none"):
-        metrics.mean_distance(tiny, Sample(sample.image, POINTS), sample.image, truth=True)
 
 
 # fidelity, quality, and the way back

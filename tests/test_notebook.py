@@ -22,14 +22,12 @@ class Shell:
 
 
 def test_setup_outside_a_notebook_in_a_kernel_and_on_colab(monkeypatch, tmp_path):
-    for name in ("figures", "results"):
-        monkeypatch.setenv(f"GOODDRAG_{name.upper()}", str(tmp_path / "deep" / name))
+    monkeypatch.setenv("GOODDRAG_FIGURES", str(tmp_path / "deep" / "figures"))
     monkeypatch.setenv("GOODDRAG_MODEL", "storybook")
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     here = notebook.setup()
     assert str(here).startswith("Python, ") and "; model storybook: " in str(here) and "\n" not in str(here)
-    assert here.figures == tmp_path / "deep" / "figures" and here.results == tmp_path / "deep" / "results"
-    assert here.figures.is_dir() and here.results.is_dir()
+    assert here.figures == tmp_path / "deep" / "figures" and here.figures.is_dir()
 
     shell, asked = Shell(), []
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))

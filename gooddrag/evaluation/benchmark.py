@@ -19,7 +19,6 @@ from itertools import count
 from multiprocessing import current_process, get_context
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -27,17 +26,17 @@ from tqdm import tqdm
 
 from gooddrag.evaluation import jobs, metrics
 from gooddrag.evaluation.jobs import Job, record_file, slug
-from gooddrag.evaluation.methods import METHODS, CopyPaste, Method, Unedited
+from gooddrag.evaluation.methods import METHODS, Method
 from gooddrag.evaluation.metrics import Interval
 from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 SCORES = [f"dai_{kind}{gamma}" for kind in ("", "released_") for gamma in metrics.GAMMAS]
-SCORES += ["md", "md_inside", "md_share", "md_truth", "truth_error_inside_mask", "truth_error_unedited"]
-SCORES += ["truth_error_ratio", "damage_outside_mask", "ssim_truth", "psnr_truth", "nearest_page"]
+SCORES += ["md", "md_inside", "md_share", "truth_error_inside_mask", "truth_error_unedited", "truth_error_ratio"]
+SCORES += ["damage_outside_mask", "ssim_truth", "nearest_page"]
 SCORES += ["IF", "IF_bg", "IF_s2t", "IF_s2s", *metrics.QUALITY]
-COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "unet_images", "peak_memory_mib"]
+COST = ["lora_seconds", "edit_seconds", "score_seconds", "unet_calls", "peak_memory_mib"]
 NUMBERS = ["pairs", "width", "seed", *SCORES, *jobs.TRACKED, *COST, "threads"]
 IDENTITY = ["model", "weights", "vae", "dtype"]
 COLUMNS = ["sample", "category", "task", "pairs", "width", "method", "seed", "state"]
@@ -240,13 +239,6 @@ def values(table: pd.DataFrame, method: str, column: str) -> dict[str, float | N
     return {name: None if pd.isna(v) else float(v) for name, v in found.items()}
 
 
-def mean(table: pd.DataFrame, method: str, column: str) -> Interval | None:
-    """The mean over samples with its interval; None unless every sample has a value: a mean over what happened to
-    succeed would flatter the method that fails."""
-    found = values(table, method, column)
-    return None if None in found.values() else metrics.mean_interval(found)
-
-
 def share(table: pd.DataFrame, method: str, column: str, of: str = "Unedited") -> Interval:
     """A method's mean divided by another one's (paired bootstrap). DAI as a share of the unedited images' is the only
     unit that transfers between data sets."""
@@ -259,11 +251,6 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
     states = {state: (table["state"] == state).astype(int) for state in STATES}
     counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
     return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
-
-
-def costs(table: pd.DataFrame) -> pd.DataFrame:
-    """Medians of what an edit cost, by method; failed ones have none."""
-    return table[table["state"] == "done"].groupby("method", sort=False)[COST].median()
 
 
 def rescore(
@@ -280,14 +267,3 @@ def rescore(
             jobs.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
             n += 1
     return n
-
-
-def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
-    """Mean DAI of doing nothing and of copying pixels, by convention, at Table 1's radii; no model is needed."""
-    found: dict = {}
-    for name, method in (("unedited", Unedited()), (f"copy-paste, radius {radius}", CopyPaste(radius))):
-        edits = [(s.image, method(None, s), s.points) for s in samples]
-        for rule in ("paper", "released"):
-            each = [[metrics.dai(*edit, gamma, rule) for gamma in metrics.GAMMAS] for edit in edits]
-            found.setdefault(name, {})[rule] = np.mean(each, axis=0).tolist()
-    return found

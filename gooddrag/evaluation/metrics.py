@@ -72,7 +72,7 @@ def vae_round_trip(model: DiffusionModel, image: Image.Image) -> Image.Image:
 
 
 def mean_distance(
-    model: DiffusionModel, sample: Sample, image: Image.Image, *, truth=False, inside=False, known: dict | None = None
+    model: DiffusionModel, sample: Sample, image: Image.Image, *, inside: bool = False, known: dict | None = None
 ) -> float:
     """MD: mean distance, in pixels, between the targets and where the edited image matches the handles best.
 
@@ -81,14 +81,10 @@ def mean_distance(
 
     Args:
         image: the edited image, of the sample's size.
-        truth: match the target in the sample's truth instead of the handle in the original.
         inside: look for the match in the sample's mask only (masked MD).
         known: features by image bytes, read and filled: give one dict to calls that share images.
     """
-    source, at = (sample.truth, sample.targets) if truth else (sample.image, sample.handles)
-    if source is None:
-        raise ValueError("truth: the sample has none; expected one that has")
-    found = match(model, source, at, image, sample.mask if inside else None, known)
+    found = match(model, sample.image, sample.handles, image, sample.mask if inside else None, known)
     return float(np.linalg.norm(found - sample.targets, axis=1).mean())
 
 

@@ -4,19 +4,17 @@ import hashlib
 import os
 import pickle
 import pickletools
-import stat
 import zipfile
 import zlib
 from io import BytesIO
-from pathlib import Path, PurePosixPath
-
-import numpy as np
+from pathlib import Path
 
 from gooddrag.files import atomic_folder, cache_folder
 
-MAX_FILES, MAX_BYTES, MAX_RATIO = 20_000, 4 * 2**30, 200  # of a zip: files, bytes unpacked, unpacked to packed
+MAX_FILES, MAX_BYTES = 20_000, 4 * 2**30  # of a zip, unpacked
 MAX_PICKLE = 64 * 2**20  # bytes
-NUMBERS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # dtypes of arrays in a pickle
+PLAIN = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}  # what a pickle of plain arrays names
+PLAIN |= {("numpy._core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "scalar")}
 BAD_ZIP = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, ValueError)
 BAD_PICKLE = (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ImportError)
 BAD_PICKLE += (ArithmeticError, MemoryError, RecursionError, OSError)
@@ -34,29 +32,15 @@ def opened(source: str | os.PathLike, title: str) -> Path:
     if not target.is_dir():  # complete, as it appears by a rename
         try:
             with zipfile.ZipFile(path) as zipped, atomic_folder(target) as temporary:
-                _unpack(zipped, temporary, path.stat().st_size)
+                members = zipped.infolist()
+                if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
+                    raise ValueError(f"more than {MAX_FILES} files in it, or {MAX_BYTES >> 30} GiB unpacked")
+                for member in members:  # `extract` keeps to its folder, makes no link, reads no more than file_size
+                    member.filename = member.filename.replace("\\", "/")  # as some programs on Windows write them
+                    zipped.extract(member, temporary)
         except BAD_ZIP as error:
             raise ValueError(f"{title}: {path.name} cannot be unpacked ({error}); expected a plain zip") from error
     return target
-
-
-def _unpack(zipped: zipfile.ZipFile, folder: Path, packed: int) -> None:
-    """All files, counted as they are written: the sizes in a zip's directory are only claims."""
-    members = [member for member in zipped.infolist() if not member.filename.endswith(("/", "\\"))]
-    left = min(MAX_BYTES, MAX_RATIO * max(packed, 2**20))
-    if len(members) > MAX_FILES:
-        raise ValueError(f"{len(members)} files in it; at most {MAX_FILES}")
-    for member in members:
-        name = PurePosixPath(member.filename.replace("\\", "/"))  # as some programs on Windows write them
-        is_link = stat.S_ISLNK(member.external_attr >> 16)
-        if name.is_absolute() or ".." in name.parts or ":" in member.filename or is_link:
-            raise ValueError(f"{member.filename!r} is a link, or would land outside its folder")
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with zipped.open(member) as source, (folder / name).open("xb") as sink:
-            while chunk := source.read(2**20):
-                if (left := left - len(chunk)) < 0:
-                    raise ValueError(f"more than {MAX_BYTES >> 30} GiB, or {MAX_RATIO} times its size, unpacked")
-                sink.write(chunk)
 
 
 def read_meta(path: Path) -> tuple[object, object]:
@@ -73,20 +57,10 @@ def read_meta(path: Path) -> tuple[object, object]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """A pickle is a program: this one builds plain values and arrays of numbers, and nothing else."""
+    """A pickle is a program: this one builds plain values and arrays, and nothing else."""
 
     def find_class(self, module: str, name: str) -> object:
-        return PLAIN[module.replace("numpy._core", "numpy.core"), name]
-
-
-def _dtype(code: str, *_: object) -> np.dtype:
-    return np.dtype(NUMBERS[NUMBERS.index(code)], False, True)
-
-
-PLAIN = {
-    ("numpy", "ndarray"): None,  # named by pickles, called by none
-    ("numpy", "dtype"): _dtype,
-    ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0),  # its shape and content follow
-    ("numpy.core.multiarray", "scalar"): lambda dtype, data: np.frombuffer(data, dtype)[0].item(),
-    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
-}
+        module = module.replace("numpy.core", "numpy._core")  # its name before NumPy 2
+        if (module, name) not in PLAIN:
+            raise pickle.UnpicklingError(f"{module}.{name} in it")
+        return super().find_class(module, name)

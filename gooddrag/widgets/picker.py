@@ -29,8 +29,6 @@ class PointPicker(W.VBox):
 
     Args:
         image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
-        points: (l, 2, 2), pairs of [handle (x, y), target (x, y)]; None = none yet.
-        mask: (H, W), as for `Sample`; None = everything is editable.
         longest: longest side of the picture on the screen, in CSS pixels.
 
     Attributes:
@@ -38,16 +36,10 @@ class PointPicker(W.VBox):
         on_pull: gets the points (l, 2, 2) while an arrow is being pulled, and None at its end.
     """
 
-    def __init__(
-        self,
-        image: ImageSource | Sample,
-        points: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        longest: int = 512,
-    ):
+    def __init__(self, image: ImageSource | Sample, longest: int = 512):
         self._pulling, self._seen, self.message, self._kind = False, None, "", ""
         self.on_pull: Callable[[np.ndarray | None], object] = lambda points: None
-        self.state, self._given = PickerState(*_parts(image, points, mask)), image
+        self.state, self._given = PickerState(*_parts(image)), image
         self.canvas = PickerCanvas(self.state, longest, self.act)
         self.tools, self.notice, self.about = self._toolbar(), W.HTML(layout={"min_height": "30px"}), W.HTML()
         super().__init__([self.tools, self.canvas.widget, self.notice, self.about, self.canvas.script])
@@ -182,10 +174,6 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
-def _parts(image: ImageSource | Sample, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> tuple:
+def _parts(image: ImageSource | Sample) -> tuple:
     """PIL image, points and mask of what was given."""
-    if not isinstance(image, Sample):
-        return load_image(image), points, mask
-    if points is not None or mask is not None:
-        raise ValueError("points, mask: given beside a Sample, which has its own; expected one of the two")
-    return image.image, image.points, image.mask
+    return (image.image, image.points, image.mask) if isinstance(image, Sample) else (load_image(image), None, None)
