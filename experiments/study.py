@@ -20,7 +20,7 @@ from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.metrics import dai, wilson
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.notebook import column
+from gooddrag.notebook import both
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 from storybook.edits import edit, plan
@@ -181,6 +181,6 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
 
 
 def versus(records: Records, first: str, second: str, key: str = "truth", *, higher_is_better: bool = False) -> Paired:
-    """`paired` of two ways by one number."""
+    """`paired` of two ways by one number, on the edits that both have."""
     sign = -1 if higher_is_better else 1
-    return paired(*(sign * column(records, way, key) for way in (first, second)))
+    return paired(*(sign * values for values in both(records, first, second, key)))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments import claims
-from experiments.claims import FAILS, HOLDS, PARTLY, RULES, UNDECIDED, UNTESTED, Part, judge
+from experiments.claims import FAILS, HOLDS, OPEN, PARTLY, RULES, SMALLER, UNDECIDED, UNTESTED, Part, judge
 from experiments.keep import RESULTS
 from experiments.study import paired
 from gooddrag.evaluation.metrics import GAMMAS, Interval
@@ -16,7 +16,7 @@ LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
 EXPECTED = set(
     "fig1 fig4 fig5 fig8 fig10 fig11 fig12 fig13 fig14a fig14b overhead table1 table2 table3 runtime memory "
     "fig11_here aldd_here ip_here table1_here table1_drag100 sde_drag100 sde_here draggan_time star_here "
-    "speed_here least_here".split()
+    "aldd_control steps ip_all speed_here least_here".split()
 )
 
 
@@ -35,7 +35,7 @@ def test_an_interval_that_holds_one_half_is_undecided_here(wins, verdict):
 
 @pytest.mark.parametrize(
     "low, high, verdict",
-    [(0.5, 0.66, HOLDS), (0.5, 0.7, PARTLY), (0.7, 0.99, PARTLY), (0.9, 1.1, UNDECIDED), (1.1, 1.3, FAILS)],
+    [(0.5, 0.66, HOLDS), (0.5, 0.7, OPEN), (0.7, 0.99, SMALLER), (0.9, 1.1, UNDECIDED), (1.1, 1.3, FAILS)],
 )
 def test_a_ratio_is_held_against_what_the_paper_says(low, high, verdict):
     assert Part.ratio("x", Interval((low + high) / 2, low, high, 20), 2 / 3).verdict == verdict
@@ -48,6 +48,9 @@ def test_a_claim_has_the_verdict_of_its_parts_or_holds_in_part():
         assert found.verdict == verdict and found.ours.count(" of 16") == len(parts)
         assert bool(found.why) == (len(set(parts)) > 1)
     assert judge([won(11, 11)], 11).verdict == UNTESTED
+    ratios = {low: Part.ratio("x", Interval(low, low, high, 20), 2 / 3) for low, high in ((0.5, 0.7), (0.7, 0.9))}
+    assert judge([won(16, 16), ratios[0.5]], 16).verdict == OPEN
+    assert judge([*ratios.values()], 20).verdict == SMALLER and judge([won(8, 16), ratios[0.7]], 16).verdict == PARTLY
 
 
 @pytest.fixture
