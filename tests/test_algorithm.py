@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import picture, sharing
+from tiny import picture, sharing, task
 
-from gooddrag.algorithm import Task, drag_latent
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import denoise, invert, step
 from gooddrag.frame import Frame
@@ -25,12 +25,7 @@ def quick(**changes):
     return DragConfig(**(QUICK | changes))
 
 
-def pair(handle, target, frozen=None):
-    as_tensor = [torch.tensor([p], dtype=torch.float32) for p in (handle, target)]
-    return Task(SIZE, *as_tensor, torch.zeros(1, 1, 16, 16) if frozen is None else frozen)
-
-
-FAR = pair((20, 20), (50, 45))
+FAR = task([(20, 20), (50, 45)], frozen=16)
 
 
 @cache
@@ -115,7 +110,7 @@ def test_adam_first_step_at_each_time_step(tiny):
 
 
 def test_early_stops_can_be_switched_off_and_rests_count_in_a_row(tiny):
-    assert run(tiny, quick(stop_distance=None), task=pair((20, 20), (20, 21)))[-1].k == 4
+    assert run(tiny, quick(stop_distance=None), task=task([(20, 20), (20, 21)], frozen=16))[-1].k == 4
     assert run(tiny, quick(lr=0.0, K=8, B=3, J=1))[-1].k == 8
     config = quick(K=12, B=3, J=1, lr=0.01, stop_distance=None, masactrl=False)
     tracks = run(tiny, config).of("track")
@@ -173,14 +168,14 @@ def test_what_is_given_is_not_changed(tiny, adam):
 
 def test_inverted_reference_is_the_stored_latent(tiny):
     """Same first loss apart from the mask term, which measures against the stored inversion."""
-    config, task = quick(reference="inverted", lam=10.0), pair((20, 20), (50, 45), torch.ones(1, 1, 16, 16))
+    config, frozen = quick(reference="inverted", lam=10.0), task([(20, 20), (50, 45)], frozen=0)
     path, schedule = trajectory_of(tiny, config), tiny.schedule(6)
-    u = run(tiny, config, task).of("update")[0]
+    u = run(tiny, config, frozen).of("update")[0]
     with torch.no_grad():
         z_prev = step(path[-1], tiny.eps(path[-1], 499), schedule.alpha(4), schedule.alpha(3))
     want = u.drag_loss + 10 * float((z_prev - path[-2]).abs().sum())
     assert u.loss == pytest.approx(want, rel=1e-5) and u.loss > u.drag_loss + 1e-3
-    denoised = run(tiny, replace(config, reference="denoised"), task).of("update")[0]
+    denoised = run(tiny, replace(config, reference="denoised"), frozen).of("update")[0]
     assert denoised.loss == pytest.approx(denoised.drag_loss)
 
 
@@ -252,7 +247,7 @@ def test_any_mixture_runs(tiny, changes, p, q):
     if changes["strength"] < 0.5:
         changes = changes | dict(B=2)  # T = 1: both operations at one level
     config = DragConfig(num_steps=6, **changes)
-    watch = run(tiny, config, task=pair(p, q))
+    watch = run(tiny, config, task=task([p, q], frozen=16))
     assert watch.z.shape == (1, 4, 16, 16) and watch.z.isfinite().all()
     assert (watch.p >= 0).all() and (watch.p <= 63).all() and (watch.p == watch.p.round()).all()
     last = watch[-1]

@@ -20,7 +20,7 @@ import pytest
 import quick
 import torch
 from quick import Brighter
-from tiny import picture, save_tiny
+from tiny import mask_of, picture, save_tiny
 
 from gooddrag.evaluation import benchmark, metrics
 from gooddrag.evaluation.benchmark import COLUMNS, slug
@@ -35,8 +35,7 @@ SAME = [c for c in COLUMNS if c not in TIMES]
 
 
 def make(n, size=(48, 48)):
-    mask = np.zeros(size[::-1], bool)
-    mask[4:40, 4:44] = True
+    mask = mask_of(size, (4, 4, 44, 40))
     about = [dict(name=f"sample {i}", category="animal" if i % 2 else "plant", task="relocation") for i in range(n)]
     points = [[[[10, 12 + i], [30, 20]], [[30, 30], [20, 34]]] for i in range(n)]
     return [Sample(picture(size, i), points[i], mask, picture(size, i + 50), **about[i]) for i in range(n)]

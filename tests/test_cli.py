@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import TINY_SD, picture
+from tiny import TINY_SD, mask_of, picture
 from typer.testing import CliRunner
 
 import gooddrag
@@ -39,9 +38,7 @@ def place(home, monkeypatch):
     """A folder with a picture, points and a mask, which is the working directory and the home."""
     monkeypatch.chdir(home)
     picture().save("in.png")
-    mask = np.zeros((64, 64), np.uint8)
-    mask[10:50, 10:50] = 255
-    Image.fromarray(mask).save("mask.png")
+    Image.fromarray(mask_of((64, 64), (10, 10, 50, 50))).convert("L").save("mask.png")
     Path("points.json").write_text('{"points": [[20, 20], [40, 35]]}')
     return home
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import picture
+from tiny import mask_of, picture
 
 from gooddrag.cli import find_samples
 from gooddrag.evaluation import datasets, unpack
@@ -122,8 +122,7 @@ def test_a_bad_sample_is_named_with_its_reason(root, file, content, reason):
 
 
 def test_the_report_says_what_lies_outside_the_mask(tmp_path):
-    mask = np.zeros((64, 64), bool)
-    mask[:20] = True
+    mask = mask_of((64, 64), (0, 0, 64, 20))
     points = [[[10, 10], [10, 30]], [[20, 40], [20, 50]], [[30, 5], [40, 6]]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import DRAG, LORA, NATIVE, picture
+from tiny import DRAG, LORA, NATIVE, mask_of, picture
 
 import gooddrag
 from gooddrag.editor import DragEditor, drag
@@ -20,12 +20,6 @@ POINTS = [[[20, 20], [40, 35]]]
 
 def pixels(image):
     return np.asarray(image).astype(int)
-
-
-def mask_of(size, box):
-    mask = np.zeros(size[::-1], bool)
-    mask[box[1] : box[3], box[0] : box[2]] = True
-    return mask
 
 
 @pytest.fixture

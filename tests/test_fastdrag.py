@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from tiny import picture
+from tiny import mask_of, picture
 
 from gooddrag.evaluation.methods.fastdrag import FastDrag, fill, preview, warp
 from gooddrag.sample import Sample
@@ -14,8 +14,7 @@ POINTS = np.array([[[4.0, 5.0], [7.0, 8.0]], [[9.0, 12.0], [9.0, 9.5]]])  # (y, 
 
 @pytest.fixture
 def mask():
-    mask = np.zeros((14, 16), bool)
-    mask[2:12, 3:14] = True
+    mask = mask_of((16, 14), (3, 2, 14, 12))
     mask[2, 3] = False  # not a rectangle
     return mask
 
@@ -100,8 +99,7 @@ def test_noise_depends_on_the_seed_and_mixing_does_not(tiny):
 
 def test_preview_moves_pixels():
     image = picture((96, 64))
-    mask = np.zeros((64, 96), bool)
-    mask[10:50, 20:80] = True
+    mask = mask_of((96, 64), (20, 10, 80, 50))
     before, after = np.asarray(image), np.asarray(preview(image, np.array([[[40, 30], [46, 26]]]), mask))
     assert after.shape == before.shape and np.array_equal(after[26, 46], before[30, 40])
     assert np.array_equal(after[:, 90:], before[:, 90:]) and np.array_equal(after[56:], before[56:])

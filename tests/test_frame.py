@@ -4,7 +4,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import picture
+from tiny import mask_of, picture
 
 from gooddrag.config import DragConfig
 from gooddrag.frame import Frame
@@ -109,8 +109,7 @@ def test_what_will_not_move_is_said():
     with pytest.warns(UserWarning, match="^points: every target is less than 2 px from its handle; nothing is dragged"):
         task = frame.task(sample, config, grid)
     assert task.size == (48, 64) and task.p_0.tolist() == [[10, 10], [30, 30]] and task.q[0].tolist() == [10, 11]
-    mask = np.zeros((48, 64), bool)
-    mask[9:15, 9:15] = True  # no corner of a latent cell
+    mask = mask_of((64, 48), (9, 9, 15, 15))  # no corner of a latent cell
     sample = Sample(picture((64, 48)), [[[10, 10], [14, 10]]], mask)
     with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid of 8 px"):
         assert frame.task(sample, config, grid).frozen.all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tiny import DRAG, picture, random
+from tiny import DRAG, mask_of, picture, random
 
 import gooddrag as gd
 from gooddrag.checkpoints import SD_DDIM
@@ -37,9 +37,7 @@ POINTS = [[[12, 20], [42, 30]]]
 
 @pytest.fixture(scope="module")
 def sample():
-    mask = np.zeros((64, 64), bool)
-    mask[:, :56] = True
-    return Sample(picture(), POINTS, mask, name="name")
+    return Sample(picture(), POINTS, mask_of((64, 64), (0, 0, 56, 64)), name="name")
 
 
 def test_the_papers_methods():

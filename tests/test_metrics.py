@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from tiny import picture
+from tiny import floats, mask_of, picture
 
 import gooddrag as gd
 from gooddrag.evaluation import metrics
@@ -27,17 +27,11 @@ POINTS = [[[20, 20], [40, 30]], [[50, 8], [45, 36]]]
 
 @pytest.fixture(scope="module")
 def sample():
-    mask = np.zeros(SIZE[::-1], bool)
-    mask[4:42, 10:58] = True
-    return Sample(picture(SIZE), POINTS, mask, picture(SIZE, seed=1), "name")
+    return Sample(picture(SIZE), POINTS, mask_of(SIZE, (10, 4, 58, 42)), picture(SIZE, seed=1), "name")
 
 
 def plain(colour, size=(40, 40)):
     return Image.new("RGB", size, colour)
-
-
-def floats(image):
-    return np.asarray(image) / 255.0
 
 
 # DAI, Eq. 10
@@ -103,8 +97,7 @@ def test_match_is_the_argmin_over_the_resized_features(tiny):
     A, B = (
         F.interpolate(metrics.features(tiny, frame.to_tensor(x)), frame.padded[::-1], mode="bilinear") for x in (a, b)
     )
-    inside = np.zeros((45, 61), bool)
-    inside[10:20, 30:50] = True
+    inside = mask_of((61, 45), (30, 10, 50, 20))
     everywhere, masked = (metrics.match(tiny, a, points, b, inside=x) for x in (None, inside))
     for (x, y), at, at_masked in zip(points.astype(int), everywhere, masked, strict=True):
         likeness = F.cosine_similarity(A[:, :, y, x][:, :, None, None], B)[0, :45, :61]

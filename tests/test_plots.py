@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
-from tiny import picture
+from tiny import mask_of, picture
 
 from gooddrag import plots
 from gooddrag.config import DragConfig
@@ -14,8 +14,7 @@ from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
 
 PAGE = picture()
-MASK = np.zeros((64, 64), bool)
-MASK[10:40, 10:40] = True
+MASK = mask_of((64, 64), (10, 10, 40, 40))
 SAMPLE = Sample(PAGE, [[(20, 20), (34, 30)]], MASK, picture(seed=1))
 
 

@@ -6,12 +6,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
+from tiny import ROOT, python
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMMANDS = ("pip install -e . && gooddrag demo", 'pip install -e ".[test]" && pytest')
 
@@ -79,29 +78,25 @@ def test_wheel_holds_the_whole_package(tmp_path):
     assert {name for name in names if name.startswith(("gooddrag/", "storybook/"))} <= packed
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-
-
 def test_import_is_light():
-    done = run("import sys, gooddrag; print(*({'torch', 'diffusers', 'matplotlib', 'PIL'} & set(sys.modules)))")
+    done = python("import sys, gooddrag; print(*({'torch', 'diffusers', 'matplotlib', 'PIL'} & set(sys.modules)))")
     assert (done.returncode, done.stdout.strip()) == (0, ""), done
 
 
 def test_no_module_takes_the_place_of_a_function():
     # importing gooddrag/drag.py would set gooddrag.drag to the module, and `gd.drag(...)` would fail from then on
-    names = run("import gooddrag; print(*gooddrag._HOME)").stdout.split()
+    names = python("import gooddrag; print(*gooddrag._HOME)").stdout.split()
     assert "drag" in names
     assert not [name for name in names if (ROOT / "gooddrag" / f"{name}.py").exists()]
 
 
 def test_the_index_leads_from_every_equation_to_a_function():
-    done = run("import gooddrag; print(gooddrag.__doc__)").stdout
+    done = python("import gooddrag; print(gooddrag.__doc__)").stdout
     named = re.findall(r"\b((?:ddim|motion|config|algorithm|evaluation|lora|editor|masactrl)\.[\w.]+)", done)
     assert {f"Eq. {n}" for n in range(1, 13)} <= set(re.findall(r"Eq\. \d+", done)) and len(named) >= 16
     assert all(callable(pkgutil.resolve_name(f"gooddrag.{name}")) for name in named)
 
 
 def test_every_public_name_is_there():
-    done = run("import gooddrag as gd; print([getattr(gd, name) for name in gd.__all__]); assert 'drag' in dir(gd)")
+    done = python("import gooddrag as gd; print([getattr(gd, name) for name in gd.__all__]); assert 'drag' in dir(gd)")
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import picture
+from tiny import floats, mask_of, picture
 
 from gooddrag import __version__
 from gooddrag.config import DragConfig
@@ -17,23 +17,13 @@ from gooddrag.sample import Sample
 
 SIZE = (60, 45)
 POINTS = [[[20, 20], [40, 30]], [[50, 5], [50, 40]]]
+MASK = mask_of(SIZE, (10, 4, 58, 42))
 CONFIG = DragConfig(num_steps=4, K=3, B=1, J=2, stop_unmoved=None, lr=0.1)
 
 
-def floats(image):
-    return np.asarray(image, dtype=np.float64) / 255
-
-
 @pytest.fixture(scope="module")
-def mask():
-    mask = np.zeros(SIZE[::-1], bool)
-    mask[4:42, 10:58] = True
-    return mask
-
-
-@pytest.fixture(scope="module")
-def result(tiny, mask):
-    sample = Sample(picture(SIZE), POINTS, mask, picture(SIZE, seed=1), "name", "category", "task")
+def result(tiny):
+    sample = Sample(picture(SIZE), POINTS, MASK, picture(SIZE, seed=1), "name", "category", "task")
     return DragEditor(tiny).set_image(sample.image).drag(sample, config=CONFIG, keep=("maps", "latents"))
 
 
@@ -53,14 +43,14 @@ def test_history_is_one_entry_per_drag_operation(result):
     assert np.array_equal(result.path, path) and np.array_equal(result.handles, path[-1])
 
 
-def test_metrics_by_hand(result, mask):
+def test_metrics_by_hand(result):
     m = result.metrics
     assert (m["model"], m["size"], m["drag_operations"], m["updates"]) == ("tiny", [60, 45], 3, 6)
     assert m["distance_asked_px"] == [22.36, 35.0]
     left = np.sqrt(((np.array(POINTS)[:, 1] - result.handles) ** 2).sum(axis=1))
     assert m["distance_left_px"] == pytest.approx(left, abs=0.005)
     before, after = map(floats, (result.sample.image, result.image))
-    assert m["damage_outside_mask"] == pytest.approx(np.mean((after - before)[~mask] ** 2), rel=1e-12)
+    assert m["damage_outside_mask"] == pytest.approx(np.mean((after - before)[~MASK] ** 2), rel=1e-12)
     assert replace(result, image=result.sample.image).metrics["truth_error_ratio"] == 1
     same = replace(result.sample, truth=result.sample.image)
     assert replace(result, sample=same).metrics["truth_error_ratio"] is None  # nothing was to be done

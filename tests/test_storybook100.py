@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import floats
 
 import gooddrag as gd
 from storybook import sample
@@ -24,10 +25,6 @@ def samples():
     return storybook100(128)
 
 
-def levels(image) -> np.ndarray:
-    return np.asarray(image, dtype=np.float64) / 255
-
-
 def test_composition_is_drag100s(samples):
     assert gd.storybook100 is storybook100 and len(samples) == 100
     assert Counter(s.category for s in samples) == COMPOSITION
@@ -41,7 +38,7 @@ def test_composition_is_drag100s(samples):
 
 def test_a_result_can_be_told_from_noise(samples):
     for s in samples:
-        change = np.abs(levels(s.image) - levels(s.truth))
+        change = np.abs(floats(s.image) - floats(s.truth))
         assert (change[s.mask] ** 2).mean() >= 0.01 and change[~s.mask].max(initial=0) <= 0.03, s.name
         assert np.linalg.norm(s.targets - s.handles, axis=1).max() >= 0.055 * 128, s.name
         assert 0.02 <= s.mask.mean() <= 0.65 and all(s.mask[int(y), int(x)] for x, y in s.points.reshape(-1, 2)), s.name

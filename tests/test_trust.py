@@ -1,18 +1,14 @@
 """What comes from strangers is data: no code of a file is run, and no name becomes HTML."""
 
 import ast
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny import picture
+from tiny import ROOT, picture, python
 
 from gooddrag.sample import Sample
 from gooddrag.widgets import PointPicker
 
-PACKAGE = Path(__file__).parents[1] / "gooddrag"
 RUNS = ("pickle.load", "pickle.loads", "joblib.load", "yaml.load", "eval", "exec", "os.system")
 
 
@@ -29,7 +25,7 @@ def forbidden(source):
 
 
 def test_no_module_runs_what_a_file_says():
-    modules = sorted(PACKAGE.rglob("*.py"))
+    modules = sorted((ROOT / "gooddrag").rglob("*.py"))
     assert len(modules) > 30
     found = {p.name: forbidden(p.read_text(encoding="utf-8")) for p in modules}
     assert {name: f for name, f in found.items() if f} == {"unpack.py": ["an unpickler"]}  # of a few named classes
@@ -46,24 +42,22 @@ def test_a_hostile_name_is_text_in_the_picker(tmp_path):
 
 
 NO_HOME = """
-import sys
 from gooddrag import DragConfig, LoraConfig, Sample, drag, load_model
 sample, config = Sample("in.png", [[[20, 20], [40, 35]]]), DragConfig(num_steps=4, K=1, B=1, J=1)
-drag(load_model(sys.argv[1]), sample, config, LoraConfig(rank=2, steps=1, batch_size=1)).save("out")
+drag(load_model(), sample, config, LoraConfig(rank=2, steps=1, batch_size=1)).save("out")
 """
 
 
-def test_no_display_and_no_home(tmp_path, tiny_folder):
+def test_no_display_and_no_home(tmp_path, tiny_folder, monkeypatch):
     """An edit where home cannot be written and no screen is there."""
     picture().save(tmp_path / "in.png")
     (tmp_path / "home").write_text("no folder")
-    gone = {"DISPLAY", "GOODDRAG_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "WAYLAND_DISPLAY"}
-    env = {k: v for k, v in os.environ.items() if k not in gone}
-    env |= dict.fromkeys(("HOME", "USERPROFILE"), str(tmp_path / "home"))
+    for name in ("DISPLAY", "GOODDRAG_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    env = dict.fromkeys(("HOME", "USERPROFILE"), str(tmp_path / "home"))
     env |= {"MPLBACKEND": "TkAgg", "MPLCONFIGDIR": str(tmp_path / "mpl"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-W", "always::UserWarning", "-c", NO_HOME, str(tiny_folder)]
-    env["PYTHONPATH"] = str(PACKAGE.parent)
-    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    env |= {"PYTHONWARNINGS": "always::UserWarning", "GOODDRAG_MODEL": str(tiny_folder)}
+    ended = python(NO_HOME, tmp_path, **env)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "out" / "overview.png").exists()
     assert sys.platform == "win32" or "LoRA not cached in" in ended.stderr  # there the cache is asked of the system
@@ -81,6 +75,6 @@ gd.drag(model, gd.storybook.edit(100), gd.DragConfig(K=2), lora=lora).save("out"
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited by setrlimit on Linux")
 def test_an_edit_of_the_embedded_model_fits_into_4_gib(tmp_path):
     """The demo with fewer steps, whose number memory does not depend on; with it torch, libraries and all."""
-    env = {**os.environ, "GOODDRAG_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(PACKAGE.parent)}
-    subprocess.run([sys.executable, "-c", IN_4_GIB], cwd=tmp_path, env=env, check=True, timeout=280)
+    ended = python(IN_4_GIB, tmp_path, GOODDRAG_CACHE=str(tmp_path / "cache"))
+    assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "out" / "result.png").is_file()

@@ -1,6 +1,9 @@
 """A random model of storybook's shape, small enough to drag in a moment, and what the tests use it with."""
 
 import math
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.motion import Task
 
 DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
 TINY_SD = DATA / "conformance" / "tiny-sd"
 NATIVE = 64  # px: sample_size 16 times the VAE's 4
 UNET = dict(sample_size=16, block_out_channels=(8, 16, 16), layers_per_block=1, norm_num_groups=4)
@@ -52,6 +56,18 @@ def picture(size: tuple[int, int] = (64, 64), seed: int = 0) -> Image.Image:
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
+def floats(image: Image.Image) -> np.ndarray:
+    """An image's pixels, float64 in [0, 1]."""
+    return np.asarray(image, dtype=np.float64) / 255
+
+
+def mask_of(size: tuple[int, int], box: tuple[int, int, int, int]) -> np.ndarray:
+    """A mask of an image of (width, height) that is True inside the box (left, top, right, bottom)."""
+    mask = np.zeros(size[::-1], bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
@@ -66,6 +82,12 @@ def task(*pairs, frozen: int = 12) -> Task:
     outside = torch.zeros(1, 1, 16, 16)
     outside[..., frozen:] = 1
     return Task((64, 64), *torch.tensor(pairs, dtype=torch.float32).unbind(1), outside)
+
+
+def python(code: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
+    """Run code in a process of its own, which finds the package."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
 
 
 @contextmanager
