@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import torch
 from PIL import Image
-from tiny import TINY_SD, mask_of, picture
+from tiny import TINY_SD, mask_of, picture, same
 from typer.testing import CliRunner
 
 import gooddrag
@@ -78,6 +78,7 @@ def test_options_reach_the_model_and_the_editor(quick, place, monkeypatch):
     model, load_model, made = gooddrag.load_model(TINY_SD, device="cpu"), gooddrag.load_model, []
     editor = gooddrag.DragEditor(model, LoraConfig(rank=2, steps=3, lr=1e-2)).set_image("in.png")
     save_lora(editor.lora, "mine.safetensors")
+    assert same(gooddrag.DragEditor(model, "mine.safetensors").set_image("in.png").lora, editor.lora)
     monkeypatch.setattr(gooddrag, "load_model", lambda **options: made.append(options) or load_model(**options))
     common = ("drag", "in.png", "--points", POINTS, "--model", TINY_SD, "--device=cpu", "--dtype=float64")
     succeeded(gooddrag_(*common, "-o", "with", "--lora=~/mine.safetensors"))

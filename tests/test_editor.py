@@ -11,7 +11,6 @@ from tiny import DRAG, LORA, NATIVE, mask_of, picture
 
 import gooddrag
 from gooddrag.editor import DragEditor, drag
-from gooddrag.lora import fit, save_lora
 from gooddrag.model import load_model
 from gooddrag.sample import Sample
 
@@ -25,12 +24,6 @@ def pixels(image):
 @pytest.fixture
 def editor(tiny):
     return DragEditor(tiny).set_image(picture())
-
-
-def test_names_of_the_package():
-    assert gooddrag.drag is drag and {"drag", "DragEditor", "load_model", "storybook"} <= set(dir(gooddrag))
-    with pytest.raises(AttributeError, match="no attribute 'dragg'; it has load_model"):
-        _ = gooddrag.dragg
 
 
 @pytest.mark.parametrize("size", [(128, 128), (130, 97), (17, 16), (16, 2000), (63, 65)])
@@ -159,26 +152,6 @@ def test_same_bytes_twice_and_after_another_image(tiny, monkeypatch, tmp_path):
     monkeypatch.setenv("GOODDRAG_CACHE", str(tmp_path))  # the LoRA is fitted anew
     assert edit(DragEditor(tiny, LORA)) == first
     assert edit(DragEditor(tiny, LORA, seed=1)) != first
-
-
-def test_inversion_is_made_once_per_setting(editor):
-    first = editor.invert(DRAG)
-    assert len(first) == DRAG.T + 1 and torch.equal(first[0], editor.z_0)
-    assert editor.invert(dataclasses.replace(DRAG, K=1, lam=3.0)) is first
-    assert editor.invert(dataclasses.replace(DRAG, inversion="source")) is not first
-    editor.set_image(picture(seed=1))
-    assert editor.invert(DRAG) is not first
-
-
-def test_ways_to_give_a_lora(tiny, tmp_path):
-    editor = DragEditor(tiny, LORA).set_image(picture())
-    want = editor.drag(POINTS, None, DRAG).latent
-    lora = fit(tiny, editor.z_0, LORA)
-    file = save_lora(lora, tmp_path / "mine.safetensors")
-    for source in (lora, str(file)):
-        assert torch.equal(DragEditor(tiny, source).set_image(picture()).drag(POINTS, None, DRAG).latent, want)
-    plain = DragEditor(tiny).set_image(picture()).drag(POINTS, None, DRAG).latent
-    assert not torch.equal(plain, want)
 
 
 def test_overflow_is_named(tiny_folder):

@@ -98,5 +98,6 @@ def test_the_index_leads_from_every_equation_to_a_function():
 
 
 def test_every_public_name_is_there():
-    done = python("import gooddrag as gd; print([getattr(gd, name) for name in gd.__all__]); assert 'drag' in dir(gd)")
-    assert done.returncode == 0, done.stderr
+    names = "[getattr(gd, name) for name in gd.__all__]; assert {'drag', 'storybook'} <= set(dir(gd))"
+    done = python(f"import gooddrag as gd; {names}; gd.dragg")
+    assert "has no attribute 'dragg'; it has load_model, " in done.stderr, done.stderr

@@ -16,7 +16,7 @@ POINTS = [[[20, 20], [40, 35]]]
 
 def test_a_second_drag_asks_nothing_of_the_source_again(tiny):
     editor = DragEditor(tiny).set_image(picture())
-    editor.invert(QUICK)
+    assert torch.equal(editor.invert(QUICK)[0], editor.z_0)
 
     def passes(points=POINTS, config=QUICK):
         with counting(tiny.unet) as counts:
@@ -27,6 +27,7 @@ def test_a_second_drag_asks_nothing_of_the_source_again(tiny):
     assert first - second == QUICK.T  # a pass of the source at every level
     assert torch.equal(one, two)
     assert passes([[[30, 30], [10, 12]]], replace(QUICK, lam=1.0, ip=False))[0] == second  # the same z_T
+    assert passes(config=replace(QUICK, inversion="source"))[0] == first + QUICK.T  # another z_T
     editor.set_image(picture(seed=1))
     assert passes()[0] == first + QUICK.T  # and the inversion
 
