@@ -43,11 +43,15 @@ def make(n, size=(48, 48)):
 
 @pytest.fixture(scope="module")
 def finished(tiny_folder, tmp_path_factory):
-    """Three samples, four real methods, one run in this process."""
-    path = tmp_path_factory.mktemp("bench") / "out"
+    """Three samples, four real methods, one run in this process, which has three threads."""
+    path, before = tmp_path_factory.mktemp("bench") / "out", torch.get_num_threads()
+    torch.set_num_threads(3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOODDRAG_CACHE", str(path.parent / "cache"))
-        return path, benchmark.run(path, make(3), quick.METHODS, model=str(tiny_folder))
+        table = benchmark.run(path, make(3), quick.METHODS, model=str(tiny_folder))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+    return path, table
 
 
 def same(a, b):
@@ -111,22 +115,6 @@ def test_methods_samples_and_seeds_may_be_added(tiny, tmp_path):
     assert benchmark.values(table, "Brighter", "damage_outside_mask")["sample 0"] == pytest.approx(damage.mean())
 
 
-def test_one_thread_whatever_the_process_has(tiny, tmp_path):
-    seen = []
-
-    def method(model, sample, seed):
-        seen.append(torch.get_num_threads())
-        return sample.image
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        benchmark.run(tmp_path / "out", make(1), {"Method": method}, model=tiny)
-        assert seen == [1] and torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_scores_are_added_without_running(finished, tmp_path):
     path, table = finished
     copy = shutil.copytree(path, tmp_path / "copy")
@@ -167,10 +155,9 @@ def test_an_error_is_a_result(tiny, tmp_path):
     benchmark.forget_failures(tmp_path / "out")
     again = benchmark.run(tmp_path / "out", make(3), methods, model=tiny)
     assert (again["state"] == "done").all() and len(log.read_text().splitlines()) == 4
-    never = Brighter(str(log), at="sample 0", then="never", once=False)
-    wrong = {"Never": never, "Wrong": lambda m, s, seed: s.image.resize((9, 9))}
+    wrong = {"Divides": lambda m, s, seed: 1 / 0, "Wrong": lambda m, s, seed: s.image.resize((9, 9))}
     errors = benchmark.run(tmp_path / "2", make(1), wrong, model=tiny)["error"]
-    assert errors[0] == "Never: by its own rule" and "expected an RGB image of (48, 48) px" in errors[1]
+    assert errors[0] == "ZeroDivisionError: division by zero" and "expected an RGB image of (48, 48) px" in errors[1]
 
 
 @pytest.mark.parametrize(("then", "error"), [("interrupt", KeyboardInterrupt), ("full disk", OSError)])
