@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jupyter_client import BlockingKernelClient
+from jupyter_server.serverapp import list_running_servers
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -42,12 +43,11 @@ class Lab:
         """The server's address, once it answers."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:
-            for file in self.runtime.glob("jpserver-*.json"):
+            for server in list_running_servers(str(self.runtime)):
                 try:
-                    url = json.loads(file.read_text())["url"]
-                    urllib.request.urlopen(f"{url}api/status?token={self.token}", timeout=5).close()
-                    return url
-                except (OSError, ValueError, KeyError):
+                    urllib.request.urlopen(f"{server['url']}api/status?token={self.token}", timeout=5).close()
+                    return server["url"]
+                except OSError:  # it does not answer yet
                     pass
             time.sleep(0.2)
         raise TimeoutError(f"JupyterLab did not start: {self.log.read_text()[-2000:]}")

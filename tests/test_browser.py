@@ -1,13 +1,11 @@
 """Picker and studio as a person uses them: JupyterLab in Chromium on a small laptop's screen, with the mouse.
 
-Needs chromium (`apt-get install chromium`); skipped without it. With GOODDRAG_SCREENSHOTS=folder it leaves pictures.
+Needs chromium (`apt-get install chromium`); skipped without it.
 """
 
-import os
 import re
 import time
 from io import BytesIO
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -18,7 +16,6 @@ from PIL import Image
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
 
-SCREENSHOTS = os.environ.get("GOODDRAG_SCREENSHOTS")
 MINUTES = 60_000  # milliseconds
 RED, BLUE = (230, 40, 40), (40, 90, 235)
 CELLS = [
@@ -72,10 +69,6 @@ class Page:
         for point in at[1:]:
             self.page.mouse.move(*point, steps=4)
         self.page.mouse.up(button=button)
-
-    def shot(self, name):
-        if SCREENSHOTS:
-            self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
     def pixels(self, element):
         """uint8 (H, W, 3) of an element, in CSS pixels."""
@@ -154,7 +147,6 @@ def test_drags_clicks_a_mask_and_an_undo_with_the_mouse(session):
     until(client, "picker.mask is not None")
     page.page.wait_for_timeout(1500)
     veiled = page.pixels(canvas)
-    page.shot("picker")
     assert veiled[20:60, 400:480].mean() < 0.8 * pixels[20:60, 400:480].mean()  # outside: darker
     for condition in ("picker.mask is None", "len(picker.points) == 1"):
         page.page.keyboard.press("Control+z")
@@ -210,7 +202,6 @@ def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(
     page.page.wait_for_timeout(500)
     wiped = page.pixels(result)
     assert np.abs(wiped - before)[30:, : middle - 40].mean() < 1 < np.abs(wiped - before)[:, middle + 40 :].mean()
-    page.shot("studio")
 
 
 def test_a_page_that_is_closed_and_opened_again_shows_what_the_kernel_has(session, server, browser):

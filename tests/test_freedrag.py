@@ -33,12 +33,10 @@ def bilinear(G, p):
     return torch.nn.functional.grid_sample(G, at[None], mode="bilinear", align_corners=True)
 
 
-def test_the_patch():
+def test_a_patch_in_the_corner_is_moved_inside():
     F = random(1, 3, 16, 16)
-    for p in ([20.0, 30.0], [20.25, 30.7]):
-        assert torch.allclose(square(F, SIZE, torch.tensor(p), 4), bilinear(grid(F), torch.tensor(p)), atol=1e-5)
     corner = square(F, SIZE, torch.tensor([0.0, 63.0]), 4)
-    assert torch.allclose(corner, grid(F)[..., :9, 55:])  # moved inside
+    assert torch.allclose(corner, grid(F)[..., :9, 55:])
 
 
 def test_two_rounds_computed_anew(tiny64, source):

@@ -157,8 +157,6 @@ def test_a_blocked_reply_is_a_record_and_no_number(rater, server, tmp_path):
         records = gscore.rate(rater, SAMPLES, ONE, tmp_path / str(i))
         assert [(r["status"], r["scores"]) for r in records] == [("blocked", {}), ("rated", {"GoodDrag": 9.0})]
         assert records[0]["detail"] == reason and len(server.requests) == 2
-    row = gscore.summary(records).iloc[0]
-    assert np.isnan(row["gscore"]) and (row["samples"], row["rated"], row["blocked"]) == (2, 1, 1)
     again = gscore.rate(rater, SAMPLES, ONE, tmp_path / "2", again=True)  # later
     assert [r["status"] for r in again] == ["rated", "rated"] and len(server.requests) == 3
 

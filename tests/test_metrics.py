@@ -17,7 +17,7 @@ from tiny import floats, mask_of, picture
 
 import gooddrag as gd
 from gooddrag.evaluation import metrics
-from gooddrag.evaluation.methods import CopyPaste
+from gooddrag.evaluation.methods import CopyPaste, VaeRoundTrip
 from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
@@ -84,6 +84,7 @@ def test_the_round_trip_is_the_models_own(tiny):
     phi = metrics.vae_round_trip(tiny, image)
     editor = gd.DragEditor(tiny).set_image(image)
     assert phi.tobytes() == editor.frame.to_image(tiny.decode_image(editor.z_0)).tobytes() != image.tobytes()
+    assert VaeRoundTrip()(tiny, Sample(image, POINTS)).tobytes() == phi.tobytes()
     assert metrics.vae_round_trip(tiny, picture((300, 200))).size == (300, 200)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageColor
-from test_files import DATA, H, W, encoded, noise, same, turned
+from test_files import H, W, encoded, noise, same, turned
 
 import gooddrag as gd
 from gooddrag.config import DragConfig
@@ -179,23 +179,14 @@ def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
     assert Image.open(folder / "original.png").info["icc_profile"] == SRGB
 
 
-def test_drag100_folders_open(monkeypatch):
-    for variable in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(variable, str(DATA))
-    for name, pairs in (("cat_2", 2), ("furniture_0", 3)):
-        sample = Sample.open(f"~/{name}")
-        assert np.array_equal(parse_points(f"~/{name}/points.json"), sample.points)
-        assert sample.name == name and sample.image.size == (512, 512) and sample.truth is None
-        assert sample.points.shape == (pairs, 2, 2) and 0.1 < sample.mask.mean() < 0.3
-
-
-def test_content_decides_not_the_name(tmp_path):
-    (tmp_path / "original.json").write_text("{}")  # before the image in the alphabet
-    (tmp_path / "Original.JPG").write_bytes(encoded(noise(channels=4)))  # a PNG with alpha, as in Drag100
-    (tmp_path / "MASK.PNG").write_bytes(encoded(noise(channels=1)))
-    (tmp_path / "points.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"points": PAIR}).encode())
-    sample = Sample.open(tmp_path)
+def test_content_decides_not_the_name(home):
+    (home / "original.json").write_text("{}")  # before the image in the alphabet
+    (home / "Original.JPG").write_bytes(encoded(noise(channels=4)))  # a PNG with alpha, as in Drag100
+    (home / "MASK.PNG").write_bytes(encoded(noise(channels=1)))
+    (home / "points.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"points": PAIR}).encode())
+    sample = Sample.open("~")
     assert same(sample.image, load_image(noise(channels=4))) and sample.mask is not None
+    assert sample.name == home.name and np.array_equal(parse_points("~/points.json"), sample.points)
 
 
 @pytest.mark.parametrize("missing", ["original.png", "points.json", "mask.png", "truth.png"])

@@ -51,18 +51,6 @@ def test_markers_are_checked():
         tables.filled("<!-- begin run -->")
 
 
-def test_doing_nothing_on_drag100():
-    """The figures of the real set, at radius 1, 5, 10, 20."""
-    for convention, unedited, pasted in (
-        ("paper", "0.3772 0.3657 0.3360 0.2961", "0.0061 0.0083 0.0106 0.0114"),
-        ("released", "0.1974 0.1899 0.1751 0.1601", "0.0017 0.0024 0.0030 0.0031"),
-    ):
-        lines = tables.bounds(convention).splitlines()
-        found = {line.split(" | ")[0].strip("| "): re.findall(r"0\.\d{4}", line) for line in lines}
-        assert found["unedited"] == unedited.split() and found["copy-paste, radius 20"] == pasted.split()
-    assert "| DragDiffusion, Table 1 | 0.1477 (75%) |" in tables.bounds("released")
-
-
 def test_means_ratios_and_arrivals_are_the_tables_own(monkeypatch):
     """A failed edit leaves a dash, never a mean of the others."""
     rows = [

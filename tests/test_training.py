@@ -65,11 +65,8 @@ def test_orthogonalised_has_singular_values_near_one():
 
 
 def test_muon_descends_and_leaves_what_has_no_gradient():
-    target, w, idle = (
-        random(8, 4, 3, 3),
-        torch.zeros(8, 4, 3, 3, requires_grad=True),
-        torch.ones(2, 2, requires_grad=True),
-    )
+    target, w = random(8, 4, 3, 3), torch.zeros(8, 4, 3, 3, requires_grad=True)
+    idle = torch.ones(2, 2, requires_grad=True)
     optimizer = Muon([w, idle], lr=0.05)
     errors = []
     for _ in range(80):

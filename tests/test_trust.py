@@ -1,13 +1,10 @@
-"""What comes from strangers is data: no code of a file is run, and no name becomes HTML."""
+"""No code of a stranger's file is run, and an edit needs no display, no home and little memory."""
 
 import ast
 import sys
 
 import pytest
 from tiny import ROOT, picture, python
-
-from gooddrag.sample import Sample
-from gooddrag.widgets import PointPicker
 
 RUNS = ("pickle.load", "pickle.loads", "joblib.load", "yaml.load", "eval", "exec", "os.system")
 
@@ -31,14 +28,6 @@ def test_no_module_runs_what_a_file_says():
     assert {name: f for name, f in found.items() if f} == {"unpack.py": ["an unpickler"]}  # of a few named classes
     for code in ("torch.load(p)", "pickle.loads(b)", "np.load(p, allow_pickle=True)", "run(t, shell=True)"):
         assert forbidden(code)
-
-
-def test_a_hostile_name_is_text_in_the_picker(tmp_path):
-    name = "<img src=x onerror=alert(1)>"
-    picker = PointPicker(Sample(picture((40, 30)), [[[3, 4], [30, 20]]], name=name))
-    picker.act(lambda: Sample.open(tmp_path / name))
-    assert name in picker.message
-    assert "<img" not in picker.notice.value and "&lt;img" in picker.notice.value
 
 
 NO_HOME = """
