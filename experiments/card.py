@@ -65,7 +65,7 @@ def aims() -> str:
             method_wins(run, "GoodDrag", other, "truth_error_inside_mask") if (run["method"] == other).any() else None
             for run in runs.values()
         ]
-        rows.append([f"nearer to the truth than {other}", *(f"{w.wins} of {w.n}" if w else "-" for w in wins)])
+        rows.append([f"nearer to the truth than {other}", *(f"{w.wins} of {w.n - w.ties}" if w else "-" for w in wins)])
     return markdown(["Storybook100", *runs], rows)
 
 
