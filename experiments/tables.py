@@ -23,7 +23,7 @@ DOCUMENTS = (
     *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "ledger")),
     WEIGHTS / "README.md",
 )
-BOUNDS = ("Unedited", "VAE round trip", "Copy-paste")  # not methods
+BOUNDS = ("Unedited", "VAE round trip", "Copy-paste", "Blur")  # not methods
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
 

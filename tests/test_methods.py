@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from PIL import ImageFilter
 from tiny import DRAG, mask_of, picture, random
 
 import gooddrag as gd
@@ -82,6 +83,14 @@ def test_copy_paste_copies_from_the_input():
     image = np.asarray(CopyPaste(radius=2)(None, chain))
     assert Unedited()(None, chain) is not chain.image
     assert np.array_equal(image[18:23, 28:33], np.asarray(chain.image)[18:23, 18:23])  # not what was pasted there
+
+
+def test_a_blur_stays_inside_the_mask(sample):
+    image, soft = METHODS["Blur"](None, sample), sample.image.filter(ImageFilter.GaussianBlur(6))
+    whole = METHODS["Blur"](None, dataclasses.replace(sample, mask=None))
+    changed = (np.asarray(image) != np.asarray(sample.image)).any(axis=2)
+    assert changed.any() and not changed[~sample.mask].any() and np.array_equal(whole, soft)
+    assert np.array_equal(np.asarray(image)[sample.mask], np.asarray(soft)[sample.mask])
 
 
 # settings of Algorithm 1

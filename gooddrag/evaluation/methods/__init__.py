@@ -4,7 +4,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from gooddrag.evaluation.methods.bounds import CopyPaste, Unedited, VaeRoundTrip
+from gooddrag.evaluation.methods.bounds import Blurred, CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.evaluation.methods.draggan import GENERATOR, DragGan
 from gooddrag.evaluation.methods.dragging import Dragging, draggings  # noqa: F401 (a name of this package)
 from gooddrag.evaluation.methods.dragnoise import DragNoise
@@ -30,7 +30,7 @@ class Method(Protocol):
 
 def methods_with(preset: str) -> dict[str, Method]:
     """Every method for a diffusion model, by name; what a preset changes is told at `dragging.draggings`."""
-    bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste()}
+    bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste(), "Blur": Blurred()}
     others = {"SDE-Drag": SdeDrag(), "FastDrag": FastDrag(), "FreeDrag": FreeDrag(), "DragNoise": DragNoise()}
     others |= {"FastDrag improved": FastDrag(nearest=True, noise=True)}  # as LazyDrag (ICLR 2026) found it to gain
     others |= {"DragonDiffusion": DragonDiffusion()} | ({"DragGAN": DragGan()} if GENERATOR.is_file() else {})

@@ -1,9 +1,9 @@
-"""Methods that need no model's skill: what doing nothing scores, and what copying pixels scores."""
+"""Methods that need no model's skill: what doing nothing scores, what copying pixels, and what a blur."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from gooddrag.evaluation.metrics import patch, vae_round_trip
 from gooddrag.model import DiffusionModel
@@ -40,3 +40,14 @@ class CopyPaste:
         for p, q in np.rint(sample.points).astype(int):
             patch(after, self.radius, q, p)[:] = patch(before, self.radius, p, q)
         return Image.fromarray(after)
+
+
+@dataclass(frozen=True)
+class Blurred:
+    """A Gaussian blur of a radius in pixels where the image may change: what a squared error to the truth rewards."""
+
+    radius: float = 6.0
+
+    def __call__(self, model: DiffusionModel | None, sample: Sample, seed: int = 0) -> Image.Image:
+        soft = sample.image.filter(ImageFilter.GaussianBlur(self.radius))
+        return soft if sample.mask is None else Image.composite(soft, sample.image, Image.fromarray(sample.mask))
