@@ -119,7 +119,8 @@ def measures(name: str = "storybook100") -> str:
         del numbers["truth_error_inside_mask"]
         numbers |= {"md_inside": ("MD in the mask, px", 1), "md_share": ("mean of MD / drag length", 2)}
     header = ["method", *(name for name, _ in numbers.values()), f"edits with all handles within {NEAR:.0%}"]
-    header += [*([] if untrue else ["nearer to the truth than GoodDrag"]), "median s, LoRA apart", "median U-Net calls"]
+    header += [] if untrue else ["nearer to the truth than GoodDrag"]
+    header += ["median s, LoRA apart", "median U-Net calls", "median updates"]
     rows = []
     for m in methods(name):
         own = table[table["method"] == m]
@@ -127,8 +128,8 @@ def measures(name: str = "storybook100") -> str:
         if not untrue:
             complete = own["truth_error_inside_mask"].notna().all()
             cells.append(method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-")
-        cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls"]].median()
-        rows.append([m, *cells, *(f"{v:.0f}" for v in cost)])
+        cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls", "updates"]].median()
+        rows.append([m, *cells, *("-" if pd.isna(v) else f"{v:.0f}" for v in cost)])
     return markdown(header, rows)
 
 
@@ -149,7 +150,7 @@ def which() -> str:
 
 def tasks() -> str:
     """Storybook100 by kind of edit: median error as a share of the unedited page's, and how many are below 1."""
-    chosen = ("GoodDrag", "DragDiffusion", "SDE-Drag")
+    chosen = ("GoodDrag", "DragDiffusion", "SDE-Drag", "Blur")
     rows = []
     for task, group in [*bench().groupby("task"), ("all", bench())]:
         shares = [group.loc[group["method"] == m, "truth_error_ratio"] for m in chosen]
