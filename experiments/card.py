@@ -13,9 +13,9 @@ from gooddrag.evaluation import benchmark
 
 AIMS = {  # column -> run of `gooddrag bench storybook100`
     "its preset": "storybook100_preset",
-    "as released": "storybook100_released",
+    "as released": "storybook100",
     "first generation, its preset": "storybook100_first_preset",
-    "first generation, as released": "storybook100",
+    "first generation, as released": "storybook100_first",
 }
 PRESET, WITHOUT = "25 levels, fresh noise, lr 0.02", "fast, wide patch"  # of results/presets.json
 NEAR = 0.02  # of the picture's width
