@@ -199,18 +199,19 @@ def _needed(other: str) -> Callable[[pd.DataFrame], Verdict]:
     """GoodDrag against itself without one of its ideas."""
     return _methods(
         ("nearer to the truth", "GoodDrag", other, "truth_error_inside_mask", False),
+        ("nearer to a page", "GoodDrag", other, "nearest_page", False),
         ("less damage outside the mask", "GoodDrag", other, "damage_outside_mask", False),
         ("lower DAI as released, radius 1", "GoodDrag", other, "dai_released_1", False),
         ("lower MD", "GoodDrag", other, "md", False),
     )
 
 
-# Fig. 11 with the known truth in place of people: error inside the mask for accuracy, SSIM for quality.
+# Fig. 11 without people: error inside the mask for accuracy, the distance to the nearest page for quality.
 fig11_here = _methods(
     ("accuracy, before DragDiffusion", "GoodDrag", "DragDiffusion", "truth_error_inside_mask", False),
     ("accuracy, before SDE-Drag", "GoodDrag", "SDE-Drag", "truth_error_inside_mask", False),
-    ("quality, before DragDiffusion", "GoodDrag", "DragDiffusion", "ssim_truth", True),
-    ("quality, before SDE-Drag", "GoodDrag", "SDE-Drag", "ssim_truth", True),
+    ("quality, before DragDiffusion", "GoodDrag", "DragDiffusion", "nearest_page", False),
+    ("quality, before SDE-Drag", "GoodDrag", "SDE-Drag", "nearest_page", False),
 )
 # Artifacts by the distance to the nearest page, fidelity by damage, SSIM and error.
 fig8 = _methods(

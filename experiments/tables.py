@@ -120,6 +120,8 @@ def measures(name: str = "storybook100") -> str:
         numbers |= {"md_inside": ("MD in the mask, px", 1), "md_share": ("mean of MD / drag length", 2)}
     header = ["method", *(name for name, _ in numbers.values()), f"edits with all handles within {NEAR:.0%}"]
     header += [] if untrue else ["nearer to the truth than GoodDrag"]
+    if paged := table["nearest_page"].notna().any():
+        header.append("median distance to the nearest page, thousandths")
     header += ["median s, LoRA apart", "median U-Net calls", "median updates"]
     rows = []
     for m in methods(name):
@@ -128,6 +130,8 @@ def measures(name: str = "storybook100") -> str:
         if not untrue:
             complete = own["truth_error_inside_mask"].notna().all()
             cells.append(method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-")
+        if paged:
+            cells.append(f"{1000 * own['nearest_page'].median():.2f}" if own["nearest_page"].notna().all() else "-")
         cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls", "updates"]].median()
         rows.append([m, *cells, *("-" if pd.isna(v) else f"{v:.0f}" for v in cost)])
     return markdown(header, rows)
