@@ -292,9 +292,11 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
     """
     book, found = read_json(ledger), {}
     for claim in book["claims"]:
-        names, rule = RULES.get(claim["id"], ("", None))
-        *others, file = [results / name for name in names.split()] or [results / "none"]
-        if not all(path.is_file() for path in (*others, file)):
+        if claim["id"] not in RULES:
+            continue
+        names, rule = RULES[claim["id"]]
+        *others, file = files = [results / name for name in names.split()]
+        if not all(path.is_file() for path in files):
             continue
         if file.suffix == ".csv":
             data = benchmark.read(file)

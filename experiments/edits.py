@@ -22,9 +22,8 @@ from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import predict_z0
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation import benchmark, metrics
+from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.jobs import record_file
-from gooddrag.evaluation.methods import CopyPaste, Unedited
 from gooddrag.files import load_image
 from gooddrag.lora import applied
 from gooddrag.marks import marked
@@ -217,17 +216,6 @@ def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 2
     sheets = [contact_sheet([picture], 1, side, [title]) for title, picture, _ in frames]
     durations = [duration for *_, duration in frames]
     sheets[0].save(path, save_all=True, append_images=sheets[1:], duration=durations, loop=0, quality=82)
-
-
-def bounds(samples: Sequence[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
-    """Mean DAI of doing nothing and of copying pixels, by convention, at Table 1's radii; no model is needed."""
-    found: dict = {}
-    for name, method in (("unedited", Unedited()), (f"copy-paste, radius {radius}", CopyPaste(radius))):
-        edits = [(s.image, method(None, s), s.points) for s in samples]
-        for rule in ("paper", "released"):
-            each = [[metrics.dai(*edit, gamma, rule) for gamma in metrics.GAMMAS] for edit in edits]
-            found.setdefault(name, {})[rule] = np.mean(each, axis=0).tolist()
-    return found
 
 
 def fill_nearest_page(folder: Path) -> int:

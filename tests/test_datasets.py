@@ -291,7 +291,7 @@ def test_hostile_pickles(tmp_path):
     bench_sample(tmp_path / "animals" / "good")
     bench_sample(tmp_path / "animals" / "bad")
     hostile = [harm, Evil(getattr, ({}, "get")), {"points": [], "mask": np.array([harm], object)}]
-    hostile += [{"points": Path("x")}, [1]]
+    hostile += [{"points": [], "mask": np.array([None], object)}, {"points": Path("x")}, [1]]
     for content, protocol in itertools.product(hostile, (0, 2, 5)):
         (tmp_path / "animals" / "bad" / "meta_data.pkl").write_bytes(pickle.dumps(content, protocol))
         with pytest.raises(ValueError, match=r"^dragbench: sample 'bad': meta_data.pkl cannot be read"):

@@ -176,7 +176,7 @@ def test_the_embedded_models_preset_is_the_last_candidate():
 
 def test_bounds_that_need_no_model():
     other = replace(PAGE, points=[*PAGE.points, [[30, 12], [12, 50]]], name="two pairs")
-    found = edits.bounds([PAGE, other], radius=4)
+    found = run.bounds([PAGE, other], radius=4)
     each = [dai(s.image, s.image, s.points, 5, "released") for s in (PAGE, other)]
     assert found["unedited"]["released"][1] == pytest.approx(np.mean(each))
     assert found["unedited"]["paper"][1] == pytest.approx((each[0] + 2 * each[1]) / 2)

@@ -286,7 +286,7 @@ def test_summary_by_hand():
         gscore.summary([one("a", 6), one("d", 1, prompt="released")])
 
 
-def test_bad_arguments_ask_nothing(tmp_path):
+def test_bad_arguments_ask_nothing_and_a_broken_record_is_named(tmp_path):
     for arguments, message in (
         (dict(prompt="best"), "prompt: 'best'; expected one of single-1, comparative-1, released, viescore-1"),
         (dict(samples=SAMPLES[:1] * 2), "samples, results: .*expected an image of every method for distinct samples"),
@@ -298,3 +298,9 @@ def test_bad_arguments_ask_nothing(tmp_path):
     for arguments in (dict(client="openai"), dict(model="")):
         with pytest.raises(ValueError, match="^client, model: .*; expected google-genai or google-generativeai"):
             GeminiRater(**arguments)
+    gscore.rate(Chart(), SAMPLES, ONE, tmp_path)
+    path = next(tmp_path.iterdir())
+    for content in ("{", "[]", "{}", '{"status": "rated", "scores": {}}'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"^folder: {path.name} cannot be read"):
+            gscore.rate(Chart(), SAMPLES, ONE, tmp_path)

@@ -129,13 +129,11 @@ def rate(
             for image in images:
                 hashed.update(repr(image.size).encode() + image.tobytes())
             path = folder / f"{hashed.hexdigest()[:24]}.json"
-            kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"status": "missing"}
-            if kept["status"] == "missing" or (again and kept["status"] != "rated"):
-                text = json.dumps(about | _asked(rater, asked, images, methods), indent=1)
+            if not path.exists() or (again and _read(path)["status"] != "rated"):
                 with atomic_file(path, "folder") as temporary:
+                    text = json.dumps(about | _asked(rater, asked, images, methods), indent=1)
                     temporary.write_text(text + "\n", encoding="utf-8")
-                kept = json.loads(text)
-            records.append(kept)
+            records.append(_read(path))
     return records
 
 
@@ -178,6 +176,16 @@ def _read_reply(raw: Mapping[str, Any]) -> tuple[str, str, str]:
     if finish not in ("STOP", "FINISH_REASON_UNSPECIFIED"):
         return text, "cut" if finish == "MAX_TOKENS" else "blocked", f"reply: {finish}"
     return text, "rated" if text.strip() else "cut", "" if text.strip() else "reply: empty"
+
+
+def _read(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["status"] not in STATUS or (record["status"] == "rated") != bool(record["scores"]):
+            raise ValueError(f"status {record['status']!r}, scores {record['scores']}")
+        return record
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"folder: {path.name} cannot be read ({error}); expected a kept reply") from error
 
 
 def summary(records: Sequence[Mapping]) -> pd.DataFrame:

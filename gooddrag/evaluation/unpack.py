@@ -9,12 +9,13 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+
 from gooddrag.files import atomic_folder, cache_folder
 
 MAX_FILES, MAX_BYTES = 20_000, 4 * 2**30  # of a zip, unpacked
 MAX_PICKLE = 64 * 2**20  # bytes
-PLAIN = {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}  # what a pickle of plain arrays names
-PLAIN |= {("numpy._core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "scalar")}
+NUMBERS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # dtypes of arrays in a pickle
 BAD_ZIP = (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, ValueError)
 BAD_PICKLE = (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ImportError)
 BAD_PICKLE += (ArithmeticError, MemoryError, RecursionError, OSError)
@@ -57,10 +58,20 @@ def read_meta(path: Path) -> tuple[object, object]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """A pickle is a program: this one builds plain values and arrays, and nothing else."""
+    """A pickle is a program: this one builds plain values and arrays of numbers, and nothing else."""
 
     def find_class(self, module: str, name: str) -> object:
-        module = module.replace("numpy.core", "numpy._core")  # its name before NumPy 2
-        if (module, name) not in PLAIN:
-            raise pickle.UnpicklingError(f"{module}.{name} in it")
-        return super().find_class(module, name)
+        return PLAIN[module.replace("numpy._core", "numpy.core"), name]
+
+
+def _dtype(code: str, *_: object) -> np.dtype:
+    return np.dtype(NUMBERS[NUMBERS.index(code)], False, True)
+
+
+PLAIN = {
+    ("numpy", "ndarray"): None,  # named by pickles, called by none
+    ("numpy", "dtype"): _dtype,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0),  # its shape and content follow
+    ("numpy.core.multiarray", "scalar"): lambda dtype, data: np.frombuffer(data, dtype)[0].item(),
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
+}
