@@ -227,22 +227,8 @@ def inference() -> str:
     return "\n".join(found)
 
 
-PLAIN = (
-    run,
-    measures,
-    which,
-    tasks,
-    claims,
-    headline,
-    verdicts,
-    others,
-    inference,
-    aims,
-    presets,
-    samples,
-    model,
-    generator,
-)
+PLAIN = (run, measures, which, tasks, claims, headline, verdicts, others, inference)
+PLAIN += (aims, presets, samples, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}

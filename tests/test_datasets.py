@@ -186,14 +186,17 @@ def test_hostile_zips_stay_in_their_folder(tmp_path, cache, hostile):
     assert not Path("/etc/outside.txt").exists()
 
 
-def test_zips_are_capped(tmp_path, cache, monkeypatch):
+def test_zips_are_capped_and_whole(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(unpack, "MAX_FILES", 20)
     monkeypatch.setattr(unpack, "MAX_BYTES", 2**20)
     bomb = zip_of(tmp_path / "bomb.zip", member("bomb.png", b"\0" * 2**22))
     many = zip_of(tmp_path / "many.zip", *(member(f"{i}.txt") for i in range(29)))
     liar = tmp_path / "liar.zip"
     liar.write_bytes(bomb.read_bytes().replace(struct.pack("<L", 2**22), struct.pack("<L", 10)))  # its size, as claimed
-    for path, said in ((bomb, "more than 20 files"), (many, "more than 20 files"), (liar, "Bad CRC-32")):
+    twice = zip_of(tmp_path / "twice.zip", member("a/original.jpg"), member("a\\original.jpg"))
+    dot = zip_of(tmp_path / "dot.zip", member("."))
+    refused = {bomb: "more than 20 files", many: "more than 20 files", liar: "Bad CRC-32", twice: "two files", dot: ""}
+    for path, said in refused.items():
         with pytest.raises(ValueError, match=rf"^drag100: {path.name} cannot be unpacked \(.*{said}"):
             drag100(path)
     assert not any(p.is_file() for p in cache.rglob("*"))

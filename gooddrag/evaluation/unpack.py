@@ -36,9 +36,12 @@ def opened(source: str | os.PathLike, title: str) -> Path:
                 members = zipped.infolist()
                 if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
                     raise ValueError(f"more than {MAX_FILES} files in it, or {MAX_BYTES >> 30} GiB unpacked")
-                for member in members:  # `extract` keeps to its folder, makes no link, reads no more than file_size
+                for member in members:
                     member.filename = member.filename.replace("\\", "/")  # as some programs on Windows write them
-                    zipped.extract(member, temporary)
+                # `extract` keeps to its folder, makes no link, and reads no more than file_size
+                written = [zipped.extract(member, temporary) for member in members if not member.is_dir()]
+                if len(set(written)) < len(written):
+                    raise ValueError("two files of one name in it")
         except BAD_ZIP as error:
             raise ValueError(f"{title}: {path.name} cannot be unpacked ({error}); expected a plain zip") from error
     return target
