@@ -9,6 +9,8 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -40,13 +42,17 @@ SD_VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["U
 # What diffusers, transformers, safetensors, torch and the Hub's client raise where files are missing or damaged.
 UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError)
 UNREADABLE += (ArithmeticError, re.error, SafetensorError, UnpicklingError)
+UNREADABLE += tuple(
+    import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)
+)  # by the Hub client's age
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
+    """The first line of an error's text, the first two where it ends with a colon, or its type where it has none."""
     if isinstance(error, UnpicklingError):  # whose text recommends to run what is in the file
         return "it does not hold tensors alone"
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def check_unet(name: str, unet: dict, latent_channels: int | None = None, text_width: int | None = None) -> None:

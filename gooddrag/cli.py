@@ -16,7 +16,8 @@ from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
 EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
-REPLACED = ("original.png", "mask.png", "truth.png", "points.json", "result.png", "overview.png", "metrics.json")
+REPLACED = {f"{stem}.png" for stem in ("original", "mask", "truth", "result", "overview")}  # in lower case
+REPLACED |= {"points.json", "sample.json", "metrics.json", "trajectory.webp"}
 SCORES = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 # Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
@@ -116,7 +117,7 @@ def drag(
         raise ValueError("lora: a file and --no-lora; expected one of them")
     sample = Sample(image, parse_points(points), mask, name=image.stem)
     for path in (image, mask, None if ">" in points else Path(points)):
-        if path and path.name in REPLACED and expand(path).resolve().parent == expand(output).resolve():
+        if path and path.name.lower() in REPLACED and expand(path).resolve().parent == expand(output).resolve():
             raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
     loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
     given = expand(lora) if lora else not no_lora

@@ -1,6 +1,7 @@
 """The slow step once, the quick step many times: `set_image`, then `drag` as often as you like."""
 
 import os
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,11 @@ from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
 
-ADVICE = "use low_memory=True, a smaller image, LoraConfig(batch_size=1), dtype=torch.float16 or a smaller model"
+ADVICE = (
+    "use low_memory=True (of DragEditor; --low-memory), a smaller image, LoraConfig(batch_size=1), "
+    "dtype=torch.float16 or a smaller model"
+)
+SHORT = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # the CPU's, MPS's, cuBLAS's errors
 LoraSource = LoraConfig | str | os.PathLike | Lora | None
 
 
@@ -186,9 +191,10 @@ class DragEditor:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            cpu = "can't allocate memory" in str(error)  # the CPU's allocator has no error of its own
-            if not (cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+            short = any(words in str(error) for words in SHORT)
+            if not (short or isinstance(error, torch.OutOfMemoryError | MemoryError)):
                 raise
+            traceback.clear_frames(error.__traceback__)  # a notebook keeps the error, and it the activations
             raise MemoryError(f"memory: not enough on {self.model.device.type}; {ADVICE}") from error
         finally:
             if checkpoint:

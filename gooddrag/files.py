@@ -241,7 +241,9 @@ def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator
                 old = path / file.relative_to(temporary)
                 if old.exists() and old.is_dir() != file.is_dir():
                     raise FileExistsError(f"{old.name} in it is {'a folder' if old.is_dir() else 'a file'}")
-            shutil.copytree(temporary, path, copy_function=os.replace, dirs_exist_ok=True)
+            for file in sorted(temporary.rglob("*")):  # a folder comes before what is in it
+                new = path / file.relative_to(temporary)
+                new.mkdir(exist_ok=True) if file.is_dir() else os.replace(file, new)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

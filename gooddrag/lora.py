@@ -83,10 +83,10 @@ def fit(
     unet, r = model.unet, config.rank
     adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=TARGETS)
     with unet_lock(unet):
-        with torch.random.fork_rng(devices=[]):  # peft draws A from the CPU's generator; a GPU's goes on as it was
-            torch.default_generator.manual_seed(seed)
-            unet.add_adapter(adapter, adapter_name=ADAPTER)
         try:
+            with torch.random.fork_rng(devices=[]):  # peft draws A from the CPU's generator; a GPU's goes on as it was
+                torch.default_generator.manual_seed(seed)
+                unet.add_adapter(adapter, adapter_name=ADAPTER)
             _train(model, z_0, config, torch.Generator().manual_seed(seed), progress)
             state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
             state = {k: v.detach().float().cpu().clone() for k, v in state.items()}

@@ -188,13 +188,13 @@ def load_model(
             layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, or "auto": $GOODDRAG_MODEL if
             it is set, else sd15 on a GPU with 6 GiB free, else storybook. A folder's training.json may hold what its
             LoRAs and edits run with by default: {"lora_lr": 0.0025, "preset": "fast"}.
-        device: "cpu", "cuda", ...; None: the GPU if there is one.
-        dtype: of the U-Net and the autoencoder; None: float16 on a GPU, float32 on a CPU and for storybook.
+        device: "cpu", "cuda", ...; None: the CUDA GPU if there is one. "mps" is untested.
+        dtype: of the U-Net and the autoencoder; None: float16 on a CUDA GPU, float32 on a CPU and for storybook.
         vae: folder or Hub id of another autoencoder, for instance "stabilityai/sd-vae-ft-mse", which the released code
             uses.
 
     Raises:
-        ValueError: unknown name, a part missing, damaged or not supported.
+        ValueError: unknown name, a part missing, damaged or not supported. MemoryError: it does not fit.
     """
     device = None if device is None else _device(device)
     name, why, wish = str(name), None, ""
@@ -217,7 +217,11 @@ def load_model(
         raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
     settings, read = _training_settings(source), read_file if os.path.isfile(source) else read_repository
     unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
-    model = DiffusionModel(name, unet.to(device), autoencoder.to(device), scheduler, prompt, **settings)
+    try:
+        unet, autoencoder = unet.to(device), autoencoder.to(device)
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(f"memory: not enough on {device} for {name}; is another model loaded?") from error
+    model = DiffusionModel(name, unet, autoencoder, scheduler, prompt, **settings)
     model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
     return model
 
@@ -231,7 +235,7 @@ def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
     if not torch.cuda.is_available():
         return "storybook", "storybook: no CUDA GPU here"
     gpu = torch.device(device or "cuda")
-    free = torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+    free = torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu)  # a cell run again replaces its model
     if free < SD15_MIN_BYTES:
         return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 6"
     return "sd15", f"sd15: {torch.cuda.get_device_name(gpu)} with {free / 2**30:.1f} GiB free"

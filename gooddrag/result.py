@@ -24,6 +24,7 @@ from gooddrag.sample import Sample
 
 KEEP = ("maps", "latents")
 FORMAT_VERSION = 1  # of metrics.json
+FRAME_SIDE = 1024  # px, the long side of an animation at most
 SEEN = 16 / 255  # the least change of a cell's mean that counts as one, where no mask says what may change
 
 
@@ -55,7 +56,7 @@ class Recorder:
     """An observer that turns the loop's events into a list of `Operation`s."""
 
     def __init__(self, frame: Frame, grid: tuple[int, int], keep: Iterable[str] = ()):
-        self.frame, self.grid, self.keep = frame, grid, set(keep)
+        self.frame, self.grid, self.keep = frame, grid, {keep} if isinstance(keep, str) else set(keep)
         if unknown := self.keep - set(KEEP):
             raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected {' or '.join(KEEP)}")
         self.history: list[Operation] = []
@@ -88,13 +89,13 @@ def truth_error(sample: Sample, image: Image.Image) -> float | None:
     inside = _editable(sample)
     if sample.truth is None or not inside.any():
         return None
-    return float(_squared_difference(sample.truth, image)[inside].mean())
+    return _squared_difference(sample.truth, image, inside)
 
 
 def damage_outside(sample: Sample, image: Image.Image) -> float | None:
     """Mean squared change of what the mask says may not change, values in [0, 1]; None where everything may."""
     outside = ~_editable(sample)
-    return float(_squared_difference(sample.image, image)[outside].mean()) if outside.any() else None
+    return _squared_difference(sample.image, image, outside) if outside.any() else None
 
 
 def edit_metrics(sample: Sample, image: Image.Image) -> dict[str, float | None]:
@@ -114,11 +115,12 @@ def _editable(sample: Sample) -> np.ndarray:
     return np.ones(sample.image.size[::-1], bool) if sample.mask is None else sample.mask
 
 
-def _squared_difference(first: Image.Image, second: Image.Image) -> np.ndarray:
-    """(H, W, 3) float64 of two RGB images of one size, values in [0, 1]."""
+def _squared_difference(first: Image.Image, second: Image.Image, where: np.ndarray) -> float:
+    """Mean over a part, bool (H, W), of two RGB images of one size, values in [0, 1]."""
     if first.size != second.size or second.mode != "RGB":
         raise ValueError(f"image: {second.mode}, {second.size}; expected RGB of the sample's size, {first.size}")
-    return (np.asarray(first) / 255.0 - np.asarray(second) / 255.0) ** 2
+    difference = np.asarray(first)[where].astype(np.int32) - np.asarray(second)[where]
+    return float(np.square(difference).mean() / 255**2)
 
 
 @dataclass
@@ -185,16 +187,23 @@ class DragResult:
         }
 
     def frames(self) -> list[Image.Image]:
-        """Before, the guesses at the result after every third operation and the last, and the result, as marked."""
+        """Before, the guesses at the result after every third operation and the last, and the result, marked; the long
+        side has at most 1024 px."""
         picked = [op for i, op in enumerate(self.history, start=1) if i % 3 == 1 or i == len(self.history)]
-        guesses = [(self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None]
-        steps = [(self.frame.to_image(guess), handles) for guess, handles in guesses]
-        steps = [(self.sample.image, self.sample.handles), *steps, (self.image, self.handles)]
-        return [marked(image, np.stack([at, self.sample.targets], axis=1)) for image, at in steps]
+        scale = min(1.0, FRAME_SIDE / max(self.sample.image.size))
+        size = tuple(max(1, round(scale * side)) for side in self.sample.image.size)
+
+        def shown(image: Image.Image, handles: np.ndarray) -> Image.Image:
+            small = image.resize(size, Image.Resampling.LANCZOS)
+            return marked(small, scale * np.stack([handles, self.sample.targets], axis=1))
+
+        decoded = ((self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None)
+        guesses = [shown(self.frame.to_image(guess), handles) for guess, handles in decoded]
+        return [shown(self.sample.image, self.sample.handles), *guesses, shown(self.image, self.handles)]
 
     def overview(self, size: int = 384) -> Image.Image:
         """Before with the user's edit, after and, where it is known, the truth, side by side; `size`: long side, px."""
-        shape = tuple(round(n * size / max(self.sample.image.size)) for n in self.sample.image.size)
+        shape = tuple(max(1, round(n * size / max(self.sample.image.size))) for n in self.sample.image.size)
         before = marked(self.sample.image, self.sample.points, self.sample.mask)
         parts = [part for part in (before, self.image, self.sample.truth) if part]
         sheet = Image.new("RGB", (len(parts) * (shape[0] + 8) - 8, shape[1]), "white")

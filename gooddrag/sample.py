@@ -16,7 +16,6 @@ from gooddrag.marks import marked
 
 FORMAT_VERSION = 1
 LABELS = ("name", "category", "task")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic")
 SHOWN_SIDE = 512  # px, long side of a sample in a notebook
 
 
@@ -95,7 +94,7 @@ class Sample:
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"folder: {str(folder)!r} cannot be read; expected a folder with a sample") from error
         parts = {  # by their names in lower case: original.png, mask.jpg, ...
-            stem: next((files[stem + suffix] for suffix in SUFFIXES if stem + suffix in files), None)
+            stem: next((path for name, path in files.items() if Path(name).stem == stem), None)
             for stem in ("original", "mask", "truth")
         }
         about, wanted = {"name": folder.resolve().name}, ["original"]

@@ -230,7 +230,11 @@ def test_nothing_is_mixed_in(finished, tiny, tmp_path):
 
 
 def test_wrong_arguments_are_named_and_nothing_is_written(tiny, tmp_path):
-    assert slug("DragDiffusion*") == "dragdiffusion-star" and slug("007 animal: nod") == "007-animal-nod"
+    assert (
+        slug("\u732b 1") == "\u732b-1"
+        and slug("DragDiffusion*") == "dragdiffusion-star"
+        and slug("007 animal: nod") == "007-animal-nod"
+    )
     alike = {"A b": Unedited(), "a-B": Unedited()}
     for changes, said in (
         ({"samples": []}, "samples: none; expected distinct names"),

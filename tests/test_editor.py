@@ -1,7 +1,9 @@
 """From a user's picture and points to an edited picture of the same size, on the small random models."""
 
 import dataclasses
+import gc
 import re
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -211,9 +213,11 @@ def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_pat
         (
             torch.OutOfMemoryError("CUDA out of memory."),
             MemoryError,
-            "memory: not enough on cpu; use low_memory=True, ",
+            "memory: not enough on cpu; use low_memory=True",
         ),
         (RuntimeError("can't allocate memory"), MemoryError, "memory: not enough on cpu; use low_memory"),
+        (RuntimeError("MPS backend out of memory (...)"), MemoryError, "memory: not enough on cpu; use low_memory"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when ..."), MemoryError, "memory: not enough on cpu; use low_memory"),
         (RuntimeError("something else"), RuntimeError, "something else$"),
     ],
 )
@@ -222,8 +226,22 @@ def test_out_of_memory_says_what_to_reduce(tiny, error, kind, said):
         raise error
 
     editor = DragEditor(tiny, low_memory=True).set_image(picture())
-    hook = tiny.unet.register_forward_pre_hook(runs_out)
-    with pytest.raises(kind, match=f"^{said}"):
+    with tiny.unet.register_forward_pre_hook(runs_out), pytest.raises(kind, match=f"^{said}"):
         editor.drag(POINTS, None, DRAG)
-    hook.remove()
     assert not tiny.unet.is_gradient_checkpointing
+
+
+def test_an_error_that_is_kept_keeps_no_activations(tiny, monkeypatch):
+    """As a notebook keeps the last one: the next try needs the memory."""
+    editor, seen = DragEditor(tiny).set_image(picture()), []
+    editor.invert(DRAG)
+
+    def runs_out(x):
+        seen.append(weakref.ref(x))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(tiny.unet.conv_out, "forward", runs_out)
+    with pytest.raises(MemoryError) as kept:
+        editor.drag(POINTS, None, DRAG)
+    gc.collect()
+    assert kept.value.__cause__ and seen[-1]() is None

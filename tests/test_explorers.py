@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 
@@ -11,6 +12,7 @@ import torch
 from tiny import picture
 
 import gooddrag as gd
+from gooddrag.lora import unet_lock
 from gooddrag.masactrl import transformer_blocks
 from gooddrag.widgets import compare, play, probe
 from gooddrag.widgets.explorers import heatmap
@@ -83,6 +85,9 @@ def test_features_of_a_place_are_nearest_to_themselves(tiny):
     before = p.map
     p.block.value = -1
     assert (p.map != before).any()
+    before = p.map
+    with ThreadPoolExecutor(1) as other, unet_lock(tiny.unet):  # a run is going
+        assert other.submit(p.look, 0.9, 0.9).result() is before and "at work" in p.caption.value
     bundle, shown = p._repr_mimebundle_()
     assert shown == {"image/png": {"width": 128}}
     assert bundle["image/png"].startswith("iVBOR") and "application/vnd.jupyter.widget-view+json" in bundle

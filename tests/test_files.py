@@ -285,12 +285,13 @@ def test_a_folder_appears_whole_and_keeps_what_is_not_replaced(tmp_path):
         (temporary / "kept.txt").write_text("old")
         (temporary / "replaced.txt").write_text("old")
         assert not out.exists() and temporary.parent == out.parent
+    out.chmod(0o710)
     with atomic_folder(out) as temporary:
         (temporary / "replaced.txt").write_text("new")
         (temporary / "sub").mkdir()
         (temporary / "sub" / "added.txt").write_text("new")
     assert tree(tmp_path) == {"a/b/kept.txt": "old", "a/b/replaced.txt": "new", "a/b/sub/added.txt": "new"}
-    assert os.listdir(out.parent) == ["b"]
+    assert os.listdir(out.parent) == ["b"] and out.stat().st_mode & 0o777 == 0o710  # who may read it stays
 
 
 @pytest.mark.parametrize("writer", [atomic_folder, atomic_file])

@@ -9,6 +9,7 @@ import peft
 import pytest
 import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from peft.tuners.lora.layer import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tiny import DATA, Malicious, random, same
@@ -57,7 +58,7 @@ def test_applied_is_the_forward_pass_that_was_fitted(tiny):
     torch.testing.assert_close(eps(tiny, fitted), seen[-1], rtol=0, atol=1e-5)
 
 
-def test_fit_leaves_the_unet_as_it_was(tiny_folder):
+def test_fit_leaves_the_unet_as_it_was(tiny_folder, monkeypatch):
     model = load_model(tiny_folder, device="cpu")
     before, modules = weights(model.unet), [type(m) for m in model.unet.modules()]
     fit(model, Z_0, QUICK)
@@ -65,6 +66,17 @@ def test_fit_leaves_the_unet_as_it_was(tiny_folder):
         fit(model, random(1, 3, 8, 8, dtype=torch.float32), QUICK)  # 3 channels, the U-Net takes 4
     with pytest.raises(FloatingPointError, match="^LoRA: nan in loss at step 1 of 3; "):
         fit(model, Z_0 * 1e30, QUICK)
+    added, real = [], LoraLayer.update_layer
+
+    def interrupted(layer, *args, **kwargs):
+        added.append(layer)
+        if len(added) == 5:
+            raise KeyboardInterrupt
+        return real(layer, *args, **kwargs)
+
+    monkeypatch.setattr(LoraLayer, "update_layer", interrupted)
+    with pytest.raises(KeyboardInterrupt):  # in the middle of adding the adapter
+        fit(model, Z_0, QUICK)
     assert same(weights(model.unet), before) and [type(m) for m in model.unet.modules()] == modules
     assert not any(p.requires_grad or p.grad is not None for p in model.unet.parameters())
 

@@ -133,8 +133,8 @@ def test_a_folder_may_ask_for_a_preset_and_a_lora_rate(tiny, copy):
 @pytest.mark.parametrize(("free", "want"), [(4.0, "storybook"), (6.0, "sd15")])
 def test_auto_on_a_gpu(monkeypatch, free, want):
     monkeypatch.delenv("GOODDRAG_MODEL", raising=False)
-    gpu = {"mem_get_info": (int((free - 1) * 2**30), 2**34), "get_device_name": "A100"}
-    gpu |= {"memory_reserved": 3 * 2**30, "memory_allocated": 2 * 2**30}  # of which one is free to be had
+    gpu = {"mem_get_info": (int((free - 3) * 2**30), 2**34), "get_device_name": "A100"}
+    gpu |= {"memory_reserved": 3 * 2**30, "memory_allocated": 2 * 2**30}  # by a model that this one replaces
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name, value in gpu.items():
         monkeypatch.setattr(torch.cuda, name, lambda gpu, value=value: value)

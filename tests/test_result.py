@@ -71,6 +71,9 @@ def test_frames_are_the_way_there_with_handles_red_and_targets_blue(result):
     history = [replace(result.history[0], z0_hat=None), *result.history[1:]]  # stopped before its first update
     assert len(replace(result, history=history).frames()) == 1 + 1 + 1
     assert len({f.tobytes() for f in result.frames()}) == 4
+    large = picture((3000, 1500))
+    large = replace(result, sample=Sample(large, result.sample.points), image=large)
+    assert {f.size for f in large.frames()} == {(1024, 512)} and large.overview().size == (384 + 8 + 384, 192)
     for frame, handles in ((frames[0], result.sample.handles), (frames[1], result.history[0].handles)):
         assert all(frame.getpixel(tuple(at)) == (40, 90, 235) for at in result.sample.targets.astype(int).tolist())
         assert all(frame.getpixel(tuple(at)) == (230, 40, 40) for at in handles.round().astype(int).tolist())

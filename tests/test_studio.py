@@ -8,6 +8,7 @@ import pytest
 from tiny import LORA, picture
 
 import gooddrag as gd
+from gooddrag.lora import unet_lock
 from gooddrag.widgets.canvas import encoded
 from gooddrag.widgets.knobs import Knobs
 from gooddrag.widgets.runs import Run, Runner, Stopped
@@ -64,6 +65,14 @@ def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_pe
     assert runner.done(moved)[1] == {"drag", "denoising"}
     assert runner.done(moved, lora=None)[1] == {"inversion", "drag", "denoising"}
     assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
+
+
+def test_a_run_waits_for_another_one_on_its_model_and_can_be_stopped_meanwhile(tiny, sample):
+    runner = Plain(tiny, lambda step: runner.stop())
+    with unet_lock(tiny.unet):
+        end, stages = runner.done(sample)
+    assert isinstance(end, Stopped) and "another run" in str(end) and stages == {"waiting for another run:"}
+    assert Plain(tiny).done(sample)[0].result is not None
 
 
 def test_one_share_for_the_whole_run_that_never_falls_and_previews_of_the_images_size(tiny, sample):

@@ -211,7 +211,7 @@ def read_record(file: Path) -> dict | None:
 
 def slug(name: str) -> str:
     """A name as a file name: "DragDiffusion*" -> "dragdiffusion-star", "007 animal: nod" -> "007-animal-nod"."""
-    text = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("*", " star")).strip("-")[:80]
+    text = re.sub(r"[\W_]+", "-", name.lower().replace("*", " star")).strip("-")[:60]
     if not text:
         raise ValueError(f"name: {name!r}; expected letters or digits in it, to name a file after it")
     return text

@@ -19,6 +19,7 @@ from gooddrag import motion
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.files import ImageSource
+from gooddrag.lora import unet_lock
 from gooddrag.marks import HANDLE, TARGET
 from gooddrag.masactrl import recorded_states, transformer_blocks
 from gooddrag.model import DiffusionModel
@@ -162,8 +163,17 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self._put(self._image)
 
     def look(self, x: float, y: float) -> np.ndarray:
-        """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w)."""
-        self.at, self.map = (x, y), self._look(x, y)
+        """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w). While
+        another thread uses the model nothing changes.
+        """
+        lock = unet_lock(self._editor.model.unet)
+        if not lock.acquire(blocking=False):
+            self.caption.value = "The model is at work; click again when it is done."
+            return self.map
+        try:
+            self.at, self.map = (x, y), self._look(x, y)
+        finally:
+            lock.release()
         self.caption.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
         grey = self._image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
         heat = heatmap(self.map, self._colours).resize(self._size, Image.Resampling.BICUBIC)
@@ -183,7 +193,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
 
     def _distances(self, x: float, y: float) -> np.ndarray:
         F = self._seen(self.level.value, self.block.value)[0]
-        p = self._editor.frame.to_grid(np.array([[x, y]]) * self._image.size, self._grid)
+        p = self._editor.frame.to_grid(np.array([[x, y]]) * self._image.size, self._grid).to(F.device)
         f_0 = motion.features_at(F, self._grid, p)[0]
         return motion.distance_map(F, f_0, self._grid, p[0], max(self._grid))[0].float().cpu().numpy()
 

@@ -9,13 +9,13 @@ from gooddrag.config import PRESETS, DragConfig, LoraConfig
 FIELDS = ("K", "J", "lam", "mask_mode", "eta", "strength")  # of DragConfig; everything else is the preset's
 KNOBS = {  # in two rows; words, width, kind and its options
     "preset": ("preset", 190, W.Dropdown, {}),
-    "K": ("drag operations (K)", 200, W.BoundedIntText, {"min": 0, "max": 10_000}),
+    "K": ("drag operations (K)", 200, W.BoundedIntText, {"min": 0, "max": 100_000}),
     "keep": ("keep the outside", 150, W.Checkbox, {"tooltip": "Put the pixels outside the mask back as they were"}),
     "J": ("updates per operation (J)", 230, W.BoundedIntText, {"min": 1, "max": 1000}),
     "lam": ("mask weight (λ)", 180, W.BoundedFloatText, {"min": 0, "max": 1e6, "step": 0.05}),
     "mask_mode": ("outside the mask", 230, W.Dropdown, {"options": ("penalty", "replace")}),
     "eta": ("fresh noise (η)", 170, W.BoundedFloatText, {"min": 0, "max": 1, "step": 0.1}),
-    "strength": ("strength", 140, W.BoundedFloatText, {"min": 0.05, "max": 1, "step": 0.05}),
+    "strength": ("strength", 140, W.BoundedFloatText, {"min": 0.01, "max": 1, "step": 0.05}),
     "lora": ("fit a LoRA", 110, W.Checkbox, {}),
     "seed": ("its seed", 140, W.BoundedIntText, {"min": 0, "max": 2**31 - 1}),
 }

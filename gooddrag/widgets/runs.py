@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
+from gooddrag.lora import unet_lock
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
@@ -35,7 +37,8 @@ class Run:
     def outcome(self) -> tuple[str, str]:
         """One sentence, and whether it is a "success" or a "warning"."""
         done, asked, frame = len(self.result.history), self.config.K, self.result.frame
-        count, left = f"{done} of {asked} operations", max(self.result.metrics["distance_left_px"])
+        left = float(np.linalg.norm(self.sample.targets - self.result.handles, axis=1).max())
+        count = f"{done} of {asked} operations"
         grid = frame.grid_size(tuple(self.result.latent.shape[-2:]), self.config.grid)
         near = 2 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]  # 2 px of the supervision grid
         if self.stopped:
@@ -94,8 +97,16 @@ class Runner:
         return not self.busy
 
     def _work(self, run: Run) -> None:
+        lock = unet_lock(self.model.unet)
         try:
-            self._drag(run)
+            while not lock.acquire(timeout=0.2):
+                self.on_step("waiting for another run:", 0, 1, 0.0, None, None)
+                if self._stop.is_set():
+                    raise Stopped("Stopped while another run was going on this model.")
+            try:
+                self._drag(run)
+            finally:
+                lock.release()
         except Exception as error:  # the thread is an edge: nobody else would see it
             return self.on_end(error)
         self.runs.append(run)

@@ -46,7 +46,7 @@ class PickerState:
 
     def load(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> None:
         """Begin anew with another image; the mode stays. ValueError as `set`, and nothing changes."""
-        self.first = _pick(image, points, mask)
+        self.first = _pick(image, points, mask, image.info.get("orientation", 1))
         self.past: list[Pick] = []
         self.future: list[Pick] = []
         self.path: list[tuple[float, float]] = []
@@ -59,7 +59,8 @@ class PickerState:
         """Take other `points` or another `mask`, together as one change; what is not named stays. ValueError as of
         `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
         """
-        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes)))
+        turned = self.image.info.get("orientation", 1) if "mask" in changes else 1
+        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes), orientation=turned))
 
     def take(self, pick: Pick) -> None:
         """Go to a moment of this state or another one, as one change."""
@@ -85,11 +86,11 @@ class PickerState:
         else:
             ends = path[[0, -1]]
             (draw.rectangle if shape == "box" else draw.ellipse)([*ends.min(axis=0), *ends.max(axis=0)], fill)
-        self.set(mask=np.asarray(canvas) > 0)
+        self.take(_pick(self.image, self.points, np.asarray(canvas) > 0))
 
     def invert_mask(self) -> None:
         """What may change may not, and the reverse."""
-        self.set(mask=np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask)
+        self.take(_pick(self.image, self.points, np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask))
 
     def undo(self, forward: bool = False) -> None:
         """Back by one change, or forward again; without one nothing happens."""
@@ -189,8 +190,8 @@ class PickerState:
         self.points.flags.writeable = False
 
 
-def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None) -> Pick:
+def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None, orientation: int = 1) -> Pick:
     empty = points is None or (isinstance(points, Sized) and len(points) == 0)
     points = () if empty else check_points(points, image.size).ravel().tolist()
-    mask = load_mask(mask, image.size, image.info.get("orientation", 1))
+    mask = load_mask(mask, image.size, orientation)
     return Pick(image, tuple(points), None if mask is None else zlib.compress(mask.tobytes(), 1))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation.methods.fastdrag import preview
-from gooddrag.files import ImageSource
+from gooddrag.files import ImageSource, expand
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
@@ -101,7 +101,9 @@ class DragStudio(Runner, W.VBox):
         """Write the shown result as `DragResult.save` does, to a folder of this name or, where there is something
         already, to the next free one: my_edit, my_edit-2, ...; returns it. ValueError where there is no result yet.
         """
-        result, asked = self._need_result(), Path(folder).expanduser()
+        result, asked = self._need_result(), expand(folder).resolve()
+        if not str(folder).strip() or not asked.name:
+            raise ValueError(f"folder: {str(folder)!r}; expected a name")
         folder, numbers = asked, count(2)
         while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             folder = asked.with_name(f"{asked.name}-{next(numbers)}")
