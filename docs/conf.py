@@ -3,6 +3,7 @@
 project, author = "GoodDrag notebooks", "The authors of GoodDrag notebooks"
 extensions = ["myst_nb"]
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "notebooks/*.ipynb", "docs/*.md"]
+include_patterns += ["storybook/weights/README.md"]
 root_doc = "README"
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
@@ -31,7 +32,8 @@ def contents(app, docname: str, source: list[str]) -> None:
         for part, names in CONTENTS.items():
             rows = "\n".join(f"notebooks/{name}" for name in names)
             source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n:caption: {part}\n{rows}\n```\n"
-        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n:caption: Reference\ndocs/*\nCHANGELOG\nCONTRIBUTING\n```\n"
+        rows = "docs/*\nstorybook/weights/README\nCHANGELOG\nCONTRIBUTING"
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n:caption: Reference\n{rows}\n```\n"
 
 
 def setup(app) -> None:
