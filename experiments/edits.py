@@ -133,7 +133,7 @@ def training_curves() -> Figure:
         plots.curves(ax, rows[x], lines, (plots.WITH, plots.WITHOUT), marker="o", ms=2)
     left.set(title="U-Net", xlabel="samples seen", ylabel="squared error of the noise", xscale="log", yscale="log")
     right.set(title="autoencoder", xlabel="steps", ylabel="PSNR, dB")
-    plots.plain_ticks(left.yaxis)
+    left.set_yticks([0.05, 0.07, 0.1, 0.15], ["0.05", "0.07", "0.1", "0.15"])
     left.set_xticks([20_000, 50_000, 100_000, 200_000], ["20,000", "50,000", "100,000", "200,000"])
     left.minorticks_off()
     return fig
