@@ -191,7 +191,7 @@ def bench(
         benchmark.forget_failures(output)
     table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict)
     with atomic_file(output / "table.csv") as temporary:
-        table.to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, float_format="%.6g")
     typer.echo(benchmark.summary(table, SCORES).to_string(float_format="{:.4f}".format))
     for row in table[table["state"] == "failed"].head(10).itertuples():
         typer.echo(f"failed: {row.method} on {row.sample} (seed {row.seed}): {row.error}", err=True)
