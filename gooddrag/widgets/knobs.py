@@ -7,15 +7,15 @@ import ipywidgets as W
 from gooddrag.config import PRESETS, DragConfig, LoraConfig
 
 FIELDS = ("K", "J", "lam", "mask_mode", "eta", "strength")  # of DragConfig; everything else is the preset's
-KNOBS = {  # in two rows; words, width, kind and its options
+KNOBS = {  # in two rows; words, width, kind and its options (bounds: those of DragConfig)
     "preset": ("preset", 190, W.Dropdown, {}),
-    "K": ("drag operations (K)", 200, W.BoundedIntText, {"min": 0, "max": 100_000}),
+    "K": ("drag operations (K)", 200, W.BoundedIntText, {}),
     "keep": ("keep the outside", 150, W.Checkbox, {"tooltip": "Put the pixels outside the mask back as they were"}),
-    "J": ("updates per operation (J)", 230, W.BoundedIntText, {"min": 1, "max": 1000}),
-    "lam": ("mask weight (λ)", 180, W.BoundedFloatText, {"min": 0, "max": 1e6, "step": 0.05}),
+    "J": ("updates per operation (J)", 230, W.BoundedIntText, {}),
+    "lam": ("mask weight (λ)", 180, W.BoundedFloatText, {"step": 0.05}),
     "mask_mode": ("outside the mask", 230, W.Dropdown, {"options": ("penalty", "replace")}),
-    "eta": ("fresh noise (η)", 170, W.BoundedFloatText, {"min": 0, "max": 1, "step": 0.1}),
-    "strength": ("strength", 140, W.BoundedFloatText, {"min": 0.01, "max": 1, "step": 0.05}),
+    "eta": ("fresh noise (η)", 170, W.BoundedFloatText, {"step": 0.1}),
+    "strength": ("strength", 140, W.BoundedFloatText, {"step": 0.05}),
     "lora": ("fit a LoRA", 110, W.Checkbox, {}),
     "seed": ("its seed", 140, W.BoundedIntText, {"min": 0, "max": 2**31 - 1}),
 }
@@ -39,7 +39,8 @@ class Knobs(W.VBox):
         self._lora, self.knob = lora if lora != LoraConfig() else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}
-            self.knob[name] = kind(description=words, layout={"width": f"{width}px"}, **style, **options)
+            bounds = dict(zip(("min", "max"), DragConfig.RANGES.get(name, ()), strict=False))
+            self.knob[name] = kind(description=words, layout={"width": f"{width}px"}, **style, **bounds, **options)
         preset, self.knob["lora"].value = self.knob["preset"], lora is not None
         preset.observe(lambda _: self._fill(), "value")
         preset.options = list(map(str, self._bases))
