@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from experiments.card import bench
 from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
 from gooddrag import plots
@@ -188,7 +189,7 @@ def marked_small(sample: Sample, side: int, points: np.ndarray | None = None, la
     return marked(page, points * side / max(sample.image.size), mask, larger)
 
 
-def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 288) -> None:
+def animation(model: DiffusionModel, path: Path, number: int = 74, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
     category, task, seed = keys()[number]
     sample, ends = edit(seed, model.native_size, category, task), []
@@ -201,13 +202,14 @@ def animation(model: DiffusionModel, path: Path, number: int = 14, side: int = 2
 
     config = DragConfig.preset(model.preset)
     schedule = model.schedule(config.num_steps)
-    result = DragEditor(model, LoraConfig()).set_image(sample.image).drag(sample, config=config, callback=watch)
+    editor = DragEditor(model, LoraConfig()).set_image(sample.image)
+    result = editor.drag(sample, config=config, callback=watch, keep_outside=True)
 
     def shown(z: Tensor) -> Image.Image:
         return result.frame.to_image(model.decode_image(z))
 
     frames = [("the edit", marked_small(sample, side, larger=1.2), 2000)]
-    for op in result.history[::2]:
+    for op in result.history[::3]:
         points = np.stack([op.handles, sample.targets], axis=1)
         guess = replace(sample, image=shown(op.z0_hat))
         frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, points, 1.2), 90))
@@ -226,19 +228,32 @@ def fill_nearest_page(folder: Path) -> int:
     )
 
 
+def best_median_worst(method: str = "GoodDrag") -> list[int]:
+    """Numbers of the edits with the smallest, the middle and the largest error to the truth in storybook100.csv."""
+    table = bench("storybook100")
+    names = table[table["method"] == method].sort_values("truth_error_ratio")["sample"]
+    return [int(name[:3]) for name in names.iloc[[0, len(names) // 2, -1]]]
+
+
 def results_sheet(
-    folder: Path, methods: Sequence[str] = ("GoodDrag",), places: slice = slice(0, 100, 4), preset: Path | None = None
+    folder: Path,
+    methods: Sequence[str] = ("GoodDrag",),
+    places: Sequence[int] = range(0, 100, 4),
+    preset: Path | None = None,
+    columns: int = 0,
 ) -> Image.Image:
     """Edits of a run of `gooddrag bench storybook100`, by rule every fourth: marked page, results, truth.
 
-    `preset`: folder of another run, of GoodDrag with the model's preset, which is one more column.
+    Args:
+        preset: folder of another run, of GoodDrag with the model's preset, which is one more picture.
+        columns: so many pictures a row, each with its name; 0: an edit, or three, a row.
     """
     runs = {method: (folder, method) for method in methods} | ({PRESET_TITLE: (preset, "GoodDrag")} if preset else {})
-    one = ["page", *runs, "truth"]
+    one, pages = ["page", *runs, "truth"], storybook100()
     blocks = max(1, 9 // len(one))
     side, tiles, names = 192 if blocks > 1 else 224, [], []
-    for sample in storybook100()[places]:
+    for sample in (pages[place] for place in places):
         results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
         tiles += [marked_small(sample, side), *results, sample.truth]
-        names += [sample.name, *[""] * (len(one) - 1)]
-    return contact_sheet(tiles, blocks * len(one), side, blocks * one, names)
+        names += [sample.name, *(one[1:] if columns else [""] * (len(one) - 1))]
+    return contact_sheet(tiles, columns or blocks * len(one), side, () if columns else blocks * one, names)

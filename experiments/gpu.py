@@ -38,7 +38,7 @@ def train(device: str, minutes: float, recipe: list[str]) -> None:
             shutil.copy(file, OUT / file.name)
 
 
-def measure(device: str, tiny: bool) -> None:
+def measure(device: str, *, tiny: bool) -> None:
     import numpy as np
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -104,4 +104,4 @@ if __name__ == "__main__":
     if options.task == "train":
         train(options.device, options.minutes, options.set)
     else:
-        measure(options.device, options.tiny)
+        measure(options.device, tiny=options.tiny)

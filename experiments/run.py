@@ -40,13 +40,8 @@ QUESTIONS = {
     **latents.QUESTIONS,
     "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
 }
-SHEETS = {  # methods; edits: every eighth animal, of the 58 at the beginning, and every sixteenth edit
-    "fig08": (("DragGAN", "GoodDrag"), slice(0, 58, 8)),
-    "fig09": (
-        ("DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "FastDrag", "SDE-Drag", "GoodDrag"),
-        slice(0, 100, 16),
-    ),
-}
+SYSTEMS = "DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "FastDrag", "SDE-Drag", "GoodDrag"
+SHEETS = ("fig08", "fig09")
 OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -68,7 +63,7 @@ def bounds(samples: list[Sample], radius: int = 20) -> dict[str, dict[str, list[
         edits = [(s.image, method(None, s), s.points) for s in samples]
         for rule in ("paper", "released"):
             each = [[dai(*edit, gamma, rule) for gamma in GAMMAS] for edit in edits]
-            found.setdefault(name, {})[rule] = np.mean(each, axis=0).tolist()
+            found.setdefault(name, {})[rule] = np.mean(each, axis=0).round(5).tolist()
     return found
 
 
@@ -85,6 +80,18 @@ def execute(path: Path, weights: str) -> None:
         raise ValueError(f"{path.name}: {len(text.encode())} bytes; expected at most {LARGEST}")
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    for cell in notebook.cells:
+        if "thumbnail" in cell.metadata.get("tags", []):
+            thumbnail(cell, edits.FIGURES / "notebooks" / f"{path.name[:2]}.jpg")
+
+
+def thumbnail(cell: nbformat.NotebookNode, path: Path) -> None:
+    """A cell's first picture, made small for README."""
+    data = next(output.data for output in cell.outputs if "image" in "".join(output.get("data", {})))
+    picture = Image.open(io.BytesIO(base64.b64decode(data.get("image/png") or data["image/jpeg"]))).convert("RGB")
+    picture.thumbnail((400, 160))
+    path.parent.mkdir(exist_ok=True)
+    picture.save(path, quality=80)
 
 
 def cleaned(notebook: nbformat.NotebookNode, weights: str) -> nbformat.NotebookNode:
@@ -156,15 +163,19 @@ def main() -> None:
             write_json(RESULTS / "cost_sd15.json", {tier: cost.needs(low=tier == "low") for tier in ("full", "low")})
         elif name == "drag100_bounds":
             data = datasets.drag100(options.drag100)
-            about = {"samples": len(data), "sha256": datasets.fingerprint(data), "radii": GAMMAS}
+            about = {"command": "python -m experiments.run drag100_bounds", "samples": len(data)}
+            about |= {"sha256": datasets.fingerprint(data), "radii": GAMMAS}
             write_json(RESULTS / "drag100_bounds.json", {**about, "dai": bounds(list(data))})
         elif name == "nearest_page":
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
             edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
-        elif name in SHEETS:
-            sheet = edits.results_sheet(options.bench, *SHEETS[name], options.preset_bench)
-            sheet.save(RESULTS / f"{name}.jpg", quality=80)
+        elif name == "fig08":  # every eighth animal, of the 58 at the beginning
+            sheet = edits.results_sheet(options.bench, ("DragGAN", "GoodDrag"), range(0, 58, 8), options.preset_bench)
+            sheet.save(RESULTS / "fig08.jpg", quality=80)
+        elif name == "fig09":
+            sheet = edits.results_sheet(options.bench, SYSTEMS, edits.best_median_worst(), options.preset_bench, 5)
+            sheet.save(RESULTS / "fig09.jpg", quality=80)
         elif name == "animation":
             edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:

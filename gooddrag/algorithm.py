@@ -91,7 +91,7 @@ class _Run:
         self.check(features=F, eps=eps)
         return eps, F
 
-    def track(self, F: Tensor, counted: bool = True) -> None:
+    def track(self, F: Tensor, *, counted: bool = True) -> None:
         """Line 11, Eq. 6."""
         before = self.p
         self.p, maps = motion.track(F.detach(), self.f_0, self.task.size, self.p, self.config.r2)
@@ -122,28 +122,29 @@ class _Run:
         if self.f_0 is None or c.tracking_reference == "current":
             self.f_0 = motion.features_at(ref.F, self.task.size, self.task.p_0)
         z = self.optimiser()  # line 6
-        for j in range(n * c.J):  # line 7
-            eps, F = self.forward(z)  # line 8
-            if j == 0 and c.track_at_start:
-                self.track(F, counted=False)
-            if j > 0 and j % c.J == 0 and c.tracking == "updated":
-                self.track(F)  # line 11
-            if self.stopped or self.arrived():
-                self.stopped = True
-                return eps.detach()
-            drag_loss = motion.drag_loss(F, ref.F, self.p, self.task, c)  # Eq. 8, or Eq. 4 and 7
-            mask_loss = motion.mask_loss(step(z, eps, alpha, alpha_prev), ref.z_prev, self.task.frozen)
-            loss = drag_loss + c.lam * mask_loss
-            z_before, z.grad = z.detach().clone(), motion.gradient(loss, z, self.model.dtype)
-            self.check(loss=loss, gradient=z.grad)
-            self.adam.step()  # line 9, Eq. 9
-            if c.mask_mode == "replace":
-                z.data = motion.replace_outside(z.data, ref.z, self.task.frozen)
-            self.z, self.updates = z.detach(), self.updates + 1  # line 10
-            losses = {"drag_loss": drag_loss.item(), "loss": loss.item()}
-            z0_hat = predict_z0(z_before, eps.detach(), alpha)
-            self.observe("update", z_before=z_before, grad=z.grad, z0_hat=z0_hat, **losses)
-            if (j + 1) % c.J == 0 and c.tracking == "stale":
+        for i in range(n):
+            for j in range(c.J):  # line 7
+                eps, F = self.forward(z)  # line 8
+                if j == 0 and i == 0 and c.track_at_start:
+                    self.track(F, counted=False)
+                if j == 0 and i > 0 and c.tracking == "updated":
+                    self.track(F)  # line 11 of the operation before
+                if self.stopped or self.arrived():
+                    self.stopped = True
+                    return eps.detach()
+                drag_loss = motion.drag_loss(F, ref.F, self.p, self.task, c)  # Eq. 8, or Eq. 4 and 7
+                mask_loss = motion.mask_loss(step(z, eps, alpha, alpha_prev), ref.z_prev, self.task.frozen)
+                loss = drag_loss + c.lam * mask_loss
+                z_before, z.grad = z.detach().clone(), motion.gradient(loss, z, self.model.dtype)
+                self.check(loss=loss, gradient=z.grad)
+                self.adam.step()  # line 9, Eq. 9
+                if c.mask_mode == "replace":
+                    z.data = motion.replace_outside(z.data, ref.z, self.task.frozen)
+                self.z, self.updates = z.detach(), self.updates + 1  # line 10
+                losses = {"drag_loss": drag_loss.item(), "loss": loss.item()}
+                z0_hat = predict_z0(z_before, eps.detach(), alpha)
+                self.observe("update", z_before=z_before, grad=z.grad, z0_hat=z0_hat, **losses)
+            if c.tracking == "stale":
                 self.track(F)  # line 11, on the features before the last update
         if c.tracking == "stale":
             return None

@@ -88,7 +88,7 @@ class DragEditor:
         lora = self._lora_source
         if isinstance(lora, LoraConfig):
             with self._memory(), record_function("LoRA"):
-                lora = fit_cached(self.model, z_0, lora, self.seed, self.progress)
+                lora = fit_cached(self.model, z_0, lora, self.seed, progress=self.progress)
         self.image, self.frame, self.z_0, self.lora = image, frame, z_0, lora or {}
         self._trajectories: dict[tuple, list[Tensor]] = {}
         self._source: tuple[tuple, SourcePath] | None = None  # of the last drag, with what it depends on

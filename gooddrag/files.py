@@ -115,7 +115,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
         raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
     if not np.isfinite(array).all():
         raise ValueError("mask: NaN or infinity in it; expected finite numbers, 0 where nothing may change")
-    editable = _editable(array.reshape(*array.shape[:2], -1), lossy)
+    editable = _editable(array.reshape(*array.shape[:2], -1), lossy=lossy)
     if not upright:
         return np.asarray(Image.fromarray(editable).transpose(Image.Transpose(TURNS[orientation])))
     if orientation in TURNS and (stored or orientation < 5):
@@ -124,7 +124,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int], orien
     return editable
 
 
-def _editable(array: np.ndarray, lossy: bool) -> np.ndarray:
+def _editable(array: np.ndarray, *, lossy: bool) -> np.ndarray:
     """(H, W, C) values -> bool (H, W)."""
     if array.shape[2] in (2, 4):
         array, alpha = array[..., :-1], array[..., -1].astype(np.float64)

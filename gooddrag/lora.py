@@ -59,7 +59,7 @@ def with_learning_rate(config: LoraConfig | None, model: DiffusionModel) -> Lora
 
 
 def fit(
-    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
+    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, *, progress: Progress = False
 ) -> Lora:
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
@@ -249,7 +249,7 @@ def save_lora(lora: Lora, path: str | Path) -> Path:
 
 
 def fit_cached(
-    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, progress: Progress = False
+    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, *, progress: Progress = False
 ) -> Lora:
     """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed, and
     of the number of threads on a CPU, whose rounding depends on it.
@@ -266,7 +266,7 @@ def fit_cached(
             return load_file(path)
         except (SafetensorError, OSError) as error:
             warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
-    lora = fit(model, z_0, config, seed, progress)
+    lora = fit(model, z_0, config, seed, progress=progress)
     try:
         with atomic_file(path) as temporary:
             save_file(lora, temporary)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 HANDLE, TARGET, ARROW, RIM, VEIL = "#e62828", "#285aeb", "#ffffff", "#0d0d1a", "#0d0d1a73"
 
@@ -18,8 +18,9 @@ def marked(image: Image.Image, points: ArrayLike, mask: np.ndarray | None = None
     """
     image = image.convert("RGBA")
     if mask is not None:
-        veil = Image.new("RGBA", image.size, VEIL)
-        veil.paste("#00000000", mask=Image.fromarray(mask))
+        veil, inside = Image.new("RGBA", image.size, VEIL), Image.fromarray(mask).convert("L")
+        veil.paste("#ffffffa0", mask=inside.filter(ImageFilter.MaxFilter(3)))  # a thin outline
+        veil.paste("#00000000", mask=inside)
         image.alpha_composite(veil)
     fine = 4 if max(image.size) <= 1024 else 1  # drawn larger, then averaged: smooth edges
     layer = Image.new("RGBA", (image.width * fine, image.height * fine), "#ffffff00")

@@ -95,7 +95,7 @@ def offsets(size: Size, r: int, *centres: Tensor) -> tuple[Tensor, Tensor]:
     return spans[0], spans[1]
 
 
-def next_positions(p: Tensor, q: Tensor, beta: float, capped: bool) -> Tensor:
+def next_positions(p: Tensor, q: Tensor, beta: float, *, capped: bool) -> Tensor:
     """p + beta d with d = (q - p) / |q - p| (Sec. 3.2); `capped`: never past the target, min(beta, |q - p|).
 
     Returns:
@@ -121,7 +121,7 @@ def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig)
         0-d tensor.
     """
     c, size = config, task.size
-    ahead = next_positions(p, task.q, c.beta, c.capped_step)
+    ahead = next_positions(p, task.q, c.beta, capped=c.capped_step)
     ahead = torch.stack([ahead[:, i].clamp(0, n - 1) for i, n in enumerate(size)], dim=1)
     loss = F.new_zeros(())
     for p_i, p0_i, q_i, ahead_i in zip(p, task.p_0, task.q, ahead, strict=True):

@@ -60,15 +60,18 @@ def draw_rings(ax: Axes, targets: ArrayLike | None = None, handles: ArrayLike | 
     """Targets (blue) and handles (red) as rings, which show what is under them; (l, 2) each."""
     for points, colour in ((targets, TARGET), (handles, HANDLE)):
         if points is not None:
-            ax.plot(*np.asarray(points).T, "o", mfc="none", mec=colour, mew=1.6, ms=8)
+            halo = [withStroke(linewidth=3, foreground="white")]
+            ax.plot(*np.asarray(points).T, "o", mfc="none", mec=colour, mew=1.4, ms=7, path_effects=halo)
 
 
 def draw_mask(ax: Axes, mask: np.ndarray | None) -> None:
-    """Darken what may not change; mask (H, W), True where editable."""
+    """Darken what may not change, and outline what may; mask (H, W), True where editable."""
     if mask is not None:
         veil = np.full((*mask.shape, 4), (0.05, 0.05, 0.1, 0.45))
         veil[mask, 3] = 0
         ax.imshow(veil, interpolation="bilinear")
+        if not mask.all():
+            ax.contour(mask, [0.5], colors="white", linewidths=0.8)
 
 
 def draw_user_edit(ax: Axes, sample: Sample, title: str = "user edit") -> None:
@@ -136,11 +139,11 @@ def image_grid(rows: Sequence[Sequence[tuple[str, Image.Image | np.ndarray | Sam
 
 
 def edit_overview(result: DragResult) -> Figure:
-    """Before, user edit, after (with the handles' path) and, where it is known, the truth."""
+    """User edit, the handles' paths on the picture before, after and, where it is known, the truth."""
     sample = result.sample
-    panels = [("before", sample.image), ("user edit", sample), ("after", result.image)]
+    panels = [("user edit", sample), ("paths of the handles", sample.image), ("after", result.image)]
     fig = image_grid([[*panels, *([("truth", sample.truth)] if sample.truth else [])]], 2.4)
-    draw_path(fig.axes[2], result.path)
+    draw_path(fig.axes[1], result.path)
     return fig
 
 
@@ -191,19 +194,22 @@ def paired_dots(
 ) -> Figure:
     """Two ways on the same edits: one line per edit, green where the first way (blue dot) is lower, which is better.
 
+    Each panel sorts the edits by the second way.
+
     Args:
         panels: title -> (numbers of the first way, of the second), edit by edit; on a logarithmic axis where all are
             positive.
         units: what stands below the axes, panel by panel.
     """
-    fig, axes = figure(len(panels), size=3.1, aspect=0.85)
+    many = len(next(iter(panels.values()))[0]) > 25
+    fig, axes = figure(len(panels), size=3.1, aspect=1.15 if many else 0.85)
     for ax, (title, (a, b)) in zip(axes[0], panels.items(), strict=True):
         a, b = np.asarray(a, float), np.asarray(b, float)
         order = np.argsort(b)
         a, b, rows = a[order], b[order], np.arange(len(b))
-        ax.hlines(rows, a, b, lw=1.6, colors=[BETTER if x < y else WORSE for x, y in zip(a, b, strict=True)], zorder=1)
+        ax.hlines(rows, a, b, lw=1.8, colors=[BETTER if x < y else WORSE for x, y in zip(a, b, strict=True)], zorder=1)
         for values, colour, label in ((b, WITHOUT, second), (a, WITH, first)):
-            ax.plot(values, rows, "o", color=colour, ms=5 if len(rows) < 50 else 3, label=label)
+            ax.plot(values, rows, "o", color=colour, ms=3.2 if many else 4.5, label=label)
         ax.set(yticks=[])
         ax.set_title(title, loc="left")
         ax.grid(axis="y", visible=False)
@@ -214,7 +220,8 @@ def paired_dots(
             ax.locator_params(axis="x", nbins=4)
     for ax, unit in zip(axes[0], units, strict=False):
         ax.set_xlabel(unit)
-    axes[0, 0].set_ylabel("edits")
-    axes[0, 0].plot([], [], "-", color=BETTER, lw=1.6, label=f"{first} is better")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axes[0, 0].set_ylabel("edits, sorted in each panel")
+    for colour, name in ((BETTER, "is better"), (WORSE, "is not")):
+        axes[0, 0].plot([], [], "-", color=colour, lw=1.8, label=f"{first} {name}")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig

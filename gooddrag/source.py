@@ -71,10 +71,10 @@ class SourcePath:
             self._pass(t, sharing=True)
         return [state.to(self.latents[t].device) for state in self._states[t]]
 
-    def _pass(self, t: int, sharing: bool) -> None:
+    def _pass(self, t: int, *, sharing: bool) -> None:
         """One forward pass at level t, and before it those above that nobody has asked for yet."""
         if t not in self.latents:
-            self._pass(t + 1, sharing)
+            self._pass(t + 1, sharing=sharing)
         z, schedule, timestep = self.latents[t], self.schedule, self.schedule.timestep(t)
         recorder = recorded_states(self.model.unet, self.masactrl_start) if sharing else nullcontext()
         # The same forward pass as an update's, gradient included: the two must be exactly equal while nothing has been

@@ -210,7 +210,7 @@ def test_ranks_and_their_means():
 
 def test_statistics_refuse():
     for call, message in (
-        (lambda: metrics.ranks([1, np.nan], True), "values: one is not finite"),
+        (lambda: metrics.ranks([1, np.nan], higher_is_better=True), "values: one is not finite"),
         (lambda: metrics.rank_correlation([1, 2], [1, 2]), r"people, metric: shapes \(2,\) and \(2,\)"),
         (lambda: metrics.mean_interval([]), "values: 0 of 0 missing"),
         (lambda: metrics.mean_interval({"a": 1.0, "b": np.nan}), r"values: 1 of 2 missing or not finite \(b\)"),

@@ -68,7 +68,7 @@ def test_offsets_are_the_largest_window_inside_the_grid(a, b, r):
 @given(p=points, q=points, beta=st.floats(0, 50, width=32), capped=st.booleans())
 def test_step_points_at_the_target(p, q, beta, capped):
     p, q = pt(*p)[None], pt(*q)[None]
-    moved = motion.next_positions(p, q, beta, capped) - p
+    moved = motion.next_positions(p, q, beta, capped=capped) - p
     distance = float((q - p).norm())
     length = (min(beta, distance) if capped else beta) if distance else 0.0
     assert float(moved.norm()) == pytest.approx(length, abs=1e-4)

@@ -55,6 +55,8 @@ def test_a_user_edit_shows_handle_red_target_blue_arrow_white_and_a_veil():
     page, veil = ax.images
     assert (page.get_array() == np.asarray(PAGE)).all()
     assert ((veil.get_array()[..., 3] == 0) == MASK).all()
+    (outline,) = ax.collections
+    assert to_hex(outline.get_edgecolor()) == "#ffffff"
     png(fig)
 
 
@@ -85,8 +87,8 @@ def test_a_grid_leaves_empty_places_empty():
 
 def test_an_overview_shows_the_truth_where_it_is_known(result):
     fig = plots.edit_overview(result)
-    assert titles(fig) == ["before", "user edit", "after", "truth"]
-    assert dots(fig.axes[2])[plots.HANDLE] == [tuple(result.handles[0])]
+    assert titles(fig) == ["user edit", "paths of the handles", "after", "truth"]
+    assert dots(fig.axes[1])[plots.HANDLE] == [tuple(result.handles[0])] and dots(fig.axes[2]) == {}
     png(fig)
 
 

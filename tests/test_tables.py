@@ -1,12 +1,13 @@
 """The documents: filled from the files, one convention of DAI in every table and sentence."""
 
+import json
 import re
 
 import pandas as pd
 import pytest
 
 from experiments import tables
-from experiments.tables import CONVENTIONS, DOCUMENTS, TABLES
+from experiments.tables import CONVENTIONS, DOCUMENTS, ROOT, TABLES
 
 
 def mixed_conventions(text):
@@ -28,6 +29,17 @@ def test_documents_show_what_the_files_hold_and_mix_no_conventions(path):
     text = path.read_text(encoding="utf-8")
     assert tables.filled(text) == text, "run python -m experiments.run documents"
     assert mixed_conventions(text) == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "CHANGELOG.md", *sorted(ROOT.glob("notebooks/*.ipynb"))], ids=lambda p: p.name)
+def test_sentences_about_dai_name_one_convention(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        said = (output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+        text += "\n\n" + "\n\n".join("".join(data.get("text/markdown", "")) for data in said)
+    assert mixed_conventions(text.split("\n## 0.1")[0]) == []
 
 
 def test_the_documents_show_every_table_once():

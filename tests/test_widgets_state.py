@@ -20,7 +20,7 @@ def picked(points=None, mask=None):
 def painted(shape, path, radius=2):
     s = picked(mask=np.zeros(SIZE[::-1]))
     s.radius = radius
-    s.paint(shape, path, True)
+    s.paint(shape, path, editable=True)
     return s.mask
 
 
@@ -43,7 +43,7 @@ def test_what_is_painted_on_a_turned_photo_is_upright(recwarn):
     page = PAGE.copy()
     page.info["orientation"] = 3  # stored upside down
     s = PickerState(page)
-    s.paint("box", [(0, 0), (3, 3)], True)
+    s.paint("box", [(0, 0), (3, 3)], editable=True)
     s.invert_mask()
     s.set(points=[PAIR])
     assert not s.mask[:4, :4].any() and s.mask.sum() == s.mask.size - 16 and not recwarn
@@ -62,7 +62,7 @@ def test_the_first_brush_starts_from_nothing_and_the_first_eraser_from_everythin
     s = picked([[[0, 0], [39, 29]]])
     for editable in (True, False):
         s.set(mask=None)
-        s.paint("box", [(0, 0), (3, 3)], editable)
+        s.paint("box", [(0, 0), (3, 3)], editable=editable)
         assert (s.mask == editable).sum() == 16
         s.invert_mask()
         assert (s.mask != editable).sum() == 16
@@ -105,9 +105,9 @@ def test_undo_and_redo_walk_through_every_state():
         stations.append(seen(s))
     for forward, way in ((False, stations[-2::-1]), (True, stations[1:])):
         for station in way:
-            s.undo(forward)
+            s.undo(forward=forward)
             assert seen(s) == station
-        s.undo(forward)
+        s.undo(forward=forward)
         assert seen(s) == way[-1]  # there is no more
     s.undo()
     s.set(points=[[[39, 29], [38, 29]]])  # a new way: the old one is forgotten

@@ -45,12 +45,19 @@ class Dataset(Sequence[Sample]):
         if name not in self.folders:
             raise ValueError(f"{self.title}: no sample {name!r}; expected one of {', '.join(self.names[:4])}, ...")
         try:
-            return replace(self.read(self.folders[name]), name=name)
+            return relabelled(self.read(self.folders[name]), name=name)
         except ValueError as error:
             raise ValueError(f"{self.title}: sample {name!r}: {error}") from error
 
     def __repr__(self) -> str:
         return f"Dataset({self.title}, {len(self)} samples)"
+
+
+def relabelled(sample: Sample, **labels: str) -> Sample:
+    """The sample under another name or category; what it warned of was said when it was read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return replace(sample, **labels)
 
 
 def _dataset(
@@ -83,7 +90,7 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
         sample = Sample.open(folder)
         if sample.mask is None:
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
-        return replace(sample, category=category(folder.name))
+        return relabelled(sample, category=category(folder.name))
 
     data = _dataset("drag100", _from_drive() if source is None else source, "points.json", read)
     if source is None and fingerprint(data) != DRAG100_SHA256:

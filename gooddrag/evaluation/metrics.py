@@ -247,7 +247,7 @@ def percents(low: float, high: float) -> str:
     return " to ".join(f"{x:.1%}" if f"{x:.0%}" == "50%" else f"{x:.0%}" for x in (low, high))
 
 
-def ranks(values: ArrayLike, higher_is_better: bool) -> np.ndarray:
+def ranks(values: ArrayLike, *, higher_is_better: bool) -> np.ndarray:
     """Ranks along the last axis, 1 = best; equal values share the mean of their ranks."""
     values = np.asarray(values, dtype=np.float64)
     if not np.isfinite(values).all():

@@ -65,7 +65,7 @@ class PickerCanvas:
         """The other way round, (..., 2)."""
         return (np.asarray(points, float) + 0.5) * self.scale
 
-    def paint(self, everything: bool = False) -> None:
+    def paint(self, *, everything: bool = False) -> None:
         """Bring it up to date. The picture goes first, so that a browser that was reloaded learns the layer's name."""
         s = self.state
         if s.image is not self._shown_image:
@@ -115,7 +115,7 @@ class PickerCanvas:
     def _key(self, key: str, shift: bool, ctrl: bool, meta: bool) -> None:
         name, *numbers = key.split() or [key]
         if not numbers:
-            self.act(lambda: self.state.key(key, ctrl or meta, shift))
+            self.act(lambda: self.state.key(key, ctrl=ctrl or meta, shift=shift))
         elif name == "display":
             self._resize(*map(float, numbers))
             self.paint(everything=True)

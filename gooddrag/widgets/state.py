@@ -69,7 +69,7 @@ class PickerState:
             self.future = []
             self._show(pick)
 
-    def paint(self, shape: str, path: Sequence[tuple[float, float]], editable: bool) -> None:
+    def paint(self, shape: str, path: Sequence[tuple[float, float]], *, editable: bool) -> None:
         """Make a shape editable, or not; from "everything is editable", the first brush starts with nothing.
 
         Args:
@@ -92,7 +92,7 @@ class PickerState:
         """What may change may not, and the reverse."""
         self.take(_pick(self.image, self.points, np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask))
 
-    def undo(self, forward: bool = False) -> None:
+    def undo(self, *, forward: bool = False) -> None:
         """Back by one change, or forward again; without one nothing happens."""
         source, other = (self.future, self.past) if forward else (self.past, self.future)
         if source:
@@ -130,15 +130,15 @@ class PickerState:
             elif self._end is None and selected is None and not self._clicked:  # else a click deselects, or cancels
                 self.path, self._clicked = path, True
         elif self.mode in ("brush", "eraser"):
-            self.paint("stroke", path, self.mode == "brush")
+            self.paint("stroke", path, editable=self.mode == "brush")
         elif not short:
-            self.paint(self.mode, ends, True)
+            self.paint(self.mode, ends, editable=True)
 
     def cancel(self) -> None:
         """Forget the gesture that goes on."""
         self.path = []
 
-    def key(self, key: str, ctrl: bool = False, shift: bool = False) -> None:
+    def key(self, key: str, *, ctrl: bool = False, shift: bool = False) -> None:
         """P, B, E, Delete or Backspace, Ctrl-Z, Ctrl-Shift-Z or Ctrl-Y, [ and ], Escape; others do nothing."""
         key = key.lower()
         if ctrl and key in ("z", "y"):

@@ -70,7 +70,7 @@ class DragStudio(Runner, W.VBox):
         origin = picker.state.now, values
         run = Run(picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
         if not self.busy:
-            self._show_going(True)
+            self._show_going(going=True)
         self.start(run)
 
     def stop(self) -> None:
@@ -196,7 +196,7 @@ class DragStudio(Runner, W.VBox):
             self._put(self.preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
-    def _show_going(self, going: bool) -> None:
+    def _show_going(self, *, going: bool) -> None:
         self.run_button.disabled, self.stop_button.disabled = going, not going
         self.bar.layout.visibility, self.bar.bar_style = "visible", "info" if going else "success"
         self.bar.value, self.stage.value = (0.0, "starting ...") if going else (1.0, "")
@@ -211,7 +211,7 @@ class DragStudio(Runner, W.VBox):
 
     def _on_end(self, outcome: Run | Exception) -> None:
         """In the run's thread, as its last act."""
-        self._show_going(False)
+        self._show_going(going=False)
         if isinstance(outcome, Run):
             self._show(outcome)
             self.history.children = [self._row(outcome), *self.history.children]

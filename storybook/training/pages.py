@@ -30,7 +30,7 @@ def _photographs(names: tuple[str, ...]) -> tuple[Image.Image, ...]:
     return tuple(Image.open(Path(data_dir) / name).convert("RGB") for name in names)
 
 
-def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, jitter: bool = True) -> np.ndarray:
+def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, *, jitter: bool = True) -> np.ndarray:
     """A random square of a random photograph, (size, size, 3) uint8; `jitter` mirrors it and changes its colours."""
     rng = np.random.default_rng([seed, 128])  # the same square at any size
     photos = _photographs(names)

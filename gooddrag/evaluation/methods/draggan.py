@@ -40,7 +40,7 @@ class Modulated(nn.Module):
     Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W.
     """
 
-    def __init__(self, w_width: int, c_in: int, c_out: int, kernel: int = 3, demodulate: bool = True):
+    def __init__(self, w_width: int, c_in: int, c_out: int, *, kernel: int = 3, demodulate: bool = True):
         super().__init__()
         self.style = nn.Linear(w_width, c_in)
         nn.init.ones_(self.style.bias)

@@ -66,7 +66,7 @@ class Landscape(Scene):
         scenery.sky(canvas, hour, self.horizon)
         if night:
             scenery.stars(canvas, rng, self.horizon)
-        scenery.sun(canvas, (self.sun_x, self.sun_y), self.sun_r, hour, night)
+        scenery.sun(canvas, (self.sun_x, self.sun_y), self.sun_r, hour, moon=night)
         rock = rng.choice(ROCKS)
         far = scenery.wave(rng, self.horizon - 0.07, 0.025, 7.0)
         scenery.hill(canvas, far, self.horizon - 0.07, hour.lit(rock, 0.75), hour.lit(rock, 0.62), self.horizon)
@@ -90,7 +90,7 @@ class Landscape(Scene):
             earth = hour.lit((0.8, 0.83, 0.9) if winter else (0.86, 0.74, 0.54))
             scenery.path(canvas, near, self.shore, rng.uniform(0.35, 0.65), earth, rng.uniform(0, 6))
         if self.cottage:
-            props.cottage(canvas, self.cottage, hour, night, winter)
+            props.cottage(canvas, self.cottage, hour, night=night, snow=winter)
         for tree in sorted(self.trees, key=lambda t: t.y):
             props.tree(canvas, tree, season, hour, haze=max(0.0, 0.2 - 0.8 * (tree.y - self.shore)))
 

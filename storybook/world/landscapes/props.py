@@ -65,7 +65,7 @@ def boat(canvas: Canvas, boat: Boat, hour: Hour) -> None:
     canvas.solid(hull, gradient(light, dark, pose(0, -0.15), pose(0, 0.1)))
 
 
-def cottage(canvas: Canvas, cottage: Cottage, hour: Hour, night: bool, snow: bool) -> None:
+def cottage(canvas: Canvas, cottage: Cottage, hour: Hour, *, night: bool, snow: bool) -> None:
     """A cottage with a lit window by night, and with snow on its roof."""
     x, y, s = cottage.x, cottage.y, cottage.size
     pose = Pose((x, y), 0.0, s)

@@ -70,7 +70,7 @@ def stars(canvas: Canvas, rng: random.Random, horizon: float) -> None:
         canvas.paint(spot, (0.95, 0.95, 0.85), alpha=rng.uniform(0.5, 0.9))
 
 
-def sun(canvas: Canvas, centre: Point, r: float, hour: Hour, moon: bool) -> None:
+def sun(canvas: Canvas, centre: Point, r: float, hour: Hour, *, moon: bool) -> None:
     canvas.glow(centre, 2.0 * r, mix(hour.sun, (1.0, 1.0, 1.0), 0.3), 0.35 if moon else 0.6)
     canvas.paint(ellipse(centre, r), mix(hour.sun, (1.0, 1.0, 0.95), 0.15), soft=0.001)
     for dx, dy, k in ((-0.3, -0.25, 0.24), (0.3, 0.1, 0.3), (-0.15, 0.45, 0.18)) if moon else ():
