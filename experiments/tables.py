@@ -197,7 +197,11 @@ def headline() -> str:
     }
     probably = " (the paper's [very probably](docs/ledger.md#which-unit-table-1-has))"
     rows = [
-        [f"DAI as released{probably} on Drag100: GoodDrag's divided by DragDiffusion's, radius 1, 5, 10, 20", paper, ratios],
+        [
+            f"DAI as released{probably} on Drag100: GoodDrag's divided by DragDiffusion's, radius 1, 5, 10, 20",
+            paper,
+            ratios,
+        ],
         ["damage outside the mask, divided likewise (above 1: GoodDrag damages more)", "-", f"{damage.value:.2f}"],
         ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", less["fig12"]],
         ["... than all at once at one lower level", "-", less["aldd_control"]],

@@ -97,7 +97,7 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
 
 
 def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
-    """The same from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
+    """U-Net, VAE, scheduler and empty prompt from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
 
     Such a file does not hold its configs. They are those of 1.x or 2.x, by the width of its prompts, unless they lie
     beside it in diffusers' layout (unet/config.json, ...), as in repositories that hold both. 2.x is taken to predict
@@ -110,17 +110,17 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
     if file.suffix != ".safetensors":
         raise ValueError(f"model: {name}: a {file.suffix} file may hold code and is not read; expected .safetensors")
     with reading(name), safe_open(file, "pt") as opened:
-        said = (opened.metadata() or {}).get("modelspec.prediction_type")
+        declared = (opened.metadata() or {}).get("modelspec.prediction_type")
         shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}
         if (card := file.with_suffix(".yaml")).is_file():
-            said = "v" if re.search(r"parameterization:\W*v", card.read_text(encoding="utf-8")) else "epsilon"
+            declared = "v" if re.search(r"parameterization:\W*v", card.read_text(encoding="utf-8")) else "epsilon"
     prefix = single_file_utils.LDM_UNET_KEY
     if (conv_in := shapes.get(f"{prefix}input_blocks.0.0.weight")) is None:
         raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no {prefix}...")
     if f"{prefix}label_emb.0.0.weight" in shapes:
         check_unet(name, {"addition_embed_type": "text_time"})
     width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), None)
-    is_v = said.startswith("v") if said else width == 1024
+    is_v = declared.startswith("v") if declared else width == 1024
     configs = {"unet": SD_UNET.get(width), "vae": SD_VAE, "text_encoder": SD_TEXT.get(width)}
     configs["scheduler"] = SD_DDIM | {"prediction_type": "v_prediction" if is_v else "epsilon"}
     for part in configs:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 import gooddrag
+from gooddrag.config import PRESETS
 from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
@@ -27,8 +28,8 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Fol
 ModelName = Annotated[
     str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.')
 ]
-PRESETS = "Settings: released, paper, dragdiffusion, fast, storybook."
-PresetName = Annotated[str | None, typer.Option(help=PRESETS, show_default="what suits the model")]
+PRESET_HELP = f"Settings: {', '.join(PRESETS)}."
+PresetName = Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="what suits the model")]
 
 
 class Command(TyperCommand):
@@ -192,7 +193,11 @@ def bench(
     table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict)
     with atomic_file(output / "table.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
-    typer.echo(benchmark.summary(table, SCORES).to_string(float_format="{:.4f}".format))
+    means = benchmark.summary(table, SCORES)
+    if "Unedited" in means.index:
+        for score in SCORES[:2]:
+            means[f"{score}, unedited = 1"] = means[score] / means.loc["Unedited", score]
+    typer.echo(means.to_string(float_format="{:.4f}".format))
     for row in table[table["state"] == "failed"].head(10).itertuples():
         typer.echo(f"failed: {row.method} on {row.sample} (seed {row.seed}): {row.error}", err=True)
     typer.echo(f"written: {output}/table.csv", err=True)

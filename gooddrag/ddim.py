@@ -114,9 +114,9 @@ def invert(
         raise ValueError(f"T: {T}; expected 1 to {schedule.num_steps}")
     z = z_0
     for t in range(1, T + 1):
-        told = t if at == "destination" else t - 1
-        z = step(z, eps(z, schedule.timestep(told)), schedule.alpha(t - 1), schedule.alpha(t))
-        check_finite("inversion", f"t = {t} (time step {schedule.timestep(told)})", z_t=z)
+        seen = t if at == "destination" else t - 1
+        z = step(z, eps(z, schedule.timestep(seen)), schedule.alpha(t - 1), schedule.alpha(t))
+        check_finite("inversion", f"t = {t} (time step {schedule.timestep(seen)})", z_t=z)
         yield z
 
 

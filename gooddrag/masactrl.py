@@ -50,7 +50,7 @@ def borrowed_attention(
     unet: UNet2DConditionModel, states: list[Tensor], start: int = 10, *, beside: bool = False
 ) -> Iterator[None]:
     """Inside this context the late self-attentions read keys and values from a source's recorded states, (1 or B, N, C)
-    each: the edit's row of mutual self-attention. beside: from these and from their own.
+    each: the edit's row of mutual self-attention. beside: they attend to the states and to their own tokens together.
     """
 
     def reading(state: Tensor) -> Callable:

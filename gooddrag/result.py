@@ -116,7 +116,7 @@ def _editable(sample: Sample) -> np.ndarray:
 
 
 def _squared_difference(first: Image.Image, second: Image.Image, where: np.ndarray) -> float:
-    """Its mean over a part, bool (H, W), of two RGB images of one size, values in [0, 1]."""
+    """Mean squared difference of two RGB images, values in [0, 1], where `where`, bool (H, W), is True."""
     if first.size != second.size or second.mode != "RGB":
         raise ValueError(f"image: {second.mode}, {second.size}; expected RGB of the sample's size, {first.size}")
     difference = np.asarray(first)[where].astype(np.int32) - np.asarray(second)[where]

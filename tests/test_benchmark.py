@@ -268,7 +268,7 @@ def test_shares_by_hand(finished):
 
 
 def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark, "DEATHS", 2)
+    monkeypatch.setattr(benchmark, "MAX_DEATHS", 2)
     log = tmp_path / "log"
     deadly = Brighter(str(log), at="sample 1", then="die", once=False)
     table = benchmark.run(tmp_path / "out", make(3), {"A": deadly, "Z": Unedited()}, model=str(tiny_folder), workers=2)
@@ -315,7 +315,7 @@ def start(tmp_path, model, workers, guard="if __name__ == '__main__': "):
 def test_workers_without_a_guard_say_so_in_one_line(tiny_folder, tmp_path):
     process = start(tmp_path, tiny_folder, 2, guard="")
     error = process.communicate(timeout=400)[1].splitlines()
-    assert process.returncode == 1 and error[-1] == f"ValueError: {benchmark.GUARD}"
+    assert process.returncode == 1 and error[-1] == f"ValueError: {benchmark.NO_WORKERS}"
     assert "bootstrapping" not in "".join(error) and not list(tmp_path.glob("out/*/*.json"))
 
 

@@ -130,7 +130,8 @@ def test_bench(data, tiny_folder):
     common = ("bench", "~/data", "-o", "~/out", "--model", tiny_folder, "--methods", "unedited,Copy-Paste")
     first = gooddrag_(*common, "--only", "0,2")
     assert first.exit_code == 0, first.output + repr(first.exception)
-    assert "Copy-paste" in first.stdout and "written: ~/out/table.csv" in first.stderr
+    assert "Copy-paste" in first.stdout and "dai_1, unedited = 1" in first.stdout
+    assert "written: ~/out/table.csv" in first.stderr
     assert len(Path("out/table.csv").read_text().splitlines()) == 1 + 4
     (data / "cat_1" / "original.png").write_text("no image")
     assert "note: samples: 1 of 3 cannot be used" in gooddrag_(*common).stderr

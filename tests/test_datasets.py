@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import mask_of, picture
 
+from experiments.keep import RESULTS
+from experiments.run import bounds
 from gooddrag.cli import find_samples
 from gooddrag.evaluation import datasets, unpack
 from gooddrag.evaluation.datasets import category, drag100, dragbench, folder, report, sde_dragbench
@@ -63,6 +65,8 @@ def test_the_whole_of_drag100():
     outside = [sum(int(note.split(": ")[1]) for note in notes if note.startswith(k)) for k in ("handles", "targets")]
     assert outside == [5, 3] and "pairs at rest: 4" in rows["plants_3"]["notes"]
     assert datasets.fingerprint(data) == datasets.DRAG100_SHA256
+    kept = json.loads((RESULTS / "drag100_bounds.json").read_text())
+    assert bounds(list(data)) == kept["dai"] and kept["sha256"] == datasets.DRAG100_SHA256
 
 
 def test_drag100_from_a_folder(root):
@@ -222,8 +226,10 @@ def test_the_download_goes_to_the_cache_and_is_compared(root, drive, cache, monk
         zipped(Path(path), root)
 
     drive.module.cached_download = cached_download
-    with pytest.warns(UserWarning, match="drag100: what came is not the copy"):
-        assert drag100().names == NAMES
+    with pytest.raises(
+        ValueError, match="^drag100: what Google Drive gave is not the copy .* drag100\\('.*drag100.zip'"
+    ):
+        drag100()
     monkeypatch.setattr(datasets, "DRAG100_SHA256", datasets.fingerprint(drag100(root)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,5 +1,7 @@
 """DragGAN and its generator against their formulas, PTI, and a drag of length zero."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -126,6 +128,32 @@ def test_inversion_makes_the_picture_its_own(net):
     before = min(float(pyramid(net.synthesis(w.expand(1, 11, -1))[0], wanted)) for w in bank)
     projected, after = (float(pyramid(n.synthesis(w_plus)[0], wanted)) for n in (net, tuned))
     assert before > projected > after and torch.equal(w_plus, w_plus[:, :1].expand(1, 11, -1))
+
+
+def test_one_step_of_each_half_of_the_inversion(net):
+    """Adam's first step is the rate times the gradient's sign; a projection of one step is at its rate's fall, 0."""
+    wanted, bank = net.synthesis(styles(3))[0], styles(1)[0, :1]
+
+    def distance(made):
+        """L1 of the pictures, their halves, quarters and eighths."""
+        pairs = [(made, wanted)]
+        for _ in range(3):
+            pairs.append(tuple(x.unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2)).mean((-3, -1)) for x in pairs[-1]))
+        return sum((a - b).abs().mean() for a, b in pairs)
+
+    w = bank.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(distance(net.synthesis(w[:, None].expand(-1, 11, -1))[0]), w)
+    _, w_plus = DragGan(project=2, project_lr=0.1, tune=0).invert(wanted, net, bank)
+    moved = w_plus[:, 0] - bank
+    sure = gradient.abs() > 1e-6
+    assert (moved[sure] + 0.1 * gradient.sign()[sure]).abs().max() < 1e-3 and sure.sum() > 20
+
+    tuned, pivot = DragGan(project=1, tune=1, tune_lr=1e-3, tuned=0.0).invert(wanted, net, bank)
+    assert torch.equal(pivot[:, 0], bank)
+    own = copy.deepcopy(net).requires_grad_()
+    (gradient,) = torch.autograd.grad(distance(own.synthesis(pivot)[0]), own.start)
+    sure = gradient.abs() > 1e-6
+    assert (tuned.start - net.start + 1e-3 * gradient.sign())[sure].abs().max() < 1e-5 and sure.sum() > 20
 
 
 def test_no_way_leaves_the_picture_as_its_round_trip(tiny, net, tmp_path):

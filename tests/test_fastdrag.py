@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from tiny import mask_of, picture
 
-from gooddrag.evaluation.methods.fastdrag import FastDrag, fill, preview, warp
+from gooddrag.config import DragConfig
+from gooddrag.editor import DragEditor
+from gooddrag.evaluation.methods.fastdrag import FastDrag, denoise_beside, fill, preview, warp
+from gooddrag.masactrl import borrowed_attention, recorded_states
 from gooddrag.sample import Sample
 
 POINTS = np.array([[[4.0, 5.0], [7.0, 8.0]], [[9.0, 12.0], [9.0, 9.5]]])  # (y, x)
@@ -104,3 +108,21 @@ def test_preview_moves_pixels():
     assert after.shape == before.shape and np.array_equal(after[26, 46], before[30, 40])
     assert np.array_equal(after[:, 90:], before[:, 90:]) and np.array_equal(after[56:], before[56:])
     assert np.array_equal(np.asarray(preview(image, np.array([[[40, 30], [40, 30]]]))), before)
+
+
+def test_a_latent_is_denoised_with_keys_and_values_of_the_unedited_one(tiny64):
+    """One step (T = 1), written out: record the unedited latent's states, borrow them, Eq. 2 to alpha_0."""
+    config = DragConfig(num_steps=4, strength=0.25, K=0, masactrl_start=7)
+    editor = DragEditor(tiny64, lora=None).set_image(picture((64, 64)))
+    unedited = editor.invert(config)[-1]
+    z = unedited + 0.5 * torch.randn(unedited.shape, generator=torch.Generator().manual_seed(0))
+    schedule = tiny64.schedule(4)
+    with torch.no_grad():
+        with recorded_states(tiny64.unet, 7) as states:
+            tiny64.eps(unedited, schedule.timestep(1))
+        with borrowed_attention(tiny64.unet, states, 7):
+            eps = tiny64.eps(z, schedule.timestep(1))
+        assert not torch.allclose(eps, tiny64.eps(z, schedule.timestep(1)))  # what is borrowed counts
+    a1, a0 = (torch.as_tensor(schedule.alpha(t), dtype=z.dtype) for t in (1, 0))
+    expected = a0.sqrt() * (z - (1 - a1).sqrt() * eps) / a1.sqrt() + (1 - a0).sqrt() * eps
+    assert (denoise_beside(editor.source(config), z, 1) - expected).abs().max() < 1e-6

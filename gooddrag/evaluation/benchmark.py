@@ -51,8 +51,8 @@ TABLE_1 = {
     "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
 }
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
-DEATHS = 3  # processes that may die on an edit before it counts as a failure
-GUARD = (
+MAX_DEATHS = 3  # processes that may die on an edit before it counts as a failure
+NO_WORKERS = (
     "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, methods from a "
     "module, and memory for a model in each; or workers=1"
 )
@@ -85,7 +85,7 @@ def run(
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
     """
     if workers > 1 and current_process().name != "MainProcess":
-        raise SystemExit(GUARD)  # a new process that imports the script runs it again
+        raise SystemExit(NO_WORKERS)  # a new process that imports the script runs it again
     if workers < 1 or (isinstance(model, DiffusionModel) and (workers > 1 or client)):
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
     folder, model = Path(folder).expanduser().absolute(), {"name": model} if isinstance(model, str) else model
@@ -142,13 +142,13 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
         """A process with the model and a first group of jobs; what dies here is no edit's fault."""
         if not hasattr(own, "rank"):
             own.rank = next(ranks)
-        for _ in range(DEATHS if alive else 1):
+        for _ in range(MAX_DEATHS if alive else 1):
             pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (own.rank,))
             with suppress(BrokenProcessPool):
                 pool.submit(jobs.prepare, group, model).result()
                 alive.append(pool)
                 return pool
-        raise ValueError(GUARD)
+        raise ValueError(NO_WORKERS)
 
     def finish(group: Sequence[Job]) -> Sequence[Job]:
         for death in count(1):
@@ -158,7 +158,7 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
                 return group
             except BrokenProcessPool:
                 own.pool = None
-                if death % DEATHS == 0:
+                if death % MAX_DEATHS == 0:
                     jobs.record_death(group, identity)
 
     threads = ThreadPoolExecutor(workers)

@@ -92,9 +92,12 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
         return relabelled(sample, category=category(folder.name))
 
-    data = _dataset("drag100", _from_drive() if source is None else source, "points.json", read)
-    if source is None and fingerprint(data) != DRAG100_SHA256:
-        warnings.warn("drag100: what came is not the copy that the package's numbers were made with", stacklevel=2)
+    if source is not None:
+        return _dataset("drag100", source, "points.json", read)
+    data = _dataset("drag100", zipped := _from_drive(), "points.json", read)
+    if fingerprint(data) != DRAG100_SHA256:
+        other = "is not the copy that the package's numbers were made with"
+        raise ValueError(f"drag100: what Google Drive gave {other}; to use it all the same, drag100({str(zipped)!r})")
     return data
 
 
