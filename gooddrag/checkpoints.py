@@ -97,7 +97,7 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
 
 
 def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
-    """U-Net, VAE, scheduler and empty prompt from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
+    """The parts from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
 
     Such a file does not hold its configs. They are those of 1.x or 2.x, by the width of its prompts, unless they lie
     beside it in diffusers' layout (unet/config.json, ...), as in repositories that hold both. 2.x is taken to predict
