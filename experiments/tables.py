@@ -204,11 +204,11 @@ def headline() -> str:
         ],
         ["damage outside the mask, divided likewise (above 1: GoodDrag damages more)", "-", f"{damage.value:.2f}"],
         ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", less["fig12"]],
-        ["... than all at once at one lower level", "-", less["aldd_control"]],
+        ["... than all at once at one lower noise level (control)", "-", less["aldd_control"]],
         ["IP: the handle's feature stays nearer", "one example", *found["fig5"].values()],
         ["IP: the result is nearer to the truth", "-", found["ip_all"]["nearer to the truth"]],
     ]
-    return markdown(["", "paper", "here (95 % interval)"], rows)
+    return markdown(["", "paper", "here (95 % interval of counts)"], rows)
 
 
 def others() -> str:
