@@ -23,7 +23,7 @@ from experiments.study import ENOUGH, Paired, Records, paired, versus
 from gooddrag.config import DragConfig
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, percents, ratio_interval
-from gooddrag.notebook import FIRST_SIZE, column
+from gooddrag.notebook import column
 
 VERDICTS = ("holds", "holds, size undecided", "holds, but smaller", "holds in part")
 VERDICTS += ("does not hold here", "undecided here", "untested")
@@ -305,7 +305,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
         else:
             record = read_json(file)
             data, model, weights = record["data"], record["model"], record["weights"]
-            data, size = sum((read_json(other)["data"] for other in others), data), record.get("size", FIRST_SIZE)
+            data, size = sum((read_json(other)["data"] for other in others), data), record["size"]
         try:
             verdict = rule(data)
         except (KeyError, TypeError, ValueError):  # a file of an earlier study, or a failed edit

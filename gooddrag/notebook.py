@@ -21,7 +21,6 @@ from gooddrag.sample import Sample
 from storybook.storybook100 import keys
 
 RESULTS = Path("../experiments/results")  # beside notebooks/
-FIRST_SIZE = 128  # px of the pages of results that do not say it
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,8 @@ def setup() -> Notebook:
 
 
 def kept(name: str) -> Any:
-    """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it; prints
-    where that was a model of smaller pages than the notebook's pictures.
-    """
-    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    if record.get("model") == "storybook" and record.get("size", FIRST_SIZE) == FIRST_SIZE:
-        print(f"{name}: recorded on pages of {FIRST_SIZE} px, with the embedded model's first autoencoder")
-    return record
+    """What experiments/ computed over many edits and keeps as results/NAME.json, with the model that made it."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def drawn(record: dict, i: int, size: int) -> Sample:
