@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.card import NEAR, aims, bench, data, generator, markdown, model, presets, samples
-from experiments.claims import VERDICTS, Part, method_wins
+from experiments.claims import SYSTEMS, VERDICTS, Part, method_wins
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
 
@@ -138,9 +138,9 @@ def measures(name: str = "storybook100") -> str:
 
 
 def which() -> str:
-    """Which method is first in what, on the edits of `measures systems`."""
-    table = bench("storybook100_systems")
-    table = table[~table["method"].isin(BOUNDS)]
+    """Which system is first in what; GoodDrag's ablations are none."""
+    table = bench()
+    table = table[table["method"].isin((*SYSTEMS, "FastDrag improved"))]
     lines = []
     for what, key, show in (
         ("Fastest, once a LoRA is fitted", "edit_seconds", "{:.0f} s an edit at the median"),
@@ -242,8 +242,7 @@ for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
 TABLES |= {f"drag100 {table.__name__}": partial(table, "drag100") for table in (run, measures)}
 TABLES |= {f"drag100 {key}": partial(dai, key, "drag100") for key in CONVENTIONS}
-for name in ("systems", "draggan"):
-    TABLES |= {f"{name} {table.__name__}": partial(table, f"storybook100_{name}") for table in (run, measures)}
+TABLES |= {f"draggan {table.__name__}": partial(table, "storybook100_draggan") for table in (run, measures)}
 
 
 def filled(text: str) -> str:

@@ -89,7 +89,7 @@ def test_rules_of_the_benchmark(table):
 def test_filling_the_ledger(table, tmp_path):
     """What has no file stays; what cannot be judged is untested and says why."""
     table.to_csv(tmp_path / "storybook100.csv")
-    old = {"model": "m", "weights": "w", "settings": {}, "data": [{"way": claims.ALTERNATING}] * 12}
+    old = {"model": "m", "weights": "w", "size": 256, "settings": {}, "data": [{"way": claims.ALTERNATING}] * 12}
     (tmp_path / "aldd.json").write_text(json.dumps(old))
     ledger = tmp_path / "claims.json"
     ledger.write_text(json.dumps(LEDGER))
