@@ -255,5 +255,5 @@ def results_sheet(
     for sample in (pages[place] for place in places):
         results = [load_image(record_file(*run, 0, sample.name).with_suffix(".png")) for run in runs.values()]
         tiles += [marked_small(sample, side), *results, sample.truth]
-        names += [sample.name, *(one[1:] if columns else [""] * (len(one) - 1))]
+        names += [sample.name.split(": ")[-1], *one[1:]] if columns else [sample.name, *[""] * (len(one) - 1)]
     return contact_sheet(tiles, columns or blocks * len(one), side, () if columns else blocks * one, names)
