@@ -89,7 +89,7 @@ def thumbnail(cell: nbformat.NotebookNode, path: Path) -> None:
     """A cell's first picture, made small for README."""
     data = next(output.data for output in cell.outputs if "image" in "".join(output.get("data", {})))
     picture = Image.open(io.BytesIO(base64.b64decode(data.get("image/png") or data["image/jpeg"]))).convert("RGB")
-    picture.thumbnail((400, 160))
+    picture.thumbnail((240, 110))
     path.parent.mkdir(exist_ok=True)
     picture.save(path, quality=80)
 
