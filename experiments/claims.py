@@ -31,7 +31,7 @@ HOLDS, OPEN, SMALLER, PARTLY, FAILS, UNDECIDED, UNTESTED = VERDICTS
 MUCH = 2 / 3  # "about half", "much smaller": at most this share of the other
 BEHIND = 0.8  # "still lag behind ... by a significant margin" (Sec. 5.2)
 FASTER = 3.2 / 21  # FastDrag's seconds by the next method's (GeoDrag, ICLR 2026)
-SYSTEMS = ("GoodDrag", "DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "SDE-Drag", "FastDrag")
+SYSTEMS = ("GoodDrag", "DragDiffusion", "DragNoise", "FreeDrag", "DragonDiffusion", "FastDrag", "SDE-Drag")
 UPDATES = 90  # Fig. 5 shows the features after so many motion supervision steps
 
 

@@ -71,4 +71,4 @@ def apart(first: Image.Image, second: Image.Image) -> float:
     return float(np.sqrt(((a - b) ** 2).mean()))
 
 
-STUDY = Study("differences", WAYS, measure, edits=16)
+STUDY = Study("differences", WAYS, measure, edits=12)

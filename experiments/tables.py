@@ -149,6 +149,13 @@ def which() -> str:
     ):
         medians = table.groupby("method")[key].median().sort_values().head(3)
         lines.append(f"- {what}: " + ", then ".join(f"**{m}** ({show.format(v)})" for m, v in medians.items()) + ".")
+    for said, key in (
+        ("nearer to the truth", "truth_error_inside_mask"),
+        ("less damage", "damage_outside_mask"),
+        ("lower MD", "md"),
+    ):
+        won = Part.wins("", method_wins(table, "FastDrag improved", "GoodDrag", key))
+        lines.append(f"- FastDrag improved against GoodDrag, {said}: {won.numbers}, {won.verdict}.")
     return "\n".join(lines)
 
 
