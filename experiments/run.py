@@ -62,7 +62,7 @@ def bounds(samples: list[Sample], radius: int = 20) -> dict[str, dict[str, list[
         edits = [(s.image, method(None, s), s.points) for s in samples]
         for rule in ("paper", "released"):
             each = [[dai(*edit, gamma, rule) for gamma in GAMMAS] for edit in edits]
-            found.setdefault(name, {})[rule] = np.mean(each, axis=0).round(5).tolist()
+            found.setdefault(name, {})[rule] = np.mean(each, axis=0).tolist()
     return found
 
 
