@@ -47,9 +47,9 @@ def test_a_training_picture_is_the_same_in_every_process_and_never_held_out():
     assert HELD_OUT_PAGES > 1e8
 
 
-def test_half_of_the_pages_are_as_drawn_the_others_enlarged():
-    drawn = [np.array_equal(training_picture(seed, 32), page(seed, 32)) for seed in range(60)]
-    assert 18 <= sum(drawn) <= 40
+def test_all_but_a_few_photographs_and_paintings_are_pages_as_drawn():
+    drawn = [np.array_equal(training_picture(seed, 32), page(seed, 32)) for seed in range(100)]
+    assert 90 <= sum(drawn) < 100
 
 
 def test_photographs_show_the_same_square_at_any_size():

@@ -1,4 +1,4 @@
-"""Pictures to train on: pages of the book, zoomed and shifted, and crops of the photographs in scikit-image's wheel."""
+"""Pictures to train on: pages of the book, and crops of the photographs in scikit-image's wheel."""
 
 import multiprocessing
 import random
@@ -60,7 +60,7 @@ def training_picture(seed: int, size: int, photos: float = 0.01, paintings: floa
     """Picture `seed` of the training set, (size, size, 3) uint8.
 
     One in a hundred is a crop of a photograph. Three of five paintings are replaced by another page, so that 2 % are
-    left. Half of the pages are enlarged by up to a quarter and shifted.
+    left.
     """
     rng = random.Random(f"training {seed}")
     if rng.random() < photos:
@@ -68,10 +68,7 @@ def training_picture(seed: int, size: int, photos: float = 0.01, paintings: floa
     scene = storybook.sample(seed)
     while isinstance(scene, Painting) and rng.random() > paintings:
         scene = storybook.sample(rng.randrange(HELD_OUT_PAGES))
-    zoom = rng.uniform(1.0, 1.25) if rng.random() < 0.5 else 1.0
-    drawn = to_uint8(scene.render(round(size * zoom)))
-    top, left = rng.randint(0, len(drawn) - size), rng.randint(0, len(drawn) - size)
-    return drawn[top : top + size, left : left + size]
+    return to_uint8(scene.render(size))
 
 
 def training_pictures(first: int, count: int, size: int, photos: float) -> np.ndarray:
