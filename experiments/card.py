@@ -10,6 +10,7 @@ from scipy.stats import gmean
 from experiments.claims import method_wins
 from experiments.keep import RESULTS, read_json
 from gooddrag.evaluation import benchmark
+from gooddrag.notebook import both, wins
 
 AIMS = {  # column -> run of `gooddrag bench storybook100`
     "its preset": "storybook100_preset",
@@ -18,6 +19,7 @@ AIMS = {  # column -> run of `gooddrag bench storybook100`
     "first generation, as released": "storybook100_first",
 }
 PRESET, WITHOUT = "25 levels, fresh noise, lr 0.02", "fast, wide patch"  # of results/presets.json
+FIRST_FIT = "attention"  # of results/preset_lora.json
 NEAR = 0.02  # of the picture's width
 
 
@@ -78,6 +80,22 @@ def presets() -> str:
             rows.append([prefix + way, len(of), page, gone, f"{1000 * of['damage'].max():.1f}"])
     header = ["settings", "edits", "nearest page, geometric mean, thousandths", "way that the handles went, median"]
     return markdown([*header, "largest damage, thousandths"], rows)
+
+
+def fits() -> str:
+    """What the preset's LoRA was chosen among."""
+    rows, table = [], pd.DataFrame(data("preset_lora")["data"])
+    for way, of in table.groupby("way", sort=False):
+        page, gone = f"{1000 * gmean(of['page']):.2f}", f"{of['way_gone'].median():.0%}"
+        cells = [wins(*both(data("preset_lora")["data"], way, FIRST_FIT, key)) for key in ("page", "truth")]
+        rows.append([way, len(of), page, gone, *(cells if way != FIRST_FIT else ["-", "-"])])
+    header = [
+        "the LoRA's layers",
+        "edits",
+        "nearest page, geometric mean, thousandths",
+        "way that the handles went, median",
+    ]
+    return markdown([*header, "nearer to a page than the first row", "nearer to the truth"], rows)
 
 
 def samples() -> str:

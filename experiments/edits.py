@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from experiments.card import bench
+from experiments.identity import measure_fits
 from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
 from gooddrag import plots
@@ -65,6 +66,19 @@ PRESETS = Study(  # on edits that no figure shows: never Storybook100
     drag_and_compare,
     edits=10,
     first_seed=300,
+)
+FITS = {  # of the preset's LoRA
+    "attention": LoraConfig(),
+    "every layer": LoraConfig(layers="all"),
+    "every layer, half moved": LoraConfig.preset("storybook"),
+}
+PRESET_LORA = Study(
+    "preset_lora",
+    {"storybook": _changes(DragConfig.storybook())},
+    partial(measure_fits, FITS, drag_and_compare),
+    edits=12,
+    lora=LoraConfig(steps=0),
+    first_seed=334,
 )
 PRESET_STEPS = Study(  # which step, on more edits
     "preset_steps",
@@ -189,7 +203,7 @@ def marked_small(sample: Sample, side: int, points: np.ndarray | None = None, la
     return marked(page, points * side / max(sample.image.size), mask, larger)
 
 
-def animation(model: DiffusionModel, path: Path, number: int = 74, side: int = 288) -> None:
+def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
     category, task, seed = keys()[number]
     sample, ends = edit(seed, model.native_size, category, task), []
@@ -202,7 +216,7 @@ def animation(model: DiffusionModel, path: Path, number: int = 74, side: int = 2
 
     config = DragConfig.preset(model.preset)
     schedule = model.schedule(config.num_steps)
-    editor = DragEditor(model, LoraConfig()).set_image(sample.image)
+    editor = DragEditor(model, lora=True).set_image(sample.image)
     result = editor.drag(sample, config=config, callback=watch, keep_outside=True)
 
     def shown(z: Tensor) -> Image.Image:

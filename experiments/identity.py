@@ -1,5 +1,8 @@
 """What keeps the image itself: the single-image LoRA (Alg. 1, line 1) and Latent-MasaCtrl (Sec. 5.1)."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 from experiments.study import Records, Scenes, Study, drag_and_score
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
@@ -15,17 +18,23 @@ FITS = {
 STARTS = (10, 16)  # transformer block from which keys and values are shared; the paper: 10; 16: none
 
 
-def measure_fits(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
-    """One record per fit in `FITS`."""
-    (config,) = configs.values()
-    records = []
-    for name, lora in FITS.items():
+def measure_fits(
+    fits: Mapping[str, LoraConfig],
+    measure: Callable,
+    editor: DragEditor,
+    sample: Sample,
+    configs: Mapping[str, DragConfig],
+    scenes: Scenes,
+) -> Records:
+    """What a study's `measure` gives under each LoRA; the ways of the records are the fits."""
+    (config,), records = configs.values(), []
+    for name, lora in fits.items():
         fitted = DragEditor(editor.model, lora).set_image(sample.image)
-        records += drag_and_score(fitted, sample, {name: config}, scenes)
+        records += measure(fitted, sample, {name: config}, scenes)
     return records
 
 
-LORA = Study("lora", {"released": {}}, measure_fits, edits=12, lora=LoraConfig(steps=0))
+LORA = Study("lora", {"released": {}}, partial(measure_fits, FITS, drag_and_score), edits=12, lora=LoraConfig(steps=0))
 MASACTRL = Study(
     "masactrl", {f"from layer {start}": {"masactrl_start": start} for start in STARTS}, drag_and_score, edits=16
 )

@@ -1,6 +1,6 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
-Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps) and questions
+Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions
 about latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model,
 cost_sd15 and drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column
 of a folder of `gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `fig08` and `fig09` two more;
@@ -34,7 +34,7 @@ from gooddrag.sample import Sample
 NOTEBOOKS = tables.ROOT / "notebooks"
 LARGEST = 1_000_000  # bytes of a notebook with its outputs
 ALL = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL)
-ALL += (differences.STUDY, edits.PRESETS, edits.PRESET_STEPS)
+ALL += (differences.STUDY, edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
 STUDIES = {study.name: study for study in ALL}
 QUESTIONS = {
     **latents.QUESTIONS,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.card import NEAR, aims, bench, data, generator, markdown, model, presets, samples
+from experiments.card import NEAR, aims, bench, data, fits, generator, markdown, model, presets, samples
 from experiments.claims import SYSTEMS, VERDICTS, Part, method_wins
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
@@ -243,7 +243,7 @@ def inference() -> str:
 
 
 PLAIN = (run, measures, which, tasks, claims, headline, verdicts, others, inference)
-PLAIN += (aims, presets, samples, model, generator)
+PLAIN += (aims, presets, fits, samples, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}

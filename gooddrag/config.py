@@ -236,8 +236,20 @@ class LoraConfig:
     5e-4, unless its folder asks for another one."""
     batch_size: int = 4
     """Noise samples per step, all of the one image."""
+    layers: Literal["attention", "all"] = "attention"
+    """What has an update: the projections of every "attention" (released), or "all" linear layers and convolutions,
+    since a narrow U-Net has little in its attentions."""
+    shift: int = 0
+    """Every second noise sample is of the picture moved by up to so many latent cells, its edges repeated, so that what
+    is learnt does not depend on its place: a drag will move it. Released: 0."""
 
-    RANGES: ClassVar[Ranges] = {"rank": (1, 1024), "steps": (0, 100_000), "lr": (0.0, 1.0), "batch_size": (1, 1024)}
+    RANGES: ClassVar[Ranges] = {
+        "rank": (1, 1024),
+        "steps": (0, 100_000),
+        "lr": (0.0, 1.0),
+        "batch_size": (1, 1024),
+        "shift": (0, 64),
+    }
 
     def __post_init__(self) -> None:
         _check(self)
@@ -249,5 +261,8 @@ class LoraConfig:
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """What goes with `DragConfig.preset(name)`: `fast()` with "fast", 80 steps with "dragdiffusion"."""
-        return {"fast": cls.fast(), "dragdiffusion": cls(steps=80)}.get(name, cls())
+        """What goes with `DragConfig.preset(name)`: `fast()`, 80 steps with "dragdiffusion", all layers and a moved
+        picture with "storybook" (results/preset_lora.json).
+        """
+        own = {"fast": cls.fast(), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
+        return own.get(name, cls())

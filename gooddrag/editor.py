@@ -33,7 +33,7 @@ ADVICE = (
     "dtype=torch.float16 or a smaller model"
 )
 SHORT = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # the CPU's, MPS's, cuBLAS's errors
-LoraSource = LoraConfig | str | os.PathLike | Lora | None
+LoraSource = LoraConfig | str | os.PathLike | Lora | bool | None
 
 
 class DragEditor:
@@ -41,7 +41,8 @@ class DragEditor:
 
     Args:
         model: from `load_model`.
-        lora: how to fit the single-image LoRA; the path of a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
+        lora: how to fit the single-image LoRA; True: as suits the model, `LoraConfig.preset(model.preset)`; the path of
+            a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
@@ -64,13 +65,13 @@ class DragEditor:
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
-        if not isinstance(lora, LoraConfig | str | os.PathLike | dict | None):
-            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, a path, a dict of tensors or None")
+        if not isinstance(lora, LoraConfig | str | os.PathLike | dict | bool | None):
+            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, True, a path, tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(Path(lora))
         check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
-        self._lora_source = lora
+        self._lora_source = LoraConfig.preset(model.preset) if lora is True else lora
         self.image: Image.Image | None = None
         self.frame: Frame | None = None
         self.z_0: Tensor | None = None
@@ -223,7 +224,7 @@ def drag(
     model: DiffusionModel,
     sample: Sample,
     config: DragConfig | None = None,
-    lora: LoraSource = LoraConfig(),  # noqa: B008 (frozen)
+    lora: LoraSource = True,
     *,
     seed: int = 0,
     callback: Callback | None = None,
@@ -234,12 +235,13 @@ def drag(
     Args:
         model: from `load_model`. sample: image, points and mask.
         config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
-        lora: how to fit the single-image LoRA (cached), whatever the settings are (`LoraConfig.preset(name)` gives what
-            goes with a preset); a file or tensors of one; None for none. seed: of its fit.
+        lora: how to fit the single-image LoRA (cached); True: as suits the model where no settings are given, else
+            `LoraConfig()`; a file or tensors of one; None for none. seed: of its fit.
         callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
         keep_outside: put the original pixels back outside the mask.
     """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
+    lora = LoraConfig() if lora is True and config else lora
     editor = DragEditor(model, lora, seed=seed).set_image(sample.image)
     return editor.drag(sample, config=config, callback=callback, keep_outside=keep_outside)

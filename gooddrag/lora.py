@@ -1,6 +1,7 @@
-"""Single-image LoRA (Algorithm 1, line 1): low-rank updates of the U-Net's attentions, fitted with peft.
+"""Single-image LoRA (Algorithm 1, line 1): low-rank updates of the U-Net's layers, fitted with peft.
 
-A LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r). To use it,
+A LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r); those of a
+convolution are (r, in, k, k) and (out, r, 1, 1). To use it,
 `applied` writes W + B A into the weights for as long as a context lasts and then puts the very same W back: no adapter
 runs during the hundreds of calls of a drag.
 """
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import peft
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import convert_unet_state_dict_to_peft
@@ -81,7 +83,9 @@ def fit(
     if config.steps == 0:
         return {}
     unet, r = model.unet, config.rank
-    adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=TARGETS)
+    layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    layers = TARGETS if config.layers == "attention" else layers
+    adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=layers)
     with unet_lock(unet):
         try:
             with torch.random.fork_rng(devices=[]):  # peft draws A from the CPU's generator; a GPU's goes on as it was
@@ -109,7 +113,8 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
         t = torch.randint(0, len(model.alphas_cumprod), (size,), generator=draw).to(z_0.device)
-        z_t = add_noise(z_0, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
+        z = half_moved(z_0, size, config.shift, draw) if config.shift else z_0
+        z_t = add_noise(z, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
         with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
             loss = (model.eps(z_t, t) - noise).square().mean()
         check_finite("LoRA", f"step {i + 1} of {config.steps}", loss=loss.detach())
@@ -117,6 +122,14 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
         scaler.scale(loss).backward()
         scaler.step(optimiser)
         scaler.update()
+
+
+def half_moved(z_0: Tensor, n: int, shift: int, draw: torch.Generator) -> Tensor:
+    """n copies of z_0 (1, C, h, w), every second one moved by up to `shift` cells along y and x: (n, C, h, w)."""
+    (h, w), padded = z_0.shape[-2:], F.pad(z_0, [shift] * 4, mode="replicate")
+    corners = torch.randint(2 * shift + 1, (n, 2), generator=draw)
+    corners[::2] = shift
+    return torch.cat([padded[..., y : y + h, x : x + w] for y, x in corners.tolist()])
 
 
 @contextmanager

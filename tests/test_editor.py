@@ -12,6 +12,7 @@ import torch
 from tiny import DRAG, LORA, NATIVE, mask_of, picture
 
 import gooddrag
+from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor, drag
 from gooddrag.model import load_model
 from gooddrag.sample import Sample
@@ -125,7 +126,7 @@ def test_bad_arguments(editor, tiny):
         editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
-    with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, a path, a dict of tensors or None$"):
+    with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, True, a path, tensors or None$"):
         DragEditor(tiny, lora=3)
     for foreign in ("down", "conv_in.lora_B.weight"):  # would have changed nothing, silently
         with pytest.raises(ValueError, match=f"^lora: {foreign.split('.lora')[0]} does not fit this model"):
@@ -192,6 +193,18 @@ def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
     assert "truth_error_ratio" in result.metrics
     for other in (editor.drag(sample, config=DRAG), editor.drag(sample.points, sample.mask, DRAG)):
         assert torch.equal(result.latent, other.latent)
+
+
+def test_the_lora_suits_the_model_where_no_settings_are_given(tiny, monkeypatch):
+    quick = dataclasses.replace(LORA, layers="all")
+    monkeypatch.setattr(LoraConfig, "preset", {"fast": quick}.get)
+    monkeypatch.setattr(tiny, "preset", "fast")
+    sample = Sample(picture(), POINTS)
+    assert "conv_in.lora_A.weight" in DragEditor(tiny, True).set_image(picture()).lora
+    suited, as_fitted = drag(tiny, sample), drag(tiny, sample, DragConfig.fast(), quick)
+    assert torch.equal(suited.latent, as_fitted.latent)
+    given = drag(tiny, sample, DRAG), drag(tiny, sample, DRAG, LoraConfig())
+    assert torch.equal(given[0].latent, given[1].latent)
 
 
 def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_path):

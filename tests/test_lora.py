@@ -16,7 +16,7 @@ from tiny import DATA, Malicious, random, same
 
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise
-from gooddrag.lora import TARGETS, applied, fit, fit_cached, load_lora, save_lora, unet_lock
+from gooddrag.lora import TARGETS, applied, fit, fit_cached, half_moved, load_lora, save_lora, unet_lock
 from gooddrag.masactrl import transformer_blocks
 from gooddrag.model import load_model
 
@@ -49,10 +49,27 @@ def test_fit_gives_both_matrices_of_every_attention_projection(tiny, lora):
         assert a.dtype == b.dtype == torch.float32 and not a.requires_grad
 
 
-def test_applied_is_the_forward_pass_that_was_fitted(tiny):
+def test_a_fit_of_all_layers_has_every_linear_layer_and_convolution(tiny):
+    fitted, layers = fit(tiny, Z_0, replace(QUICK, layers="all")), (torch.nn.Linear, torch.nn.Conv2d)
+    modules = {key.rsplit(".lora_", 1)[0] for key in fitted}
+    assert modules == {name for name, layer in tiny.unet.named_modules() if isinstance(layer, layers)}
+    assert fitted["conv_in.lora_A.weight"].shape[2:] == (3, 3)
+
+
+def test_every_second_copy_of_a_latent_is_moved_with_its_edges_repeated():
+    copies = half_moved(Z_0, 400, 2, torch.Generator().manual_seed(0))
+    y, x = (torch.arange(n) for n in Z_0.shape[-2:])
+    ways = [(up, left) for up in range(-2, 3) for left in range(-2, 3)]
+    windows = [Z_0[0][:, (y + up).clamp(0, len(y) - 1)][..., (x + left).clamp(0, len(x) - 1)] for up, left in ways]
+    found = [ways[[torch.equal(copy, window) for window in windows].index(True)] for copy in copies]
+    assert set(found[::2]) == {(0, 0)} and set(found[1::2]) == set(ways)
+
+
+@pytest.mark.parametrize(("changes", "lr"), [({}, 0.05), ({"layers": "all", "shift": 1}, 0.01)])
+def test_applied_is_the_forward_pass_that_was_fitted(tiny, changes, lr):
     """peft's own forward pass with the adapter, after the last step of the fit, is what `applied` gives."""
     seen = []
-    config = LoraConfig(rank=3, steps=4, lr=0.05, batch_size=1)
+    config = LoraConfig(rank=3, steps=4, lr=lr, batch_size=2, **changes)
     fitted = fit(tiny, Z_0, config, progress=lambda *_: seen.append(eps(tiny)))
     assert (eps(tiny, fitted) - eps(tiny)).abs().max() > 1e-2
     torch.testing.assert_close(eps(tiny, fitted), seen[-1], rtol=0, atol=1e-5)
