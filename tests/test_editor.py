@@ -201,9 +201,9 @@ def test_the_lora_suits_the_model_where_no_settings_are_given(tiny, monkeypatch)
     monkeypatch.setattr(tiny, "preset", "fast")
     sample = Sample(picture(), POINTS)
     assert "conv_in.lora_A.weight" in DragEditor(tiny, True).set_image(picture()).lora
-    suited, as_fitted = drag(tiny, sample), drag(tiny, sample, DragConfig.fast(), quick)
+    suited, as_fitted = drag(tiny, sample), drag(tiny, sample, DragConfig.fast(), lora=quick)
     assert torch.equal(suited.latent, as_fitted.latent)
-    given = drag(tiny, sample, DRAG), drag(tiny, sample, DRAG, LoraConfig())
+    given = drag(tiny, sample, DRAG), drag(tiny, sample, DRAG, lora=LoraConfig())
     assert torch.equal(given[0].latent, given[1].latent)
 
 

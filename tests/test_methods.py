@@ -98,7 +98,7 @@ def test_a_blur_stays_inside_the_mask(sample):
 
 def test_a_dragging_is_a_drag(tiny, sample):
     lora = LoraConfig(rank=1, steps=1, batch_size=1)
-    expected = gd.drag(tiny, sample, DRAG, lora, seed=3)
+    expected = gd.drag(tiny, sample, DRAG, lora=lora, seed=3)
     method = Dragging(DRAG, lora)
     assert method(tiny, sample, 3).tobytes() == expected.image.tobytes() != method(tiny, sample, 4).tobytes()
     result = method.edit(tiny, sample, 3)

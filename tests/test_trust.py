@@ -33,7 +33,7 @@ def test_no_module_runs_what_a_file_says():
 NO_HOME = """
 from gooddrag import DragConfig, LoraConfig, Sample, drag, load_model
 sample, config = Sample("in.png", [[[20, 20], [40, 35]]]), DragConfig(num_steps=4, K=1, B=1, J=1)
-drag(load_model(), sample, config, LoraConfig(rank=2, steps=1, batch_size=1)).save("out")
+drag(load_model(), sample, config, lora=LoraConfig(rank=2, steps=1, batch_size=1)).save("out")
 """
 
 

@@ -23,7 +23,7 @@ class Dragging:
 
     def edit(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragResult:
         """The same edit with its handles, history and metrics."""
-        return drag(model, sample, self.config, self.lora, seed=seed)
+        return drag(model, sample, self.config, lora=self.lora, seed=seed)
 
 
 def draggings(preset: str = "released") -> dict[str, Dragging]:
