@@ -83,8 +83,9 @@ def fit(
     if config.steps == 0:
         return {}
     unet, r = model.unet, config.rank
-    layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    layers = TARGETS if config.layers == "attention" else layers
+    layers = TARGETS
+    if config.layers == "all":
+        layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=layers)
     with unet_lock(unet):
         try:
@@ -113,7 +114,7 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
         t = torch.randint(0, len(model.alphas_cumprod), (size,), generator=draw).to(z_0.device)
-        z = half_moved(z_0, size, config.shift, draw) if config.shift else z_0
+        z = half_moved(z_0, size, config.shift, draw, i * size) if config.shift else z_0
         z_t = add_noise(z, noise, model.alphas_cumprod[t].to(z_0.dtype)[:, None, None, None])
         with torch.autocast(z_0.device.type, dtype=model.dtype, enabled=half):
             loss = (model.eps(z_t, t) - noise).square().mean()
@@ -124,11 +125,13 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
         scaler.update()
 
 
-def half_moved(z_0: Tensor, n: int, shift: int, draw: torch.Generator) -> Tensor:
-    """n copies of z_0 (1, C, h, w), every second one moved by up to `shift` cells along y and x: (n, C, h, w)."""
+def half_moved(z_0: Tensor, n: int, shift: int, draw: torch.Generator, first: int = 0) -> Tensor:
+    """n copies of z_0 (1, C, h, w), those with odd numbers from `first` on moved by up to `shift` cells along y and x:
+    (n, C, h, w).
+    """
     (h, w), padded = z_0.shape[-2:], F.pad(z_0, [shift] * 4, mode="replicate")
     corners = torch.randint(2 * shift + 1, (n, 2), generator=draw)
-    corners[::2] = shift
+    corners[first % 2 :: 2] = shift
     return torch.cat([padded[..., y : y + h, x : x + w] for y, x in corners.tolist()])
 
 

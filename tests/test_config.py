@@ -47,7 +47,7 @@ def test_lora_defaults_presets_and_checks():
     assert LoraConfig.preset("fast") == LoraConfig.fast() != c and LoraConfig.fast(rank=4).rank == 4
     assert LoraConfig.preset("storybook") == LoraConfig(layers="all", shift=4)
     assert LoraConfig.preset("dragdiffusion") == LoraConfig(steps=80)
-    assert all(LoraConfig.preset(name) == c for name in PRESETS if name in ("released", "paper"))
+    assert all(LoraConfig.preset(name) == c for name in PRESETS if name not in ("fast", "dragdiffusion", "storybook"))
     for bad in (dict(rank=0), dict(rank=2.0), dict(steps=-1), dict(lr=math.nan), dict(lr=2.0), dict(batch_size=True)):
         with pytest.raises(ValueError, match=rf"^{next(iter(bad))}: .*; expected a"):
             LoraConfig(**bad)

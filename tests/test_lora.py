@@ -63,6 +63,9 @@ def test_every_second_copy_of_a_latent_is_moved_with_its_edges_repeated():
     windows = [Z_0[0][:, (y + up).clamp(0, len(y) - 1)][..., (x + left).clamp(0, len(x) - 1)] for up, left in ways]
     found = [ways[[torch.equal(copy, window) for window in windows].index(True)] for copy in copies]
     assert set(found[::2]) == {(0, 0)} and set(found[1::2]) == set(ways)
+    draw = torch.Generator().manual_seed(0)
+    single = [torch.equal(half_moved(Z_0, 1, 2, draw, first), Z_0) for first in range(40)]  # one sample a step
+    assert all(single[::2]) and not all(single[1::2])
 
 
 @pytest.mark.parametrize(("changes", "lr"), [({}, 0.05), ({"layers": "all", "shift": 1}, 0.01)])
