@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 import storybook
-from gooddrag.evaluation.methods.draggan import Generator, pyramid
+from gooddrag.evaluation.methods.draggan import Generator, packed, pyramid
 from gooddrag.files import atomic_file
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
@@ -145,14 +145,13 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
 
 
 def export(work: Path, folder: Path) -> None:
-    """Write the average's synthesis network in half precision, and the w of 128 pages that a projection starts from."""
+    """Write the average's synthesis network, packed, and the w of 128 pages that a projection starts from."""
     net = Generator(len(numbers(animal(0)))).requires_grad_(False)
     progress = load_checkpoint(work / "generator.safetensors", {"ema": net})
     w = net.mapping(draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 128))[0])
     del net.rest
-    tensors = {k: t.half().contiguous() for k, t in (net.state_dict() | {"bank": w}).items()}
     with atomic_file(folder / "generator.safetensors") as file:
-        save_file(tensors, file, {"progress": json.dumps(progress)})
+        save_file(packed(net.state_dict() | {"bank": w}), file, {"progress": json.dumps(progress)})
 
 
 if __name__ == "__main__":
@@ -161,7 +160,7 @@ if __name__ == "__main__":
     p.add_argument("--minutes", type=float, default=0.0)
     p.add_argument("--cooldown", type=float, default=0.0, help="last share of the minutes, in which the rate falls")
     p.add_argument("--device", default="cpu")
-    p.add_argument("--export", type=Path, help="folder for the weights in half precision")
+    p.add_argument("--export", type=Path, help="folder for the weights")
     a = p.parse_args()
     if a.minutes:
         vae = AutoencoderTiny.from_pretrained(Path(storybook.__file__).parent / "weights", subfolder="vae")

@@ -28,10 +28,10 @@ from gooddrag.frame import Frame
 from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
-GENERATOR = STORYBOOK / "generator" / "generator.safetensors"  # where training exports it; not in the repository
+GENERATOR = STORYBOOK / "generator" / "generator.safetensors"
 SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
 PARTS = 16  # of a page, whose places w holds, (x, y) in [-1, 1]
-CHANNELS = {4: 192, 8: 192, 16: 192, 32: 128, 64: 64, 128: 24}  # of the layers at each side length
+CHANNELS = {4: 112, 8: 112, 16: 112, 32: 96, 64: 48, 128: 24}  # of the layers at each side length
 
 
 class Modulated(nn.Module):
@@ -126,7 +126,7 @@ class Generator(nn.Module):
         return torch.cat([self.rest(numbers), numbers[:, : 2 * PARTS]], dim=1)
 
     def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
-        """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 128, 32, 32).
+        """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 96, 32, 32).
 
         A smaller side, 32 or 64, leaves the last layers out.
         """
@@ -160,15 +160,27 @@ def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
     return total
 
 
-def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
+def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels and matrices in 8 bits, with a scale for each output (`name.scale`); the rest in half precision."""
+    small = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and name.endswith(".weight") and ".centre." not in name:
+            scale = tensor.abs().flatten(1).amax(1).clamp(min=1e-12) / 127
+            small[f"{name}.scale"] = scale = scale.reshape(-1, *[1] * (tensor.ndim - 1))
+            small[name] = (tensor / scale).round().to(torch.int8)
+        else:
+            small[name] = tensor.half()
+    return {name: tensor.contiguous() for name, tensor in small.items()}
+
+
+def load_generator(path: Path = GENERATOR) -> tuple[Generator, Tensor]:
     """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width).
 
     It begins at w: the mapping network, which only training needs, is not in the file.
     """
-    path = path or GENERATOR
-    if not path.is_file():
-        raise ValueError(f"generator: no {path}; expected what `python -m storybook.training.generator` exports")
     tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    for name in [name for name in tensors if name.endswith(".scale")]:
+        tensors[name.removesuffix(".scale")] *= tensors.pop(name)
     bank, net = tensors.pop("bank"), Generator(2 * PARTS)
     del net.rest
     net.load_state_dict(tensors)
@@ -196,7 +208,7 @@ class DragGan:
     r1: float = 3.0
     r2: float = 12.0
     lam: float = 20.0
-    weights: Path | None = None
+    weights: Path = GENERATOR
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         frame = Frame(sample.image.size, (SIDE, SIDE), (SIDE, SIDE))
