@@ -119,7 +119,7 @@ def generator() -> str:
     """What DragGAN's generator was trained with."""
     about = data("generator")
     rows = {
-        "parameters": f"{about['parameters'] / 1e6:.1f} M, in half precision",
+        "parameters": f"{about['parameters'] / 1e6:.1f} M, matrices in 8 bits",
         "training": f"{about['step']:,} steps of 16 pages at 32, 64, then 128 px; {about['drawn']:,} pages drawn",
         "time": f"{about['seconds'] / 60:.0f} min on one CPU core",
         "mean absolute error on 64 held-out pages, values in [-1, 1]": f"{about['l1']:.3f}",

@@ -26,6 +26,7 @@ from gooddrag.ddim import predict_z0
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.jobs import record_file
+from gooddrag.evaluation.methods import METHODS, DragGan, methods_with
 from gooddrag.files import load_image
 from gooddrag.lora import applied
 from gooddrag.marks import marked
@@ -271,3 +272,16 @@ def results_sheet(
         tiles += [marked_small(sample, side), *results, sample.truth]
         names += [sample.name.split(": ")[-1], *one[1:]] if columns else [sample.name, *[""] * (len(one) - 1)]
     return contact_sheet(tiles, columns or blocks * len(one), side, () if columns else blocks * one, names)
+
+
+def beside_draggan(folder: Path, preset: Path, model: DiffusionModel) -> Image.Image:
+    """Fig. 8: every eighth animal of the 58 that Storybook100 begins with, and one of Drag100's photographs, by DragGAN
+    and by GoodDrag; arguments as for `results_sheet`."""
+    pages, photo = results_sheet(folder, ("DragGAN", "GoodDrag"), range(0, 58, 8), preset), Sample.open(PHOTOS[0])
+    ways = DragGan(), METHODS["GoodDrag"], methods_with("storybook")["GoodDrag"]
+    row = [marked_small(photo, 224), *(way(model, photo) for way in ways)]
+    below = contact_sheet(row, 5, 224, names=["a photograph of Drag100", "", "", ""])
+    sheet = Image.new("RGB", (pages.width, pages.height + below.height), "white")
+    sheet.paste(pages, (0, 0))
+    sheet.paste(below, (0, pages.height))
+    return sheet

@@ -169,8 +169,8 @@ def main() -> None:
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
             edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
-        elif name == "fig08":  # every eighth animal, of the 58 at the beginning
-            sheet = edits.results_sheet(options.bench, ("DragGAN", "GoodDrag"), range(0, 58, 8), options.preset_bench)
+        elif name == "fig08":
+            sheet = edits.beside_draggan(options.bench, options.preset_bench, load_model(options.model))
             sheet.save(RESULTS / "fig08.jpg", quality=80)
         elif name == "fig09":
             systems, places = [*claims.SYSTEMS[1:], "GoodDrag"], edits.best_median_worst()

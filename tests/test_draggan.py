@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny import picture, random
-from torch.nn.functional import conv2d, grid_sample, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate
 
 from gooddrag.evaluation.methods.draggan import (
     PARTS,
@@ -16,11 +16,13 @@ from gooddrag.evaluation.methods.draggan import (
     Generator,
     Modulated,
     load_generator,
+    packed,
     pyramid,
     tracked,
 )
 from gooddrag.sample import Sample
 from storybook.training import generator
+from storybook.training.pages import to_tensor
 
 POINTS = torch.tensor([[[60.0, 60.0], [60.0, 80.0]], [[30.0, 20.0], [36.0, 12.0]]])  # (y, x)
 FROZEN = torch.zeros(1, 1, 128, 128)
@@ -154,6 +156,21 @@ def test_one_step_of_each_half_of_the_inversion(net):
     (gradient,) = torch.autograd.grad(distance(own.synthesis(pivot)[0]), own.start)
     sure = gradient.abs() > 1e-6
     assert (tuned.start - net.start + 1e-3 * gradient.sign())[sure].abs().max() < 1e-5 and sure.sum() > 20
+
+
+def test_packed_weights_are_within_half_a_step_and_the_generator_ships(net, tmp_path):
+    tensors = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("rest")}
+    save_file(packed(tensors | {"bank": styles()[0]}), tmp_path / "weights")
+    loaded, bank = load_generator(tmp_path / "weights")
+    assert torch.equal(bank, styles()[0].half().float())
+    for name, tensor in loaded.state_dict().items():
+        step = tensors[name].abs().flatten(1).amax(1) / 127 if tensor.ndim > 1 else 0
+        half = torch.finfo(torch.float16).eps * tensors[name].abs().max()
+        assert ((tensor - tensors[name]).abs().flatten(1 if tensor.ndim > 1 else 0).T <= step / 1.99 + half).all(), name
+    shipped, bank = load_generator()
+    small = avg_pool2d(to_tensor(generator.draw(range(3, 4))[1].numpy()), 4)  # page 3: not among those of the bank
+    far = [pyramid(shipped.synthesis(w.expand(1, 11, -1), side=32)[0], small) for w in bank]
+    assert len(bank) == 128 and min(far) < 0.5 * torch.stack(far).median()
 
 
 def test_no_way_leaves_the_picture_as_its_round_trip(tiny, net, tmp_path):

@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_compl
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from itertools import count
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process, get_context, parent_process
 from pathlib import Path
 
 import pandas as pd
@@ -143,7 +143,7 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
         if not hasattr(own, "rank"):
             own.rank = next(ranks)
         for _ in range(MAX_DEATHS if alive else 1):
-            pool = ProcessPoolExecutor(1, get_context("spawn"), _use_gpu, (own.rank,))
+            pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (own.rank,))
             with suppress(BrokenProcessPool):
                 pool.submit(jobs.prepare, group, model).result()
                 alive.append(pool)
@@ -171,7 +171,9 @@ def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -
             pool.shutdown()
 
 
-def _use_gpu(rank: int) -> None:
+def _begin(rank: int) -> None:
+    """In a process: it takes its GPU, and ends as soon as the one that started it is gone."""
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
     if torch.cuda.is_available():
         torch.cuda.set_device(rank % torch.cuda.device_count())
 

@@ -5,7 +5,7 @@ from typing import Protocol
 from PIL import Image
 
 from gooddrag.evaluation.methods.bounds import Blurred, CopyPaste, Unedited, VaeRoundTrip
-from gooddrag.evaluation.methods.draggan import GENERATOR, DragGan
+from gooddrag.evaluation.methods.draggan import DragGan
 from gooddrag.evaluation.methods.dragging import Dragging, draggings  # noqa: F401 (a name of this package)
 from gooddrag.evaluation.methods.dragnoise import DragNoise
 from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion
@@ -33,7 +33,7 @@ def methods_with(preset: str) -> dict[str, Method]:
     bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste(), "Blur": Blurred()}
     others = {"SDE-Drag": SdeDrag(), "FastDrag": FastDrag(), "FreeDrag": FreeDrag(), "DragNoise": DragNoise()}
     others |= {"FastDrag improved": FastDrag(nearest=True, noise=True)}  # as LazyDrag (ICLR 2026) found it to gain
-    others |= {"DragonDiffusion": DragonDiffusion()} | ({"DragGAN": DragGan()} if GENERATOR.is_file() else {})
+    others |= {"DragonDiffusion": DragonDiffusion(), "DragGAN": DragGan()}
     return {**bounds, **draggings(preset), **others}
 
 

@@ -173,12 +173,12 @@ def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in small.items()}
 
 
-def load_generator(path: Path = GENERATOR) -> tuple[Generator, Tensor]:
+def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
     """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width).
 
     It begins at w: the mapping network, which only training needs, is not in the file.
     """
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    tensors = {name: tensor.float() for name, tensor in load_file(path or GENERATOR).items()}
     for name in [name for name in tensors if name.endswith(".scale")]:
         tensors[name.removesuffix(".scale")] *= tensors.pop(name)
     bank, net = tensors.pop("bank"), Generator(2 * PARTS)
@@ -208,7 +208,7 @@ class DragGan:
     r1: float = 3.0
     r2: float = 12.0
     lam: float = 20.0
-    weights: Path = GENERATOR
+    weights: Path | None = None
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         frame = Frame(sample.image.size, (SIDE, SIDE), (SIDE, SIDE))
