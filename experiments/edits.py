@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from experiments.card import bench
-from experiments.identity import measure_fits
 from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
 from gooddrag import plots
@@ -75,10 +74,10 @@ FITS = {  # of the preset's LoRA
 }
 PRESET_LORA = Study(
     "preset_lora",
-    {"storybook": _changes(DragConfig.storybook())},
-    partial(measure_fits, FITS, drag_and_compare),
+    {name: _changes(DragConfig.storybook()) for name in FITS},
+    drag_and_compare,
     edits=12,
-    lora=LoraConfig(steps=0),
+    lora=FITS,
     first_seed=334,
 )
 PRESET_STEPS = Study(  # which step, on more edits

@@ -43,7 +43,7 @@ class Study:
         ways: the settings of each way, as changes of DragConfig's defaults.
         measure: (editor with the image set, sample, ways as configs, scenes) -> the records of one edit.
         edits: how many, spread evenly over Storybook100.
-        lora: the fit that all ways share.
+        lora: the fit that all ways share, or that of each way.
         first_seed: instead of Storybook100, the edits `storybook.edit(seed)` from this seed on.
     """
 
@@ -51,14 +51,16 @@ class Study:
     ways: dict[str, dict[str, Any]]
     measure: Callable[[DragEditor, Sample, dict[str, DragConfig], Scenes], Records]
     edits: int = 40
-    lora: LoraConfig = LoraConfig()
+    lora: LoraConfig | Mapping[str, LoraConfig] = LoraConfig()
     first_seed: int | None = None
 
     def settings(self, edits: int | None = None) -> dict[str, Any]:
         """What decides the outcome, as it stands in the file; "edits" are (category, task, seed) of each."""
         n, first = edits or self.edits, self.first_seed
         drawn = spread_edits(n) if first is None else [(None, None, seed) for seed in range(first, first + n)]
-        settings = {"edits": drawn, "ways": self.ways, "lora": asdict(self.lora)}
+        shared = isinstance(self.lora, LoraConfig)
+        lora = asdict(self.lora) if shared else {way: asdict(fit) for way, fit in self.lora.items()}
+        settings = {"edits": drawn, "ways": self.ways, "lora": lora}
         return json.loads(json.dumps(settings))  # as they come back from the file
 
     def sample(self, number: int, size: int) -> Sample:
@@ -72,9 +74,13 @@ class Study:
         category, task, seed = self.settings(number + 1)["edits"][number]
         scenes = plan(seed, category, task)[2:]
         with one_thread(model.device):
-            editor = DragEditor(model, self.lora).set_image(sample.image)
-            configs = {name: DragConfig(**changes) for name, changes in self.ways.items()}
-            records = self.measure(editor, sample, configs, scenes)
+            configs, records = {name: DragConfig(**changes) for name, changes in self.ways.items()}, []
+            groups = [(self.lora, configs)]
+            if not isinstance(self.lora, LoraConfig):
+                groups = [(self.lora[way], {way: config}) for way, config in configs.items()]
+            for lora, ways in groups:
+                editor = DragEditor(model, lora).set_image(sample.image)
+                records += self.measure(editor, sample, ways, scenes)
         about = {"edit": number, "name": sample.name, "category": sample.category, "task": sample.task}
         write_json(part, [time.perf_counter() - start, [{**about, **record} for record in records]])
 

@@ -16,7 +16,6 @@ from gooddrag.evaluation.methods.draggan import (
     Generator,
     Modulated,
     load_generator,
-    packed,
     pyramid,
     tracked,
 )
@@ -80,7 +79,7 @@ def test_blobs_turn_with_the_parts():
 def test_the_generator_is_built_layer_by_layer(net):
     w = styles()
     whole, F = net.synthesis(w)
-    assert whole.shape == (1, 3, 128, 128) and F.shape == (1, 128, 32, 32)
+    assert whole.shape == (1, 3, 128, 128) and F.shape == (1, 96, 32, 32)
     small, same = net.synthesis(w, side=32)
     assert small.shape == (1, 3, 32, 32) and torch.equal(same, F)
     late = torch.cat([w[:, :7], styles(1)[:, 7:]], dim=1)
@@ -160,7 +159,7 @@ def test_one_step_of_each_half_of_the_inversion(net):
 
 def test_packed_weights_are_within_half_a_step_and_the_generator_ships(net, tmp_path):
     tensors = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("rest")}
-    save_file(packed(tensors | {"bank": styles()[0]}), tmp_path / "weights")
+    save_file(generator.packed(tensors | {"bank": styles()[0]}), tmp_path / "weights")
     loaded, bank = load_generator(tmp_path / "weights")
     assert torch.equal(bank, styles()[0].half().float())
     for name, tensor in loaded.state_dict().items():

@@ -76,6 +76,18 @@ def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp
     assert not list((cache / "studies").iterdir())
 
 
+def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, tmp_path, cache):
+    def fitted(editor, sample, configs, scenes):
+        return [{"way": way, "matrices": len(editor.lora)} for way in configs]
+
+    fits = {"none": gd.LoraConfig(steps=0), "some": gd.LoraConfig(rank=1, steps=1)}
+    own = Study("own", {way: {} for way in fits}, fitted, edits=1, lora=fits)
+    own.compute(tiny, tmp_path)
+    none, some = keep.read_json(tmp_path / "own.json")["data"]
+    assert (none["way"], none["matrices"], some["way"]) == ("none", 0, "some") and some["matrices"] > 0
+    assert own.settings()["lora"]["some"]["rank"] == 1
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_paired_against_its_definition(pairs):
     a, b = map(np.array, zip(*pairs, strict=True))

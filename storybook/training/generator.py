@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 import storybook
-from gooddrag.evaluation.methods.draggan import Generator, packed, pyramid
+from gooddrag.evaluation.methods.draggan import Generator, pyramid
 from gooddrag.files import atomic_file
 from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
@@ -142,6 +142,19 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
             save_checkpoint(path, state, steppers, n)
         if spent >= 1:
             return
+
+
+def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels and matrices in 8 bits, with a scale for each output (`name.scale`); the rest in half precision."""
+    small = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1 and name.endswith(".weight") and ".centre." not in name:
+            scale = tensor.abs().flatten(1).amax(1).clamp(min=1e-12) / 127
+            small[f"{name}.scale"] = scale = scale.reshape(-1, *[1] * (tensor.ndim - 1))
+            small[name] = (tensor / scale).round().to(torch.int8)
+        else:
+            small[name] = tensor.half()
+    return {name: tensor.contiguous() for name, tensor in small.items()}
 
 
 def export(work: Path, folder: Path) -> None:

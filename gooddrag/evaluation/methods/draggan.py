@@ -160,19 +160,6 @@ def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
     return total
 
 
-def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels and matrices in 8 bits, with a scale for each output (`name.scale`); the rest in half precision."""
-    small = {}
-    for name, tensor in tensors.items():
-        if tensor.ndim > 1 and name.endswith(".weight") and ".centre." not in name:
-            scale = tensor.abs().flatten(1).amax(1).clamp(min=1e-12) / 127
-            small[f"{name}.scale"] = scale = scale.reshape(-1, *[1] * (tensor.ndim - 1))
-            small[name] = (tensor / scale).round().to(torch.int8)
-        else:
-            small[name] = tensor.half()
-    return {name: tensor.contiguous() for name, tensor in small.items()}
-
-
 def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
     """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width).
 
