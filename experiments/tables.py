@@ -184,9 +184,9 @@ def claims() -> str:
 def verdicts() -> str:
     """How many claims have which verdict."""
     found = [c["verdict"] for c in data("claims")["claims"]]
-    counts = [f"{verdict} {found.count(verdict)}" for verdict in VERDICTS if verdict in found]
+    counts = [f"{verdict}: {found.count(verdict)}" for verdict in VERDICTS if verdict in found]
     later = sum(c["source"].startswith("Later") for c in data("claims")["claims"])
-    return f"Of {len(found)} claims, {later} of them from later papers: {', '.join(counts)}."
+    return f"Of {len(found)} claims, {later} of them from later papers: {'; '.join(counts)}."
 
 
 def headline() -> str:

@@ -221,7 +221,7 @@ def paired_dots(
     for ax, unit in zip(axes[0], units, strict=False):
         ax.set_xlabel(unit)
     axes[0, 0].set_ylabel("edits, sorted in each panel")
-    for colour, name in ((BETTER, "is better"), (WORSE, "is not")):
+    for colour, name in ((BETTER, "is better"), (WORSE, "is not better")):
         axes[0, 0].plot([], [], "-", color=colour, lw=1.8, label=f"{first} {name}")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig
