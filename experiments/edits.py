@@ -204,7 +204,7 @@ def marked_small(sample: Sample, side: int, points: np.ndarray | None = None, la
 
 
 def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 288) -> None:
-    """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result."""
+    """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result, the truth."""
     category, task, seed = keys()[number]
     sample, ends = edit(seed, model.native_size, category, task), []
 
@@ -228,7 +228,7 @@ def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 28
         guess = replace(sample, image=shown(op.z0_hat))
         frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, points, 1.2), 90))
     frames += [("denoising", small(shown(z), side), 110) for z in ends]
-    frames.append(("the result", small(result.image, side), 2500))
+    frames += [("the result", small(result.image, side), 2500), ("the truth", small(sample.truth, side), 1500)]
     sheets = [contact_sheet([picture], 1, side, [title]) for title, picture, _ in frames]
     durations = [duration for *_, duration in frames]
     sheets[0].save(path, save_all=True, append_images=sheets[1:], duration=durations, loop=0, quality=82)

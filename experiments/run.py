@@ -168,7 +168,8 @@ def main() -> None:
         elif name == "nearest_page":
             print(f"{edits.fill_nearest_page(options.bench)} edits measured")
         elif name == "sheet":
-            edits.results_sheet(options.bench).save(edits.FIGURES / "storybook100.jpg", quality=88)
+            sheet = edits.results_sheet(options.bench, (), preset=options.bench)
+            sheet.save(edits.FIGURES / "storybook100.jpg", quality=88)
         elif name == "fig08":
             sheet = edits.beside_draggan(options.bench, options.preset_bench, load_model(options.model))
             sheet.save(RESULTS / "fig08.jpg", quality=80)
