@@ -88,6 +88,9 @@ def thumbnail(cell: nbformat.NotebookNode, path: Path) -> None:
     """A cell's first picture, made small for README."""
     data = next(output.data for output in cell.outputs if "image" in "".join(output.get("data", {})))
     picture = Image.open(io.BytesIO(base64.b64decode(data.get("image/png") or data["image/jpeg"]))).convert("RGB")
+    if (left := picture.width - 24 * picture.height // 11) > 0:  # the last panels, from a gap between two
+        left += int((np.asarray(picture)[:, left : left + picture.height].min((0, 2)) > 235).argmax())
+        picture = picture.crop((left, 0, *picture.size))
     picture.thumbnail((240, 110))
     path.parent.mkdir(exist_ok=True)
     picture.save(path, quality=80)
