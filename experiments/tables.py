@@ -139,9 +139,9 @@ def measures(name: str = "storybook100") -> str:
 
 def which() -> str:
     """Which system is first in what; GoodDrag's ablations are none."""
-    table = bench()
+    own, table, lines = "GoodDrag with the preset", bench(), []
     table = table[table["method"].isin((*SYSTEMS, "FastDrag improved"))]
-    lines = []
+    table = pd.concat([table, bench("storybook100_preset").assign(method=own)])
     for what, key, show in (
         ("Fastest, once a LoRA is fitted", "edit_seconds", "{:.0f} s an edit at the median"),
         ("Nearest to the truth", "truth_error_ratio", "median error {:.2f} of the unedited page's"),
@@ -154,8 +154,9 @@ def which() -> str:
         ("less damage", "damage_outside_mask"),
         ("lower MD", "md"),
     ):
-        won = Part.wins("", method_wins(table, "FastDrag improved", "GoodDrag", key))
-        lines.append(f"- FastDrag improved against GoodDrag, {said}: {won.numbers}, {won.verdict}.")
+        for one, other in ((own, "FastDrag improved"), ("FastDrag improved", "GoodDrag")):
+            won = Part.wins("", method_wins(table, one, other, key))
+            lines.append(f"- {one} against {other}, {said}: {won.numbers}, {won.verdict}.")
     return "\n".join(lines)
 
 
