@@ -283,4 +283,4 @@ def beside_draggan(folder: Path, preset: Path, model: DiffusionModel) -> Image.I
     sheet = Image.new("RGB", (pages.width, pages.height + below.height), "white")
     sheet.paste(pages, (0, 0))
     sheet.paste(below, (0, pages.height))
-    return sheet
+    return small(sheet, 1350)
