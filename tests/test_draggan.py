@@ -167,6 +167,8 @@ def test_packed_weights_are_within_half_a_step_and_the_generator_ships(net, tmp_
         step = before.abs().flatten(1).amax(1).view(-1, *[1] * (before.ndim - 1)) / 127 if before.ndim > 1 else 0
         half = torch.finfo(torch.float16).eps * before.abs().max()
         assert ((tensor - before).abs() <= step / 1.99 + half).all(), name
+    with pytest.raises(ValueError, match="^weights: no .*missing; expected what"):
+        load_generator(tmp_path / "missing")
     shipped, bank = load_generator()
     small = avg_pool2d(to_tensor(generator.draw(range(3, 4))[1].numpy()), 4)  # page 3: not among those of the bank
     far = [pyramid(shipped.synthesis(w.expand(1, 11, -1), side=32)[0], small) for w in bank]

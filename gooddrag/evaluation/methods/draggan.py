@@ -165,7 +165,10 @@ def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
 
     It begins at w: the mapping network, which only training needs, is not in the file.
     """
-    tensors = {name: tensor.float() for name, tensor in load_file(path or GENERATOR).items()}
+    path = path or GENERATOR
+    if not path.is_file():
+        raise ValueError(f"weights: no {path}; expected what `python -m storybook.training.generator` exports")
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     for name in [name for name in tensors if name.endswith(".scale")]:
         tensors[name.removesuffix(".scale")] *= tensors.pop(name)
     bank, net = tensors.pop("bank"), Generator(2 * PARTS)
