@@ -16,14 +16,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
-from gooddrag.checkpoints import SD_UNET, SD_VAE
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.lora import TARGETS
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 
 PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
-SD15_UNET, SD15_VAE = SD_UNET[768], SD_VAE  # 860 M and 84 M parameters
+SD15_UNET = {"sample_size": 64, "cross_attention_dim": 768}  # 860 M parameters
+SD15_VAE = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}  # 84 M
+SD15_VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
 # Published dense fp16 tensor throughput, TFLOP/s (NVIDIA's data sheets; H100 SXM).
 GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
 

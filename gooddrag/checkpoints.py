@@ -15,12 +15,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-from diffusers.loaders import single_file_utils
+from diffusers.loaders.single_file_utils import SingleFileComponentError
+from diffusers.utils import logging as part_logging
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
@@ -29,19 +28,9 @@ Parts = tuple[UNet2DConditionModel, AutoencoderKL | AutoencoderTiny, DDIMSchedul
 # What the released code sets, whatever a model's own config says.
 RELEASED_DDIM = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 SD_DDIM = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", **RELEASED_DDIM}
-# The configs of Stable Diffusion 1.x and 2.x, which single files leave unsaid, by the width of their prompts.
-SD_UNET = {
-    768: {"sample_size": 64, "cross_attention_dim": 768},
-    1024: {"cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20], "use_linear_projection": True},
-}
-SD_TEXT = {width: {"hidden_size": width, "intermediate_size": 4 * width} for width in SD_UNET}
-SD_TEXT[768] |= {"num_attention_heads": 12, "num_hidden_layers": 12}
-SD_TEXT[1024] |= {"num_attention_heads": 16, "num_hidden_layers": 23, "hidden_act": "gelu"}
-SD_VAE = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}
-SD_VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
 # What diffusers, transformers, safetensors, torch and the Hub's client raise where files are missing or damaged.
 UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError)
-UNREADABLE += (ArithmeticError, re.error, SafetensorError, UnpicklingError)
+UNREADABLE += (ArithmeticError, re.error, SafetensorError, SingleFileComponentError, UnpicklingError)
 UNREADABLE += tuple(
     import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)
 )  # by the Hub client's age
@@ -92,16 +81,15 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
     where, part = (vae, "") if vae else (source, "vae")
     check_unet(name, unet, read_config(where, part).get("latent_channels", 4), text_width)
     scheduler = _scheduler(name, read_config(source, "scheduler", "scheduler_config.json"))
-    prompt = _empty_prompt(source, dtype) if has_text else None
+    prompt = _repository_prompt(source, dtype) if has_text else None
     return _part(UNet2DConditionModel, source, "unet", dtype=dtype), _vae(where, part, dtype), scheduler, prompt
 
 
 def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
-    """The parts from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x.
+    """The parts from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x, by diffusers.
 
-    Such a file does not hold its configs. They are those of 1.x or 2.x, by the width of its prompts, unless they lie
-    beside it in diffusers' layout (unet/config.json, ...), as in repositories that hold both. 2.x is taken to predict
-    v, unless the file's metadata (modelspec.prediction_type) or a .yaml of its name says otherwise.
+    Such a file does not hold its configs. They are read from the folder it lies in, if that is in diffusers' layout
+    (model_index.json, unet/config.json, tokenizer/, ...), and else from the Hub.
 
     Raises:
         ValueError: another kind of file, damaged or not supported.
@@ -109,61 +97,45 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
     file = Path(source)
     if file.suffix != ".safetensors":
         raise ValueError(f"model: {name}: a {file.suffix} file may hold code and is not read; expected .safetensors")
-    with reading(name), safe_open(file, "pt") as opened:
-        declared = (opened.metadata() or {}).get("modelspec.prediction_type")
-        shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}
-        if (card := file.with_suffix(".yaml")).is_file():
-            declared = "v" if re.search(r"parameterization:\W*v", card.read_text(encoding="utf-8")) else "epsilon"
-    prefix = single_file_utils.LDM_UNET_KEY
-    if (conv_in := shapes.get(f"{prefix}input_blocks.0.0.weight")) is None:
-        raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no {prefix}...")
-    if f"{prefix}label_emb.0.0.weight" in shapes:
-        check_unet(name, {"addition_embed_type": "text_time"})
-    width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), None)
-    is_v = declared.startswith("v") if declared else width == 1024
-    configs = {"unet": SD_UNET.get(width), "vae": SD_VAE, "text_encoder": SD_TEXT.get(width)}
-    configs["scheduler"] = SD_DDIM | {"prediction_type": "v_prediction" if is_v else "epsilon"}
-    for part in configs:
-        config = "scheduler_config.json" if part == "scheduler" else "config.json"
-        if Path(file.parent, part, config).is_file():
-            configs[part] = read_config(str(file.parent), part, config)
-    unet, own_vae, text, scheduler = configs.values()
-    if unet is None or text is None:
-        known = (
-            "768 (Stable Diffusion 1.x), 1024 (2.x), or unet/config.json and text_encoder/config.json beside the file"
-        )
-        raise ValueError(f"model: {name} takes prompts of width {width}; expected {known}")
-    unet = {"sample_size": 96 if is_v and width == 1024 else 64, **unet, "in_channels": conv_in[1]}
-    check_unet(name, unet, own_vae.get("latent_channels", 4), text.get("hidden_size"))
-    scheduler = _scheduler(name, scheduler)
+    exact = torch.promote_types(dtype, torch.float32)  # the prompt is computed in it
     autoencoder = _vae(vae, "", dtype) if vae else None
     with reading(name):
-        with init_empty_weights():
-            net, empty_vae = UNet2DConditionModel.from_config(unet), AutoencoderKL.from_config(own_vae)
-        weights = load_file(file)
-        _fill(net, single_file_utils.convert_ldm_unet_checkpoint(weights, unet), dtype)
-        if not vae:
-            _fill(empty_vae, single_file_utils.convert_ldm_vae_checkpoint(weights, empty_vae.config), dtype)
-        return net, autoencoder or empty_vae, scheduler, _file_prompt(weights, text, dtype)
+        from diffusers import StableDiffusionPipeline  # slow to import, and not silent
+
+        beside = str(file.parent) if (file.parent / "model_index.json").is_file() else None
+        parts = StableDiffusionPipeline.from_single_file(source, config=beside, torch_dtype=exact, safety_checker=None)
+        _check_complete(parts.text_encoder, [k for k, p in parts.text_encoder.named_parameters() if p.is_meta])
+        scheduler = DDIMScheduler.from_config(parts.scheduler.config, **RELEASED_DDIM)
+        prompt = _empty_prompt(parts.tokenizer, parts.text_encoder)
+        return parts.unet.to(dtype), autoencoder or parts.vae.to(dtype), scheduler, prompt
 
 
 @contextmanager
-def reading(where: str, source: str = ".") -> Iterator[None]:
-    """Whatever fails inside becomes one line that names `where`; the libraries' own notes are not shown."""
-    level, bar = logging.root.manager.disable, text_logging.is_progress_bar_enabled()
+def quiet() -> Iterator[None]:
+    """The libraries' own notes and bars are not shown."""
+    level, bars = logging.root.manager.disable, [x for x in (text_logging, part_logging) if x.is_progress_bar_enabled()]
     logging.disable(logging.CRITICAL)
-    text_logging.disable_progress_bar()
+    for library in bars:
+        library.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")  # from diffusers to the Hub
             yield
+    finally:
+        logging.disable(level)
+        for library in bars:
+            library.enable_progress_bar()
+
+
+@contextmanager
+def reading(where: str, source: str = ".") -> Iterator[None]:
+    """Whatever fails inside becomes one line that names `where`."""
+    try:
+        with quiet():
+            yield
     except UNREADABLE as error:
         as_id = "" if Path(source).is_dir() else f"{source!r} is no folder here, and as a Hub id: "
         raise ValueError(f"model: {as_id}cannot read {where}: {first_line(error)}") from error
-    finally:
-        logging.disable(level)
-        if bar:
-            text_logging.enable_progress_bar()
 
 
 def read_config(source: str, part: str, file: str = "config.json") -> dict:
@@ -205,11 +177,6 @@ def _check_complete(module: nn.Module, missing: list[str]) -> None:
         raise ValueError(f"{len(missing)} weights of {type(module).__name__} are missing, {min(missing)} among them")
 
 
-def _fill(module: nn.Module, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
-    weights = {key: value.to(dtype) for key, value in weights.items()}
-    _check_complete(module, module.load_state_dict(weights, strict=False, assign=True).missing_keys)
-
-
 def _scheduler(name: str, config: dict) -> DDIMScheduler:
     """DDIM on the model's own noise schedule; what decides the algorithm is as in the released code."""
     with reading(f"{name}'s scheduler"):
@@ -217,29 +184,16 @@ def _scheduler(name: str, config: dict) -> DDIMScheduler:
 
 
 @torch.no_grad()
-def _empty_prompt(source: str, dtype: torch.dtype) -> Tensor:
+def _empty_prompt(tokenizer, encoder) -> Tensor:
     """The text embedding of "", padded to the tokenizer's 77 tokens."""
+    return encoder.eval()(tokenizer("", padding="max_length", max_length=77, return_tensors="pt").input_ids)[0]
+
+
+def _repository_prompt(source: str, dtype: torch.dtype) -> Tensor:
     from transformers import CLIPTextModel, CLIPTokenizer  # slow to import, and storybook needs neither
 
     tokenizer = _part(CLIPTokenizer, source, "tokenizer")
     if len(tokenizer) <= 2:  # what transformers makes of missing files
         raise ValueError(f"model: {source}/tokenizer holds no vocabulary; expected vocab.json and merges.txt")
-    encoder = _part(CLIPTextModel, source, "text_encoder").to(torch.promote_types(dtype, torch.float32)).eval()
-    return encoder(tokenizer("", padding="max_length", max_length=77, return_tensors="pt").input_ids)[0]
-
-
-@torch.no_grad()
-def _file_prompt(weights: dict[str, Tensor], config: dict, dtype: torch.dtype) -> Tensor:
-    """The same from a single file, whose text encoder is CLIP (1.x) or OpenCLIP (2.x); they pad differently."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with init_empty_weights():
-        encoder = CLIPTextModel(CLIPTextConfig(**config))
-    state, end = single_file_utils.convert_ldm_clip_checkpoint(weights), encoder.config.vocab_size - 1
-    padding = end
-    if not state:
-        state, padding = single_file_utils.convert_open_clip_checkpoint(encoder, weights), 0
-    if not hasattr(encoder, "text_model"):  # transformers from 5.6 on
-        state = {key.removeprefix("text_model."): value for key, value in state.items()}
-    _fill(encoder, state, torch.promote_types(dtype, torch.float32))
-    return encoder.eval()(torch.tensor([[end - 1, end, *[padding] * 75]]))[0]
+    encoder = _part(CLIPTextModel, source, "text_encoder").to(torch.promote_types(dtype, torch.float32))
+    return _empty_prompt(tokenizer, encoder)

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -68,7 +67,7 @@ class DragEditor:
         if not isinstance(lora, LoraConfig | str | os.PathLike | dict | bool | None):
             raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, True, a path, tensors or None")
         if isinstance(lora, str | os.PathLike):
-            lora = load_lora(Path(lora))
+            lora = load_lora(lora, model.unet)
         check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = LoraConfig.preset(model.preset) if lora is True else lora

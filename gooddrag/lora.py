@@ -7,7 +7,6 @@ runs during the hundreds of calls of a drag.
 """
 
 import hashlib
-import json
 import re
 import threading
 import warnings
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from weakref import WeakKeyDictionary
 
 import peft
@@ -23,14 +21,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from diffusers.utils import convert_unet_state_dict_to_peft
 from peft.utils import get_peft_model_state_dict
-from peft.utils.other import get_pattern_key
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gooddrag.checkpoints import UNREADABLE, first_line
+from gooddrag.checkpoints import UNREADABLE, first_line, quiet
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise, check_finite
 from gooddrag.files import atomic_file, cache_folder
@@ -41,7 +37,6 @@ Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
-FILE_NAMES = [f"{name}.{kind}" for name in ("pytorch_lora_weights", "adapter_model") for kind in ("safetensors", "bin")]
 OTHER_KINDS = re.compile(r"hada_|lokr_|lora_mid|oft_|dora_scale|magnitude_vector")
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -96,9 +91,7 @@ def fit(
             state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
             state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
         finally:
-            unet.delete_adapters(ADAPTER)
-            unet.unload_lora()
-            unet.requires_grad_(False)
+            _remove(unet)
     check_finite("LoRA", f"step {config.steps}, its end", **state)
     return state
 
@@ -165,103 +158,51 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
                 weight.data = data
 
 
-def load_lora(path: str | Path) -> Lora:
-    """Read a LoRA for a U-Net from a .safetensors or .bin file, or from a folder that holds one.
+def load_lora(path: str | Path, unet: UNet2DConditionModel) -> Lora:
+    """Read a LoRA for a U-Net from a .safetensors file, or from the folder of a pytorch_lora_weights.safetensors.
 
-    It may be written by diffusers (today, or as long ago as the released code), by kohya's trainers, or by peft
-    (`adapter_model.*` beside `adapter_config.json`). A text encoder's half is left out, with a warning.
-
-    Returns:
-        `<module>.lora_A.weight` (r, in) or (r, in, k, k), and `<module>.lora_B.weight` (out, r) or (out, r, 1, 1),
-        float32 or wider; the strength (alpha / r) is in B.
+    diffusers converts what it or kohya's trainers wrote, and peft knows its strength (alpha / r), which goes into B. A
+    text encoder's half is left out, with a warning.
 
     Raises:
-        ValueError: no such file, damaged, or of another kind (DoRA, LyCORIS's LoHa, LoKr, ...).
+        ValueError: no such file, damaged, of another kind (DoRA, LyCORIS's LoHa, LoKr, ...) or of another U-Net.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        found = [path / name for name in FILE_NAMES if (path / name).is_file()]
-        if not found:
-            raise ValueError(f"lora: {path} holds none of {', '.join(FILE_NAMES)}")
-        path = found[0]
-    try:
-        raw, settings = _read(path)
-        lora = _converted(raw, settings)
-    except UNREADABLE as error:
-        raise ValueError(f"lora: cannot read {path}: {first_line(error)}") from error
+    file = path / "pytorch_lora_weights.safetensors" if path.is_dir() else path
+    library, lora = StableDiffusionLoraLoaderMixin, {}
+    with unet_lock(unet):
+        try:
+            raw = load_file(file)
+            if other := next(filter(OTHER_KINDS.search, raw), None):
+                raise ValueError(f"{other!r} is DoRA's or LyCORIS's; expected the matrices of a plain LoRA")
+            with quiet():
+                options = {"unet_config": unet.config, "return_lora_metadata": True}
+                state, alphas, metadata = library.lora_state_dict(file, **options)
+                library.load_lora_into_unet(state, alphas, unet, ADAPTER, metadata=metadata)
+            for name, layer in unet.named_modules():
+                if ADAPTER in getattr(layer, "lora_A", {}):
+                    lora[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
+                    lora[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
+            own = [key for key in state if not key.startswith("text_encoder")]
+            if not lora or len(lora) != len(own):
+                raise ValueError(f"{len(lora)} of its {len(own)} matrices fit this U-Net; expected all")
+            lora = {
+                key: value.detach().to(torch.promote_types(value.dtype, torch.float32)) for key, value in lora.items()
+            }
+            if not all(value.isfinite().all() for value in lora.values()):
+                raise ValueError("not all its numbers are finite")
+        except UNREADABLE as error:
+            raise ValueError(f"lora: cannot read {file}: {first_line(error)}") from error
+        finally:
+            _remove(unet)
     if any(key.startswith(("text_encoder", "lora_te")) for key in raw):
-        warnings.warn(f"lora: {path.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
+        warnings.warn(f"lora: {file.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
     return lora
 
 
-def _read(path: Path) -> tuple[Lora, dict]:
-    """The tensors as they are in a file, and peft's settings of the U-Net's adapter from its metadata or beside it."""
-    settings = {}
-    if path.suffix == ".safetensors":
-        raw = load_file(path)
-        with safe_open(path, "pt") as file:
-            written = json.loads((file.metadata() or {}).get("lora_adapter_metadata", "{}"))  # by diffusers
-        settings = {key.removeprefix("unet."): value for key, value in written.items() if key.startswith("unet.")}
-    else:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    raw = {str(key): value for key, value in dict(raw).items() if isinstance(value, Tensor)}
-    if any(key.startswith("base_model.") for key in raw):
-        settings = json.loads((path.parent / "adapter_config.json").read_text(encoding="utf-8"))
-    return raw, settings
-
-
-def _converted(raw: Lora, settings: dict) -> Lora:
-    """Today's keys, with the strength in B."""
-    if other := next(filter(OTHER_KINDS.search, raw), None):
-        raise ValueError(f"{other!r} is DoRA's or LyCORIS's; expected the matrices of a plain LoRA")
-    layers = SimpleNamespace(layers_per_block=2)  # of every Stable Diffusion's blocks
-    raw, alphas = StableDiffusionLoraLoaderMixin.lora_state_dict(dict(raw), unet_config=layers)
-    raw = {key.removeprefix("base_model.model."): value for key, value in {**raw, **(alphas or {})}.items()}
-    lora, alphas = {}, {}
-    for key, value in convert_unet_state_dict_to_peft(raw).items():
-        name = key.removeprefix("unet.")
-        if name.endswith(".alpha"):
-            alphas[re.sub(r"(\.lora|\.lora_A\.weight)?\.alpha$", "", name)] = float(value)
-        elif name.endswith((".lora_A.weight", ".lora_B.weight")) and not name.startswith("text_encoder"):
-            if value.ndim not in (2, 4) or not value.numel():
-                raise ValueError(f"{key!r} has shape {tuple(value.shape)}; expected a matrix or a convolution's kernel")
-            lora[name] = value.to(torch.promote_types(value.dtype, torch.float32))
-        elif not name.startswith("text_encoder"):
-            raise ValueError(f"unknown key {key!r}; expected the two matrices of a U-Net's layers")
-    if not lora:
-        raise ValueError("it holds no LoRA of a U-Net")
-    patterns = settings.get("alpha_pattern") or {}
-    for module in {key.rsplit(".lora_", 1)[0] for key in lora}:
-        a, b = (lora.get(f"{module}.lora_{x}.weight") for x in "AB")
-        if a is None or b is None:
-            raise ValueError(f"{module} has only one of its two matrices")
-        usual = patterns.get(get_pattern_key(patterns, module), settings.get("lora_alpha"))
-        if (alpha := alphas.get(module, usual)) is not None:
-            rank = len(a) ** (0.5 if settings.get("use_rslora") else 1)
-            lora[f"{module}.lora_B.weight"] = b = b * (alpha / rank)
-        if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-            raise ValueError(f"{module}: not all numbers are finite")
-    return lora
-
-
-def save_lora(lora: Lora, path: str | Path) -> Path:
-    """Write a LoRA as diffusers does, for other programs (`pipeline.load_lora_weights(folder)`) and `load_lora`.
-
-    Args:
-        path: a .safetensors file, or a folder, in which it is called pytorch_lora_weights.safetensors.
-
-    Returns:
-        The file.
-
-    Raises:
-        ValueError: the path cannot be written.
-    """
-    path = Path(path).expanduser()
-    if path.suffix != ".safetensors":
-        path = path / FILE_NAMES[0]
-    with atomic_file(path, argument="path") as temporary:
-        save_file({f"unet.{k}": v.contiguous() for k, v in lora.items()}, temporary, metadata={"format": "pt"})
-    return path
+def _remove(unet: UNet2DConditionModel) -> None:
+    unet.unload_lora()
+    unet.requires_grad_(False)
 
 
 def fit_cached(

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny import TINY_SD, mask_of, picture, same
 from typer.testing import CliRunner
 
@@ -18,7 +19,6 @@ import gooddrag
 from gooddrag import cli
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.files import SRGB
-from gooddrag.lora import save_lora
 from gooddrag.sample import Sample
 
 POINTS = "20,20>40,35"
@@ -77,7 +77,7 @@ def test_options_reach_the_model_and_the_editor(quick, place, monkeypatch):
     shutil.copytree(TINY_SD / "vae", "other/vae")
     model, load_model, made = gooddrag.load_model(TINY_SD, device="cpu"), gooddrag.load_model, []
     editor = gooddrag.DragEditor(model, LoraConfig(rank=2, steps=3, lr=1e-2)).set_image("in.png")
-    save_lora(editor.lora, "mine.safetensors")
+    save_file({f"unet.{k}": v for k, v in editor.lora.items()}, "mine.safetensors")
     assert same(gooddrag.DragEditor(model, "mine.safetensors").set_image("in.png").lora, editor.lora)
     monkeypatch.setattr(gooddrag, "load_model", lambda **options: made.append(options) or load_model(**options))
     common = ("drag", "in.png", "--points", POINTS, "--model", TINY_SD, "--device=cpu", "--dtype=float64")
