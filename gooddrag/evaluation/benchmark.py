@@ -8,15 +8,12 @@
 The JSON is written last: where it is, the job is complete. A failure of a method is a record, too.
 """
 
+import logging
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from itertools import count
-from multiprocessing import current_process, get_context, parent_process
+from contextlib import contextmanager, nullcontext
+from multiprocessing import current_process
 from pathlib import Path
 
 import pandas as pd
@@ -51,11 +48,7 @@ TABLE_1 = {
     "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
 }
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
-MAX_DEATHS = 3  # processes that may die on an edit before it counts as a failure
-NO_WORKERS = (
-    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, methods from a "
-    "module, and memory for a model in each; or workers=1"
-)
+NO_WORKERS = "workers: no process could start; expected the call under `if __name__ == '__main__':`, or workers=1"
 
 
 def run(
@@ -77,7 +70,7 @@ def run(
         samples: with distinct names; a `Dataset` may hold unusable ones, which become rows and are warned about.
         methods: name -> method, with seed 0; (name, seed) -> method for another seed.
         model: a name for `load_model`, its arguments as a dict, or (in one process) a loaded model.
-        workers: processes on this machine; with several GPUs each takes the next one.
+        workers: processes on this machine, by Dask; with several GPUs each takes the next one.
         client: a `distributed.Client` instead, whose workers see `folder` under the same path.
         strict: an unusable sample is an error, and nothing is run.
 
@@ -105,6 +98,8 @@ def run(
             raise ValueError(told)
         warnings.warn(told, stacklevel=2)
     identity = client.submit(jobs.identity_of, model).result() if client else jobs.identity_of(model)
+    if workers > 1:
+        model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
     for name, seed in named:
         for sample, error in unusable.items():
             about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
@@ -113,17 +108,10 @@ def run(
     left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
-        if client:
-            finished = _on_cluster(todo, model, identity, client)
-        elif workers > 1:
-            model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
-            jobs.loaded.cache_clear()  # the processes load their own
-            torch.cuda.empty_cache()
-            finished = _in_processes(todo, model, identity, workers)
-        else:
-            finished = (job for group in todo for job in jobs.run_group(group, model, identity))
-        for _ in finished:
-            bar.update()
+        with _processes(workers) if todo and workers > 1 else nullcontext(client) as client:
+            serially = (job for group in todo for job in jobs.run_group(group, model, identity))
+            for _ in _on_cluster(todo, model, identity, client) if client else serially:
+                bar.update()
     return read(folder)
 
 
@@ -134,48 +122,20 @@ def forget_failures(folder: str | os.PathLike) -> None:
             file.unlink()
 
 
-def _in_processes(todo: list, model: Mapping, identity: Mapping, workers: int) -> Iterator[Job]:
-    """Every thread has a process of its own, so that where one dies it is known on which edit."""
-    own, alive, ranks = threading.local(), [], count()
+@contextmanager
+def _processes(workers: int) -> Iterator:
+    """A client of so many processes on this machine, which end with this one; they load the model themselves."""
+    from distributed import Client, LocalCluster
 
-    def started(group: Sequence[Job]) -> ProcessPoolExecutor:
-        """A process with the model and a first group of jobs; what dies here is no edit's fault."""
-        if not hasattr(own, "rank"):
-            own.rank = next(ranks)
-        for _ in range(MAX_DEATHS if alive else 1):
-            pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (own.rank,))
-            with suppress(BrokenProcessPool):
-                pool.submit(jobs.prepare, group, model).result()
-                alive.append(pool)
-                return pool
-        raise ValueError(NO_WORKERS)
-
-    def finish(group: Sequence[Job]) -> Sequence[Job]:
-        for death in count(1):
-            try:
-                own.pool = getattr(own, "pool", None) or started(group)
-                own.pool.submit(jobs.finish, group, model, identity).result()
-                return group
-            except BrokenProcessPool:
-                own.pool = None
-                if death % MAX_DEATHS == 0:
-                    jobs.record_death(group, identity)
-
-    threads = ThreadPoolExecutor(workers)
+    jobs.loaded.cache_clear()
+    torch.cuda.empty_cache()
+    options = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
     try:
-        for future in as_completed([threads.submit(finish, group) for group in todo]):
-            yield from future.result()
-    finally:
-        threads.shutdown(cancel_futures=True)
-        for pool in alive:
-            pool.shutdown()
-
-
-def _begin(rank: int) -> None:
-    """In a process: it takes its GPU, and ends as soon as the one that started it is gone."""
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
-    if torch.cuda.is_available():
-        torch.cuda.set_device(rank % torch.cuda.device_count())
+        cluster = LocalCluster(**options, silence_logs=logging.CRITICAL)
+    except RuntimeError as error:
+        raise ValueError(NO_WORKERS) from error
+    with cluster, Client(cluster) as client:
+        yield client
 
 
 def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Job]:

@@ -95,13 +95,12 @@ def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Ma
         yield job
 
 
-def prepare(jobs: Sequence[Job], model: Mapping) -> None:
-    """Load the model: what a worker is sent first, with jobs that it must be able to read."""
-    resolved(model)
-
-
 def finish(jobs: Sequence[Job], model: Mapping, identity: Mapping) -> None:
-    """`run_group` to its end: what a worker is sent."""
+    """`run_group` to its end, in a worker of Dask's; our own have numbers, and take GPUs by them."""
+    from distributed import get_worker
+
+    if torch.cuda.is_available() and isinstance(number := get_worker().name, int):
+        torch.cuda.set_device(number % torch.cuda.device_count())
     for _ in run_group(jobs, model, identity):
         pass
 
