@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import dask
 import distributed
@@ -277,6 +278,15 @@ def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path):
     assert table["state"].tolist() == ["done", "done", "failed", "done", "done", "done"]
     assert table["error"][2] == "processes died on it again and again (out of memory?)"
     assert log.read_text().splitlines().count("sample 1 0") == 2
+
+
+def test_processes_that_cannot_read_a_method_end_the_run(tiny_folder, tmp_path, monkeypatch):
+    ghost = ModuleType("ghost")
+    ghost.Method = type("Method", (), {"__module__": "ghost", "__call__": lambda self, model, sample, seed=0: None})
+    monkeypatch.setitem(sys.modules, "ghost", ghost)  # here, and in no other process
+    with pytest.raises(ModuleNotFoundError, match="ghost"):
+        benchmark.run(tmp_path / "out", make(2), {"Ghost": ghost.Method()}, model=str(tiny_folder), workers=2)
+    assert not list(tmp_path.glob("out/*/*.json"))
 
 
 def test_any_dask_client(finished, tiny_folder, tmp_path, cache):

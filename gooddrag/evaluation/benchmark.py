@@ -141,6 +141,7 @@ def _processes(workers: int) -> Iterator:
 def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
 
+    client.run(jobs.load_modules, {type(job.method).__module__ for group in todo for job in group})
     while todo:
         futures = {client.submit(jobs.finish, group, model, identity, pure=False): group for group in todo}
         todo = []

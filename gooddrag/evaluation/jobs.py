@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,12 @@ def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Ma
             if not job.is_done(identity):  # another process may have done it by now
                 _run(job, model, identity, known)
         yield job
+
+
+def load_modules(names: set[str]) -> None:
+    """Import the methods' modules, or raise here: a worker that cannot read its jobs says nothing, for ever."""
+    for name in names - {"__main__"}:
+        import_module(name)
 
 
 def finish(jobs: Sequence[Job], model: Mapping, identity: Mapping) -> None:
