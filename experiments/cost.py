@@ -34,11 +34,12 @@ def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None)
     config, lora = config or DragConfig(), lora or LoraConfig()
     levels, updates = len(config.schedule), config.K * config.J
     known = levels if config.tracking == "updated" else 0  # the last tracking's pass serves the denoising step too ...
+    whole = config.masactrl or config.mask_mode == "replace"  # the unedited latent's way down to the end
     again = int(config.masactrl and config.masactrl_from == "first" and levels > 0)  # ... unless that step shares
     return {
         "LoRA": (lora.steps, lora.steps, lora.batch_size),
         "inversion": (config.T, 0, 1),
-        "reference": (config.T + again if config.masactrl else levels, 0, 1),
+        "reference": (config.T + again if whole else levels, 0, 1),
         "drag": (updates + known, updates, 1),
         "denoise": (config.T - known + (again if known else 0), 0, 1),
     }

@@ -139,7 +139,7 @@ class _Run:
                 self.check(loss=loss, gradient=z.grad)
                 self.adam.step()  # line 9, Eq. 9
                 if c.mask_mode == "replace":
-                    z.data = motion.replace_outside(z.data, ref.z, self.task.frozen)
+                    z.data = torch.where(self.task.frozen > 0, ref.z, z.data)
                 self.z, self.updates = z.detach(), self.updates + 1  # line 10
                 losses = {"drag_loss": drag_loss.item(), "loss": loss.item()}
                 z0_hat = predict_z0(z_before, eps.detach(), alpha)
@@ -161,7 +161,7 @@ class _Run:
         noise = torch.randn(self.z.shape, generator=self.generator).to(self.z) if eta else 0.0
         self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1), eta, noise)
         if self.config.mask_mode == "replace":
-            self.z = motion.replace_outside(self.z, unedited, self.task.frozen)
+            self.z = torch.where(self.task.frozen > 0, unedited, self.z)
         check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
         self.t -= 1
         self.observe("denoise", unedited=unedited)
@@ -204,7 +204,7 @@ def drag_latent(
                 ref = replace(ref, z_prev=trajectory[t - 1])
             with record_function("drag"):
                 eps, unedited = run.drag(n, ref), ref.z_prev  # lines 6-11
-        elif c.mask_mode == "replace":
+        elif c.mask_mode == "replace" and not c.masactrl:
             unedited = source.reference(t).z_prev
         last = run.stopped or T - t == len(c.schedule) - 1
         borrowing = c.masactrl and (not dragging or (c.masactrl_from == "first" and last))

@@ -146,11 +146,6 @@ def mask_loss(z_prev: Tensor, z0_prev: Tensor, frozen: Tensor) -> Tensor:
     return ((z_prev - z0_prev.detach()) * frozen).abs().sum()
 
 
-def replace_outside(z: Tensor, z_0: Tensor, frozen: Tensor) -> Tensor:
-    """The hard mask: z where it may change, and the unedited z_0 of the same level elsewhere (DragFlow, ICLR 2026)."""
-    return torch.where(frozen > 0, z_0, z)
-
-
 def gradient(loss: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
     """The gradient of a loss in z, through a U-Net that computes in `dtype`; in float16 the loss is scaled meanwhile.
 

@@ -20,8 +20,10 @@ SMALL_VAE |= {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types":
 @pytest.mark.parametrize("masactrl", [True, False])
 @pytest.mark.parametrize("since", ["first", "second"])
 @pytest.mark.parametrize("aldd", [True, False])
-def test_the_formula_is_what_algorithm_1_does(tiny, tracking, masactrl, since, aldd):
-    config = DragConfig(**CONFIG, tracking=tracking, masactrl=masactrl, masactrl_from=since, aldd=aldd)
+@pytest.mark.parametrize("mask_mode", ["penalty", "replace"])
+def test_the_formula_is_what_algorithm_1_does(tiny, tracking, masactrl, since, aldd, mask_mode):
+    switches = {"tracking": tracking, "masactrl": masactrl, "masactrl_from": since, "aldd": aldd}
+    config = DragConfig(**CONFIG, **switches, mask_mode=mask_mode)
     calls = cost.edit_calls(config, LORA)
     editor = DragEditor(tiny, None).set_image(SAMPLE.image)
     with cost.counting(tiny.unet) as inverted:
