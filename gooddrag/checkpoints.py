@@ -80,7 +80,7 @@ def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None 
     text_width = read_config(source, "text_encoder").get("hidden_size") if has_text else None
     where, part = (vae, "") if vae else (source, "vae")
     check_unet(name, unet, read_config(where, part).get("latent_channels", 4), text_width)
-    scheduler = _scheduler(name, read_config(source, "scheduler", "scheduler_config.json"))
+    scheduler = _part(DDIMScheduler, source, "scheduler", **RELEASED_DDIM)
     prompt = _repository_prompt(source, dtype) if has_text else None
     return _part(UNet2DConditionModel, source, "unet", dtype=dtype), _vae(where, part, dtype), scheduler, prompt
 
@@ -175,12 +175,6 @@ def _check_complete(module: nn.Module, missing: list[str]) -> None:
     """Libraries go on with random weights."""
     if missing:
         raise ValueError(f"{len(missing)} weights of {type(module).__name__} are missing, {min(missing)} among them")
-
-
-def _scheduler(name: str, config: dict) -> DDIMScheduler:
-    """DDIM on the model's own noise schedule; what decides the algorithm is as in the released code."""
-    with reading(f"{name}'s scheduler"):
-        return DDIMScheduler.from_config(config, **RELEASED_DDIM)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from gooddrag.sample import Sample, parse_points
 EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
 REPLACED = {f"{stem}.png" for stem in ("original", "mask", "truth", "result", "overview")}  # in lower case
 REPLACED |= {"points.json", "sample.json", "metrics.json", "trajectory.webp"}
-SCORES = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
+SHOWN = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 # Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,12 +53,8 @@ class Command(TyperCommand):
                 typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
                 raise typer.Exit(2) from error
             except KeyboardInterrupt:
-                what = (
-                    "what was finished is there, the same command goes on"
-                    if self.name == "bench"
-                    else "nothing written"
-                )
-                typer.echo(f"gooddrag: interrupted, {what}", err=True)
+                kept = "the same command goes on" if self.name == "bench" else "nothing written"
+                typer.echo(f"gooddrag: interrupted, {kept}", err=True)
                 raise typer.Exit(130) from None
 
 
@@ -122,7 +118,7 @@ def drag(
             raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
     loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
     given = expand(lora) if lora else not no_lora
-    how = {"lora": given, "seed": seed, "keep": keep_outside, "low_memory": low_memory}
+    how = {"lora": given, "seed": seed, "keep_outside": keep_outside, "low_memory": low_memory}
     metrics = drag_to(output, sample, preset, loaded_by, **how)
     typer.echo(json.dumps(metrics, indent=2))
     typer.echo(f"written: {output}/result.png and overview.png, by {metrics['model']}", err=True)
@@ -135,7 +131,7 @@ def drag_to(
     loaded_by: dict,
     *,
     lora: Path | bool = True,
-    keep: bool = False,
+    keep_outside: bool = False,
     **editing,
 ) -> dict:
     """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
@@ -153,9 +149,9 @@ def drag_to(
         editor = DragEditor(model, lora, progress=sys.stderr.isatty(), **editing).set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
-            note += "" if keep else "; --keep-outside leaves what the drag does not touch as sharp as it was"
+            note += "" if keep_outside else "; --keep-outside leaves what the drag does not touch as sharp as it was"
             typer.echo(note, err=True)
-        result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep)
+        result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
         result.save(temporary)
     return result.metrics
 
@@ -193,9 +189,9 @@ def bench(
     table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict)
     with atomic_file(output / "table.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
-    means = benchmark.summary(table, SCORES)
+    means = benchmark.summary(table, SHOWN)
     if "Unedited" in means.index:
-        for score in SCORES[:2]:
+        for score in SHOWN[:2]:
             means[f"{score}, unedited = 1"] = means[score] / means.loc["Unedited", score]
     typer.echo(means.to_string(float_format="{:.4f}".format))
     for row in table[table["state"] == "failed"].head(10).itertuples():

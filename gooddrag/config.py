@@ -167,12 +167,8 @@ class DragConfig:
     @property
     def schedule(self) -> list[int]:
         """Drag operations at each dragged time step, T first: [10] * 7, or [K] without alternation."""
-        if self.K == 0:
-            return []
-        if not self.aldd:
-            return [self.K]
-        full, rest = divmod(self.K, self.B)
-        return [self.B] * full + ([rest] if rest else [])
+        most = self.B if self.aldd else max(1, self.K)
+        return [min(most, self.K - k) for k in range(0, self.K, most)]
 
     @classmethod
     def released(cls, **changes: Any) -> Self:
@@ -265,4 +261,6 @@ class LoraConfig:
         picture with "storybook" (results/preset_lora.json).
         """
         own = {"fast": cls.fast(), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
+        if name not in PRESETS:
+            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
         return own.get(name, cls())

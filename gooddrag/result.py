@@ -92,18 +92,14 @@ def truth_error(sample: Sample, image: Image.Image) -> float | None:
     return _squared_difference(sample.truth, image, inside)
 
 
-def damage_outside(sample: Sample, image: Image.Image) -> float | None:
-    """Mean squared change of what the mask says may not change, values in [0, 1]; None where everything may."""
-    outside = ~_editable(sample)
-    return _squared_difference(sample.image, image, outside) if outside.any() else None
-
-
 def edit_metrics(sample: Sample, image: Image.Image) -> dict[str, float | None]:
     """What the sample's mask and truth tell about an edited image; what is not known has no entry.
 
     `truth_error_ratio` is the error by the unedited image's, None if there was nothing to do.
     """
-    metrics = {} if (damage := damage_outside(sample, image)) is None else {"damage_outside_mask": damage}
+    outside, metrics = ~_editable(sample), {}
+    if outside.any():
+        metrics["damage_outside_mask"] = _squared_difference(sample.image, image, outside)
     if (error := truth_error(sample, image)) is not None:
         unedited = truth_error(sample, sample.image)
         metrics |= {"truth_error_inside_mask": error, "truth_error_unedited": unedited}

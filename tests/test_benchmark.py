@@ -86,7 +86,7 @@ def test_scores_are_those_of_the_images(finished, tiny):
         assert row.dai_5 == metrics.dai(phi, image, sample.points, 5)
         assert row.dai_released_20 == metrics.dai(sample.image, image, sample.points, 20, "released")
         assert row.truth_error_inside_mask == metrics.truth_error(sample, image)
-        assert row.damage_outside_mask == metrics.damage_outside(sample, image)
+        assert row.damage_outside_mask == metrics.edit_metrics(sample, image)["damage_outside_mask"]
         assert row.md == pytest.approx(metrics.mean_distance(tiny, sample, image))
         assert row.md_inside == pytest.approx(metrics.mean_distance(tiny, sample, image, inside=True))
         assert row.md_share == pytest.approx(row.md / metrics.drag_length(sample))

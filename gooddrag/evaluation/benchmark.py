@@ -56,7 +56,7 @@ def run(
     samples: Sequence[Sample],
     methods: Mapping[str | tuple[str, int], Method] = METHODS,
     *,
-    model: str | Mapping | DiffusionModel = "auto",
+    model: str | Path | Mapping | DiffusionModel = "auto",
     workers: int = 1,
     client=None,
     strict: bool = False,
@@ -81,7 +81,8 @@ def run(
         raise SystemExit(NO_WORKERS)  # a new process that imports the script runs it again
     if workers < 1 or (isinstance(model, DiffusionModel) and (workers > 1 or client)):
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
-    folder, model = Path(folder).expanduser().absolute(), {"name": model} if isinstance(model, str) else model
+    folder = Path(folder).expanduser().absolute()
+    model = {"name": str(model)} if isinstance(model, str | Path) else model
     named = {((key, 0) if isinstance(key, str) else key): method for key, method in methods.items()}
     usable, unusable = [], {}  # unusable: {name: why}
     for i in range(len(samples)):
@@ -141,7 +142,7 @@ def _processes(workers: int) -> Iterator:
 def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
 
-    client.run(jobs.load_modules, {type(job.method).__module__ for group in todo for job in group})
+    client.run(jobs.load_modules, {job.method.__module__ for group in todo for job in group})
     while todo:
         futures = {client.submit(jobs.finish, group, model, identity, pure=False): group for group in todo}
         todo = []

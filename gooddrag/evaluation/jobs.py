@@ -69,15 +69,8 @@ class Job:
     def write(self, identity: Mapping, **result: object) -> None:
         """Write the record: "failed", unless the result says otherwise."""
         s, plain, cuda = self.sample, settings(self.method), torch.cuda.is_available()
-        record = {"sample": s.name, "category": s.category, "task": s.task, "pairs": len(s.points)}
-        record |= {
-            "width": s.image.width,
-            "method": self.name,
-            "seed": self.seed,
-            "state": "failed",
-            **identity,
-            "method_settings": plain,
-        }
+        record = dict(sample=s.name, category=s.category, task=s.task, pairs=len(s.points), width=s.image.width)
+        record |= dict(method=self.name, seed=self.seed, state="failed", **identity, method_settings=plain)
         record |= {"settings": hashlib.sha256(repr(plain).encode()).hexdigest()[:16], "key": self.key(identity)}
         record |= {"machine": torch.cuda.get_device_name() if cuda else platform.machine()}
         record |= {"threads": torch.get_num_threads(), "gooddrag": gooddrag.__version__, "torch": torch.__version__}

@@ -20,7 +20,7 @@ from gooddrag.ddim import add_noise
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import features_at, resized
-from gooddrag.result import damage_outside, edit_metrics, truth_error  # noqa: F401 (they are metrics too)
+from gooddrag.result import edit_metrics, truth_error  # noqa: F401 (they are metrics too)
 from gooddrag.sample import Sample
 
 Pixels = Image.Image | np.ndarray
@@ -185,10 +185,15 @@ def _lpips() -> Callable:
 
 def quality(image: Pixels, name: str) -> float:
     """Quality without a reference by pyiqa (licence: non-commercial): "TReS", "MUSIQ", "TOPIQ" (Table 3) or others."""
+    with torch.no_grad():
+        return float(_pyiqa(QUALITY.get(name, name))(_batch(_floats(image)).float()))
+
+
+@lru_cache
+def _pyiqa(name: str) -> Callable:
     import pyiqa
 
-    with torch.no_grad():
-        return float(pyiqa.create_metric(QUALITY.get(name, name))(_batch(_floats(image)).float()))
+    return pyiqa.create_metric(name)
 
 
 class Interval(NamedTuple):

@@ -27,16 +27,16 @@ class Knobs(W.VBox):
 
     Args:
         config: what "as given" means, chosen first; None = the preset `own`, the model's.
-        lora: how the LoRA is fitted when it is on; None = off at first, and what suits the preset when it is on.
+        lora: how the LoRA is fitted when it is on; True = as suits the preset; None = the same, but off at first.
 
     Attributes:
         knob: a widget for each key of KNOBS. first: the `values` at the start.
     """
 
-    def __init__(self, config: DragConfig | None, lora: LoraConfig | None, own: str):
+    def __init__(self, config: DragConfig | None, lora: LoraConfig | bool | None, own: str):
         presets = {name: DragConfig.preset(name) for name in sorted(PRESETS, key=lambda name: name != own)}
         self._bases = ({"as given": config} if config else {}) | presets
-        self._lora, self.knob = lora if lora != LoraConfig() else None, {}
+        self._lora, self.knob = lora if isinstance(lora, LoraConfig) else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}
             bounds = dict(zip(("min", "max"), DragConfig.RANGES.get(name, ()), strict=False))

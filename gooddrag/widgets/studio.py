@@ -33,7 +33,7 @@ class DragStudio(Runner, W.VBox):
         model: from `load_model`.
         image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
         config: settings that the knobs begin with; None = the model's own preset.
-        lora: how an image's LoRA is fitted (the default: as suits the preset); None = off until it is switched on.
+        lora: how an image's LoRA is fitted (True: as suits the preset); None = off until it is switched on.
         longest: longest side of each of the two pictures on the screen, in CSS pixels.
 
     Attributes:
@@ -47,7 +47,7 @@ class DragStudio(Runner, W.VBox):
         model: DiffusionModel,
         image: ImageSource | Sample,
         config: DragConfig | None = None,
-        lora: LoraConfig | None = LoraConfig(),  # noqa: B008 (frozen)
+        lora: LoraConfig | bool | None = True,
         longest: int = 420,
     ):
         Runner.__init__(self, model, self._on_step, self._on_end)
