@@ -79,11 +79,12 @@ def judge(parts: list[Part], n: int) -> Verdict:
     return Verdict(whole, ours, "; ".join(others))
 
 
-def _pairs(*parts: tuple) -> Callable[[Records], Verdict]:
-    """A rule made of comparisons (what, first way, second way, number, higher is better)."""
+def _wins(*parts: tuple, of: Callable = versus) -> Callable[[Any], Verdict]:
+    """A rule made of comparisons (what, first way, second way, number, higher is better), of a study's records or, with
+    `of=method_wins`, of a run of `gooddrag bench`."""
 
-    def rule(records: Records) -> Verdict:
-        pairs = {what: versus(records, *ways, higher_is_better=up) for what, *ways, up in parts}
+    def rule(data: Any) -> Verdict:
+        pairs = {what: of(data, *ways, higher_is_better=up) for what, *ways, up in parts}
         return judge([Part.wins(*pair) for pair in pairs.items()], min(pair.n for pair in pairs.values()))
 
     return rule
@@ -91,13 +92,13 @@ def _pairs(*parts: tuple) -> Callable[[Records], Verdict]:
 
 ALTERNATING, SMALL, AT_ONCE, FEWER = "alternating", "alternating, B = 2", "at once", "at once, fewer"
 THREE, ONE, LARGER, WITHOUT = "IP, J = 3", "IP, J = 1", "IP, J = 1, triple step", "without IP"
-fig1 = _pairs(
+fig1 = _wins(
     ("nearer to the pages along the walk, B = 10", ALTERNATING, AT_ONCE, "walk_page", False),
     ("the result, B = 10", ALTERNATING, AT_ONCE, "page", False),
     ("along the walk, B = 2", SMALL, AT_ONCE, "walk_page", False),
     ("the result, B = 2", SMALL, AT_ONCE, "page", False),
 )
-fig12 = _pairs(
+fig12 = _wins(
     ("nearer to the truth, B = 10", ALTERNATING, AT_ONCE, "truth", False),
     ("less damage outside the mask, B = 10", ALTERNATING, AT_ONCE, "damage", False),
     ("nearer to the truth, B = 2", SMALL, AT_ONCE, "truth", False),
@@ -105,25 +106,25 @@ fig12 = _pairs(
     ("fewer operations at once do less damage", FEWER, AT_ONCE, "damage", False),
     ("fewer operations at once leave the handle behind", AT_ONCE, FEWER, "way_gone", True),
 )
-aldd_control = _pairs(  # against all at once at the level of the same mean lever
+aldd_control = _wins(  # against all at once at the level of the same mean lever
     ("nearer to the truth, B = 10", ALTERNATING, "at once, T = 35", "truth", False),
     ("less damage outside the mask, B = 10", ALTERNATING, "at once, T = 35", "damage", False),
     ("nearer to the truth, B = 2", SMALL, "at once, T = 27", "truth", False),
     ("less damage outside the mask, B = 2", SMALL, "at once, T = 27", "damage", False),
 )
-fig13 = _pairs(
+fig13 = _wins(
     ("J = 3 goes further than J = 1", THREE, ONE, "way_gone", True),
     ("J = 3 is nearer to the truth than J = 1", THREE, ONE, "truth", False),
 )
-steps = _pairs(
+steps = _wins(
     ("J = 3 is nearer to the truth than a triple step", THREE, LARGER, "truth", False),
     ("lower DAI as released, radius 5", THREE, LARGER, "dai_released", False),
 )
-ip_all = _pairs(
+ip_all = _wins(
     ("nearer to the truth", THREE, WITHOUT, "truth", False),
     ("lower DAI as released, radius 5", THREE, WITHOUT, "dai_released", False),
 )
-fig14a = _pairs(
+fig14a = _wins(
     ("larger spread with IP in the second half of the run", THREE, WITHOUT, "late_spread", True),
     ("deeper minimum in units of the spread", THREE, WITHOUT, "late_depth", True),
 )
@@ -158,13 +159,11 @@ def fig4(records: Records) -> Verdict:
 
 def overhead(records: Records) -> Verdict:
     """The same latents and gradients through the U-Net, exactly, on every edit."""
-    one, other = (
-        [(r["latents"], r["backwards"]) for r in records if r["way"] == way] for way in (ALTERNATING, AT_ONCE)
-    )
-    same = sum(a == b for a, b in zip(one, other, strict=True))
-    latents, backwards = np.median(one, axis=0).astype(int)
-    numbers = f"{same} of {len(one)} edits, {latents} latents forward and {backwards} backward"
-    return judge([Part("same work", numbers, HOLDS if same == len(one) else FAILS)], len(one))
+    one, other = ([column(records, way, key) for key in ("latents", "backwards")] for way in (ALTERNATING, AT_ONCE))
+    same = int(np.equal(one, other).all(axis=0).sum())
+    latents, backwards = np.median(one, axis=1).astype(int)
+    numbers = f"{same} of {len(one[0])} edits, {latents} latents forward and {backwards} backward"
+    return judge([Part("same work", numbers, HOLDS if same == len(one[0]) else FAILS)], len(one[0]))
 
 
 def method_wins(table: pd.DataFrame, first: str, second: str, column: str, *, higher_is_better: bool = False) -> Paired:
@@ -183,16 +182,7 @@ def _ratios(table: pd.DataFrame, other: str, most: float) -> Verdict:
     return judge(parts, len(mine))
 
 
-def _methods(*parts: tuple) -> Callable[[pd.DataFrame], Verdict]:
-    """As `_pairs`, of the methods in a run of `gooddrag bench`."""
-
-    def rule(table: pd.DataFrame) -> Verdict:
-        if (n := table["sample"].nunique()) < ENOUGH:
-            return judge([], n)
-        pairs = {what: method_wins(table, *ways, higher_is_better=up) for what, *ways, up in parts}
-        return judge([Part.wins(what, pair) for what, pair in pairs.items()], n)
-
-    return rule
+_methods = partial(_wins, of=method_wins)
 
 
 def _needed(other: str) -> Callable[[pd.DataFrame], Verdict]:
@@ -227,17 +217,12 @@ least = _methods(*((f"{m} less than {o}", m, o, "md", True) for m in CAREFUL for
 def fastdrag(table: pd.DataFrame) -> Verdict:
     """Faster than every other method by the factor reported, at least 21 to 3.2, in seconds without those of the LoRA,
     which FastDrag saves; on the edits whose seconds are known."""
-    seconds = benchmark.values(table, "FastDrag", "edit_seconds")
-    table = table[table["sample"].map(seconds).notna()]
-    ratios = {
-        m: ratio_interval(*(benchmark.values(table, name, "edit_seconds") for name in ("FastDrag", m))) for m in SYSTEMS
-    }
-    parts = [
-        Part.ratio(f"its seconds, LoRA apart, divided by {m}'s", ratio, FASTER)
-        for m, ratio in ratios.items()
-        if m != "FastDrag"
-    ]
-    return judge(parts, table["sample"].nunique())
+    table = table[table["sample"].map(benchmark.values(table, "FastDrag", "edit_seconds")).notna()]
+    parts, mine = [], benchmark.values(table, "FastDrag", "edit_seconds")
+    for other in (system for system in SYSTEMS if system != "FastDrag"):
+        ratio = ratio_interval(mine, benchmark.values(table, other, "edit_seconds"))
+        parts.append(Part.ratio(f"its seconds, LoRA apart, divided by {other}'s", ratio, FASTER))
+    return judge(parts, len(mine))
 
 
 def draggan_time(table: pd.DataFrame) -> Verdict:
@@ -312,8 +297,7 @@ def fill(ledger: Path = RESULTS / "claims.json", results: Path = RESULTS) -> dic
             verdict = rule(data)
         except (KeyError, TypeError, ValueError):  # a file of an earlier study, or a failed edit
             by = "gooddrag bench" if file.suffix == ".csv" else f"python -m experiments.run {file.stem}"
-            again = f"`{by}` computes it anew"
-            why = f"results/{file.name} lacks measures of this claim: {again}"
+            why = f"results/{file.name} lacks measures of this claim: `{by}` computes it anew"
             verdict = Verdict(UNTESTED, "", why)
         found[claim["id"]] = verdict
         made_by = {"where": file.name, "model": f"{model}, pictures of {size:.0f} px", "weights": weights}

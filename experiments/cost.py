@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from statistics import median
+from types import SimpleNamespace
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -45,17 +46,11 @@ def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None)
     }
 
 
-class Counts:
-    """U-Net passes by batch size: {latents in a pass: number of such passes}."""
-
-    def __init__(self) -> None:
-        self.forwards, self.backwards = Counter(), Counter()
-
-
 @contextmanager
-def counting(unet: nn.Module) -> Iterator[Counts]:
-    """Count the passes that are made in this context. A backward pass counts once, wherever the gradient comes in."""
-    counts = Counts()
+def counting(unet: nn.Module) -> Iterator[SimpleNamespace]:
+    """Count the passes that are made in this context, `forwards` and `backwards` as {latents in a pass: such passes}. A
+    backward pass counts once, wherever the gradient comes in."""
+    counts = SimpleNamespace(forwards=Counter(), backwards=Counter())
 
     def passed(module: nn.Module, args: tuple, kwargs: dict, output: tuple) -> None:
         z, eps = args[0] if args else kwargs["sample"], output[0]

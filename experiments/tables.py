@@ -17,12 +17,9 @@ from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "storybook" / "weights"
-DOCUMENTS = (
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "ledger")),
-    WEIGHTS / "README.md",
-)
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "docs/benchmarks.md", "docs/ledger.md", "storybook/weights/README.md")
+]
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste", "Blur")  # not methods
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
@@ -53,9 +50,8 @@ def run(name: str = "storybook100") -> str:
 
 def columns(convention: str) -> tuple[list[str], list[str]]:
     """The columns of DAI in a table of the benchmark, and their headers."""
-    return [COLUMN[convention].format(g) for g in GAMMAS], [
-        f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS
-    ]
+    headers = [f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS]
+    return [COLUMN[convention].format(g) for g in GAMMAS], headers
 
 
 def shares(means: dict[str, Iterable[float]], convention: str) -> str:
@@ -104,37 +100,35 @@ def order(convention: str) -> str:
     return f"By mean DAI {CONVENTIONS[convention]} at radius 1: {', '.join(ranked)}."
 
 
+def measures(name: str = "storybook100") -> str:
+    """A run of the benchmark: what DAI does not see, what an edit costs and, with a truth, how near it comes; a dash
+    where an edit has no value, and no column of dashes alone."""
+    table = bench(name)
+    means = {"mean error to the truth inside the mask": ("truth_error_inside_mask", 4)}
+    means |= {"mean damage outside the mask": ("damage_outside_mask", 5), "mean MD, px": ("md", 1)}
+    means |= {"MD in the mask, px": ("md_inside", 1), "mean of MD / drag length": ("md_share", 2)}
+    costs = {"median s, LoRA apart": "edit_seconds", "median U-Net calls": "unet_calls", "median updates": "updates"}
+    rows = []
+    for m in methods(name):
+        own, row = table[table["method"] == m], {what: mean(table, m, *of) for what, of in means.items()}
+        row[f"edits with all handles within {NEAR:.0%}"] = arrived(own)
+        known = own["truth_error_inside_mask"].notna().all()
+        won = method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if known else "-"
+        pages = own["nearest_page"].median(skipna=False)
+        row |= {"nearer to the truth than GoodDrag": won}
+        row |= {"median distance to the nearest page, thousandths": "-" if pd.isna(pages) else f"{1000 * pages:.2f}"}
+        cost = own.loc[own["state"] == "done", [*costs.values()]].median()
+        row |= {what: "-" if pd.isna(cost[key]) else f"{cost[key]:.0f}" for what, key in costs.items()}
+        rows.append({"method": m, **row})
+    shown = pd.DataFrame(rows)
+    shown = shown.loc[:, (shown != "-").any()]
+    return markdown(shown.columns, shown.values.tolist())
+
+
 def arrived(rows: pd.DataFrame) -> str:
     """On how many edits all handles end within NEAR of the side from their targets, by their own tracking."""
     left = rows["distance_left_px"]
     return "-" if left.isna().any() else str((left <= NEAR * rows["width"]).sum())
-
-
-def measures(name: str = "storybook100") -> str:
-    """A run of the benchmark: what DAI does not see, what an edit costs and, with a truth, how near it comes."""
-    table = bench(name)
-    numbers = {"truth_error_inside_mask": ("mean error to the truth inside the mask", 4)}
-    numbers |= {"damage_outside_mask": ("mean damage outside the mask", 5), "md": ("mean MD, px", 1)}
-    numbers |= {"md_inside": ("MD in the mask, px", 1), "md_share": ("mean of MD / drag length", 2)}
-    if untrue := table["truth_error_inside_mask"].isna().all():
-        del numbers["truth_error_inside_mask"]
-    header = ["method", *(name for name, _ in numbers.values()), f"edits with all handles within {NEAR:.0%}"]
-    header += [] if untrue else ["nearer to the truth than GoodDrag"]
-    if paged := table["nearest_page"].notna().any():
-        header.append("median distance to the nearest page, thousandths")
-    header += ["median s, LoRA apart", "median U-Net calls", "median updates"]
-    rows = []
-    for m in methods(name):
-        own = table[table["method"] == m]
-        cells = [*(mean(table, m, key, digits) for key, (_, digits) in numbers.items()), arrived(own)]
-        if not untrue:
-            complete = own["truth_error_inside_mask"].notna().all()
-            cells.append(method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if complete else "-")
-        if paged:
-            cells.append(f"{1000 * own['nearest_page'].median():.2f}" if own["nearest_page"].notna().all() else "-")
-        cost = own.loc[own["state"] == "done", ["edit_seconds", "unet_calls", "updates"]].median()
-        rows.append([m, *cells, *("-" if pd.isna(v) else f"{v:.0f}" for v in cost)])
-    return markdown(header, rows)
 
 
 def which() -> str:
@@ -142,18 +136,19 @@ def which() -> str:
     own, table, lines = "GoodDrag with the preset", bench(), []
     table = table[table["method"].isin((*SYSTEMS, "FastDrag improved"))]
     table = pd.concat([table, bench("storybook100_preset").assign(method=own)])
-    for what, key, show in (
-        ("Fastest, once a LoRA is fitted", "edit_seconds", "{:.0f} s an edit at the median"),
-        ("Nearest to the truth", "truth_error_ratio", "median error {:.2f} of the unedited page's"),
-        ("Least damage outside the mask", "damage_outside_mask", "median {:.5f}"),
-    ):
+    firsts = {
+        "Fastest, once a LoRA is fitted": ("edit_seconds", "{:.0f} s an edit at the median"),
+        "Nearest to the truth": ("truth_error_ratio", "median error {:.2f} of the unedited page's"),
+        "Least damage outside the mask": ("damage_outside_mask", "median {:.5f}"),
+    }
+    for what, (key, show) in firsts.items():
         medians = table.groupby("method")[key].median().sort_values().head(3)
         lines.append(f"- {what}: " + ", then ".join(f"**{m}** ({show.format(v)})" for m, v in medians.items()) + ".")
-    for said, key in (
-        ("nearer to the truth", "truth_error_inside_mask"),
-        ("less damage", "damage_outside_mask"),
-        ("lower MD", "md"),
-    ):
+    for said, key in {
+        "nearer to the truth": "truth_error_inside_mask",
+        "less damage": "damage_outside_mask",
+        "lower MD": "md",
+    }.items():
         for one, other in ((own, "FastDrag improved"), ("FastDrag improved", "GoodDrag")):
             won = Part.wins("", method_wins(table, one, other, key))
             lines.append(f"- {one} against {other}, {said}: {won.numbers}, {won.verdict}.")
@@ -176,9 +171,8 @@ def claims() -> str:
     rows = []
     for c in data("claims")["claims"]:
         ours = f"{c['ours']} ({c['model']}; results/{c['where']})" if c["ours"] else ""
-        rows.append(
-            [c["source"], c["claim"], c["paper"], ours, f"**{c['verdict']}**" + (f": {c['why']}" if c["why"] else "")]
-        )
+        verdict = f"**{c['verdict']}**" + (f": {c['why']}" if c["why"] else "")
+        rows.append([c["source"], c["claim"], c["paper"], ours, verdict])
     return markdown(["paper", "claim", "the paper's figure", "ours", "verdict"], rows)
 
 
@@ -192,28 +186,24 @@ def verdicts() -> str:
 
 def headline() -> str:
     """README's few lines of the ledger, and the price in damage."""
-    found = {
-        c["id"]: dict(part.split(": ", 1) for part in c["ours"].split("; ") if part) for c in data("claims")["claims"]
-    }
-    ratios = ", ".join(found["table1_drag100"][f"radius {g}"] for g in GAMMAS)
+    parts = {c["id"]: [part.split(": ", 1) for part in c["ours"].split("; ") if part] for c in data("claims")["claims"]}
+    found = {claim: dict(pairs) for claim, pairs in parts.items()}
     damage = benchmark.share(bench("drag100"), "GoodDrag", "damage_outside_mask", of="DragDiffusion")
-    share = Part.ratio("", damage, 1).numbers
     pair = (benchmark.TABLE_1[method] for method in ("GoodDrag", "DragDiffusion"))
+    less = "less damage outside the mask, B = {}"
+    fig12, control = ("; ".join(found[c][less.format(B)] for B in (10, 2)) for c in ("fig12", "aldd_control"))
+    first = "DAI as released (the paper's [very probably](docs/ledger.md#which-unit-table-1-has)) on Drag100: "
+    first += "GoodDrag's divided by DragDiffusion's, radius 1, 5, 10, 20"
     paper = ", ".join(f"{a / b:.2f}" for a, b in zip(*pair, strict=True))
-    less = {
-        claim: "; ".join(found[claim][f"less damage outside the mask, B = {B}"] for B in (10, 2))
-        for claim in ("fig12", "aldd_control")
-    }
-    probably = " (the paper's [very probably](docs/ledger.md#which-unit-table-1-has))"
     rows = [
+        [first, paper, ", ".join(found["table1_drag100"][f"radius {g}"] for g in GAMMAS)],
         [
-            f"DAI as released{probably} on Drag100: GoodDrag's divided by DragDiffusion's, radius 1, 5, 10, 20",
-            paper,
-            ratios,
+            "damage outside the mask, divided likewise (above 1: GoodDrag damages more)",
+            "-",
+            Part.ratio("", damage, 1).numbers,
         ],
-        ["damage outside the mask, divided likewise (above 1: GoodDrag damages more)", "-", share],
-        ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", less["fig12"]],
-        ["... than all at once at one lower noise level (control)", "-", less["aldd_control"]],
+        ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", fig12],
+        ["... than all at once at one lower noise level (control)", "-", control],
         ["IP: the handle's feature stays nearer", "one example", *found["fig5"].values()],
         ["IP: the result is nearer to the truth", "-", found["ip_all"]["nearer to the truth"]],
     ]

@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -111,10 +110,14 @@ def as_sample(kind: Edit, before: Scene, after: Scene, size: int, name: str, cat
     return Sample(picture(a), points, draw_mask(a, b, points), picture(b), name, category, kind.task)
 
 
+def to_uint8(image: Tensor) -> np.ndarray:
+    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+
 def picture(image: Tensor) -> Image.Image:
     """(3, H, W) in [-1, 1] -> PIL RGB."""
-    levels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(to_uint8(image))
 
 
 def draw_mask(before: Tensor, after: Tensor, points: np.ndarray) -> np.ndarray:

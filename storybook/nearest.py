@@ -65,13 +65,8 @@ def _search(difference: Callable, u: np.ndarray, evaluations: int) -> tuple[floa
 
     draw = np.random.default_rng(0).standard_normal
     options = {"bounds": [0, 1], "maxfevals": evaluations // 2, "verbose": -9, "CMA_diagonal": True, "seed": np.nan}
-    search = cma.CMAEvolutionStrategy(u, STEP, options | {"randn": lambda *shape: draw(shape)})
-    found = [(distance(u), u)]
-    while not search.stop():
-        drawn = search.ask()
-        distances = [distance(each) for each in drawn]
-        search.tell(drawn, distances)
-        found.append((min(distances), drawn[int(np.argmin(distances))]))
+    search = cma.CMAEvolutionStrategy(u, STEP, options | {"randn": lambda *shape: draw(shape)}).optimize(distance)
+    found = [(distance(u), u), (search.result.fbest, search.result.xbest)]
     u = np.clip(min(found, key=lambda each: each[0])[1], 1e-6, 1 - 1e-6)
     steps = max(1, evaluations // 2 // (len(u) + 1))  # a step draws a page for every number
     u = least_squares(difference, u, bounds=(0, 1), diff_step=DIFFERENCE, max_nfev=steps).x

@@ -15,12 +15,7 @@ SEEDS: dict[str, dict[str, str]] = {
         "creation": "1002 1012 1014 1030 1033 1036 1037 1038",
         "removal": "1004 1016 1023 1024 1034 1039 1040 1041",
     },
-    "painting": {
-        "relocation": "1000 1003",
-        "rotation": "1009",
-        "rescaling": "1081",
-        "creation": "1024",
-    },
+    "painting": {"relocation": "1000 1003", "rotation": "1009", "rescaling": "1081", "creation": "1024"},
     "landscape": {
         "relocation": "1003 1007 1008 1021 1024 1082",
         "rotation": "1004 1013",
@@ -28,19 +23,8 @@ SEEDS: dict[str, dict[str, str]] = {
         "creation": "1001 1010",
         "removal": "1029 1035",
     },
-    "plant": {
-        "relocation": "1000",
-        "rotation": "1006",
-        "rescaling": "1011",
-        "creation": "1001",
-        "removal": "1003",
-    },
-    "portrait": {
-        "relocation": "1003 1004 1021",
-        "rotation": "1000",
-        "rescaling": "1035",
-        "creation": "1002",
-    },
+    "plant": {"relocation": "1000", "rotation": "1006", "rescaling": "1011", "creation": "1001", "removal": "1003"},
+    "portrait": {"relocation": "1003 1004 1021", "rotation": "1000", "rescaling": "1035", "creation": "1002"},
     "object": {
         "relocation": "1001 1003 1006",
         "rotation": "1000 1004 1011",

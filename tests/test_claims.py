@@ -13,10 +13,10 @@ from experiments.study import paired
 from gooddrag.evaluation.metrics import GAMMAS, Interval
 
 LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
-EXPECTED = set(
+EXPECTED = (
     "fig1 fig4 fig5 fig8 fig10 fig11 fig12 fig13 fig14a fig14b overhead table1 table2 table3 runtime memory "
     "fig11_here aldd_here ip_here table1_here table1_drag100 sde_drag100 sde_here draggan_time star_here "
-    "aldd_control steps ip_all speed_here least_here".split()
+    "aldd_control steps ip_all speed_here least_here"
 )
 
 
@@ -61,14 +61,8 @@ def table():
         for method, scale in {"GoodDrag": 1.0, "DragDiffusion": 2.0, "GoodDrag without AlDD": 1.5}.items():
             dai = {f"dai_released_{g}": scale * (1 + i / 9) for g in GAMMAS}
             error = scale if i < 14 else 5 - scale
-            numbers = {
-                "truth_error_inside_mask": error,
-                "damage_outside_mask": scale,
-                "md": scale,
-                "nearest_page": scale,
-                **dai,
-            }
-            numbers |= {"drag_operations": 70 if i < 14 else 9, "pairs": 1}
+            numbers = dai | dict.fromkeys(("damage_outside_mask", "md", "nearest_page"), scale)
+            numbers |= {"truth_error_inside_mask": error, "drag_operations": 70 if i < 14 else 9, "pairs": 1}
             key = {"sample": f"s{i}", "method": method, "seed": 0, "model": "m", "weights": "w", "state": "done"}
             rows.append(key | numbers)
     return pd.DataFrame(rows)
@@ -103,7 +97,7 @@ def test_filling_the_ledger(table, tmp_path):
 
 def test_every_claim_of_the_paper_has_a_row_that_stands_on_something():
     ids = [c["id"] for c in LEDGER["claims"]]
-    assert len(ids) == len(set(ids)) and set(ids) == EXPECTED and set(RULES) < EXPECTED
+    assert sorted(ids) == sorted(EXPECTED.split()) and set(RULES) < set(ids)
     for claim in LEDGER["claims"]:
         assert claim["verdict"] in claims.VERDICTS and claim["claim"] and claim["paper"]
         stands = claim["ours"] and (RESULTS / claim["where"]).is_file()

@@ -25,7 +25,7 @@ from experiments.keep import RESULTS
 from experiments.run import bounds
 from gooddrag.cli import find_samples
 from gooddrag.evaluation import datasets, unpack
-from gooddrag.evaluation.datasets import category, drag100, dragbench, folder, report, sde_dragbench
+from gooddrag.evaluation.datasets import drag100, dragbench, folder, report, sde_dragbench
 from gooddrag.sample import Sample
 
 DATA = Path(__file__).parent / "data"
@@ -87,13 +87,6 @@ def test_drag100_from_a_folder(root):
         data["dog"]
     with pytest.raises(IndexError):
         data[2]
-
-
-def test_categories_by_name():
-    names = ["generated_9_lighthouse", "nature_10", "generated_0_art", "plants_3", "human_1", "generated_13_guitar"]
-    assert [category(n) for n in names] == ["landscape", "landscape", "painting", "plant", "portrait", "object"]
-    animals = ("generated_5_snow_leopard", "cat_2", "generated_7_dragon", "seaturtle_0")
-    assert {category(n) for n in animals} == {"animal"}
 
 
 def test_drag100_from_a_zip(root, tmp_path, cache):

@@ -223,11 +223,7 @@ def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     "error, kind, said",
     [
-        (
-            torch.OutOfMemoryError("CUDA out of memory."),
-            MemoryError,
-            "memory: not enough on cpu; use low_memory=True",
-        ),
+        (torch.OutOfMemoryError("CUDA out of memory."), MemoryError, "memory: not enough on cpu; use low_memory=True"),
         (RuntimeError("can't allocate memory"), MemoryError, "memory: not enough on cpu; use low_memory"),
         (RuntimeError("MPS backend out of memory (...)"), MemoryError, "memory: not enough on cpu; use low_memory"),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when ..."), MemoryError, "memory: not enough on cpu; use low_memory"),

@@ -1,10 +1,6 @@
 """Studies: which edits, one thread, resuming, what is measured; cleaned notebooks; the questions about latents."""
 
-import base64
-import io
-import json
-import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -119,16 +115,6 @@ def test_curves_are_the_means_over_handles(editor):
     assert record["late_spread"] == pytest.approx(record["spread"][1])
 
 
-def test_switches_are_the_rows_of_differences():
-    rows = {r["row"]: r for r in json.loads((run.NOTEBOOKS / "differences.json").read_text(encoding="utf-8"))["rows"]}
-    assert sorted(rows) == list(range(1, 29))
-    assert all(set(fields) <= set(rows[row]["fields"]) for row, fields in differences.FIELDS.items())
-    switched = {field for fields in differences.FIELDS.values() for field in fields}
-    released, paper = (asdict(c) for c in (gd.DragConfig.released(), gd.DragConfig.paper()))
-    assert switched == {name for name in released if released[name] != paper[name]} | {"reference"}
-    assert gd.DragConfig(**differences.WAYS[differences.PRINTED]) == gd.DragConfig.paper()
-
-
 def test_chance_is_another_seed_and_equal_settings_are_nothing_apart(tiny, editor, monkeypatch):
     monkeypatch.setattr(differences, "STUDY", replace(differences.STUDY, lora=LORA))
     ways = {differences.RELEASED: {}, "grid = image": {"grid": "image"}}  # the grid of this small image is the image
@@ -144,29 +130,6 @@ def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monk
     rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny)}
     assert rows["spread", 0.0, 10]["psnr"] == rows["none", 0.0, 0]["psnr"] and rows["spread", 0.0, 2]["left"] == [0]
     assert rows["at once", 0.3, 10]["left"][0] > 0 and set(rows["none", 0.0, 0]) >= {"psnr", "ssim", "page"}
-
-
-def test_outputs_keep_nothing_of_the_machine():
-    png = io.BytesIO()
-    Image.effect_noise((400, 400), 90).save(png, "PNG")
-    large = base64.b64encode(png.getvalue()).decode()
-    out = nbformat.v4.new_output
-    outputs = [
-        out("stream", name="stderr", text="100%|####| 3/3 [00:03<00:00]"),
-        out("stream", name="stdout", text="saved to " + os.sep + "root/work/out.png by <f at 0x7f8a12345678>\n"),
-        out("execute_result", data={"text/plain": "2.5"}, execution_count=4),
-        out("display_data", data={run.WIDGET: {"model_id": "1"}, "text/plain": "HBox()"}),
-        out("display_data", data={run.WIDGET: {"model_id": "2"}, "text/plain": "Canvas()", "image/png": large}),
-    ]
-    outputs[-1].metadata["image/png"] = {"width": 200}
-    cell = nbformat.v4.new_code_cell("1", outputs=outputs, execution_count=4, metadata={"execution": {"x": "12:00"}})
-    cleaned = run.cleaned(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}}), "abc")
-    first, second, third = cleaned.cells[0].outputs
-    assert first.text == "saved to ... by <f at ...>\n" and second.data == {"text/plain": "2.5"}
-    assert set(third.data) == {"image/jpeg"} and len(third.data["image/jpeg"]) < len(large)
-    assert third.metadata == {"image/jpeg": {"width": 200}}
-    assert cleaned.cells[0].execution_count is second.execution_count is None and not cleaned.cells[0].metadata
-    assert cleaned.metadata == {"gooddrag": {"weights": "abc"}}
 
 
 def test_a_notebook_is_executed_and_written_back_or_refused(tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ import gooddrag as gd
 from gooddrag.lora import unet_lock
 from gooddrag.masactrl import transformer_blocks
 from gooddrag.widgets import compare, play, probe
-from gooddrag.widgets.explorers import heatmap
 
 CONFIG = gd.DragConfig(K=4, B=2, J=1, num_steps=10, stop_unmoved=None, lr=0.001, r2=3)
 
@@ -107,9 +106,3 @@ def test_attention_of_a_place_is_what_the_layer_computes(tiny):
     assert np.allclose(seen.ravel(), whole[place].numpy(), atol=1e-6)
     with pytest.raises(ValueError, match="what: 'colour'"):
         probe(tiny, picture(), "colour")
-
-
-def test_heatmap_is_dark_where_the_value_is_least():
-    pixels = np.asarray(heatmap(np.array([[0.0, 1.0], [2.0, 3.0]]), "magma", 0.5)).astype(int)
-    brightness = pixels[..., :3].sum(axis=2).ravel()
-    assert (np.diff(brightness) > 0).all() and (pixels[..., 3] == 128).all()

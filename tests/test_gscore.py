@@ -203,12 +203,6 @@ def test_the_score_in_a_reply(text, score):
 # the service
 
 
-def test_a_busy_service_is_waited_for_by_the_clients_themselves(rater, server, tmp_path):
-    server.script = [error(503, "later"), rated(6)]
-    (record,) = gscore.rate(rater, SAMPLES[:1], ONE, tmp_path)
-    assert record["scores"] == {"GoodDrag": 6.0} and len(server.requests) == 2
-
-
 @pytest.mark.parametrize(
     ("reply", "said"),
     [

@@ -56,18 +56,3 @@ def test_the_method_knows_neither_evaluation_nor_widgets_nor_plots():
             reached, new = reached | new, {f for found in new for f in edges[found]} - reached - new
         above = [f for f in reached if f.split(".")[1:2] in (["evaluation"], ["widgets"], ["plots"])]
         assert above == [], name
-
-
-def test_switches_are_named_where_a_function_is_called():
-    """f(x, sharing=True) and not f(x, True); a browser's key press comes by position."""
-    found = []
-    for name, path in modules().items():
-        for f in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(f, ast.FunctionDef) and name != "gooddrag.cli" and f.name != "_key":
-                places = [*f.args.posonlyargs, *f.args.args]
-                values = [None] * (len(places) - len(f.args.defaults)) + f.args.defaults
-                for place, value in zip(places, values, strict=True):
-                    switch = isinstance(value, ast.Constant) and isinstance(value.value, bool)
-                    if switch or (place.annotation and ast.unparse(place.annotation) == "bool"):
-                        found.append(f"{name}.{f.name}: {place.arg}")
-    assert found == []

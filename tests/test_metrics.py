@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tiny import floats, mask_of, picture
 
@@ -95,9 +94,8 @@ def test_match_is_the_argmin_over_the_resized_features(tiny):
     """Against interpolate and cosine_similarity on the whole map, for an image that needs padding."""
     a, b, points = picture((61, 45)), picture((61, 45), seed=1), np.array([[20.0, 20], [60, 44], [0, 0]])
     frame = Frame.fit((61, 45), 4, 64)
-    A, B = (
-        F.interpolate(metrics.features(tiny, frame.to_tensor(x)), frame.padded[::-1], mode="bilinear") for x in (a, b)
-    )
+    maps = [metrics.features(tiny, frame.to_tensor(x)) for x in (a, b)]
+    A, B = (F.interpolate(x, frame.padded[::-1], mode="bilinear") for x in maps)
     inside = mask_of((61, 45), (30, 10, 50, 20))
     everywhere, masked = (metrics.match(tiny, a, points, b, inside=x) for x in (None, inside))
     for (x, y), at, at_masked in zip(points.astype(int), everywhere, masked, strict=True):
@@ -182,17 +180,6 @@ def test_drag_back(tiny, sample):
 # statistics
 
 
-def printed_12(u, r):
-    n = len(u)
-    return 1 - 6 * sum((a - b) ** 2 for a, b in zip(u, r, strict=True)) / (n * (n**2 - 1))
-
-
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_the_rank_correlation_is_the_printed_formula_on_every_ranking(n):
-    for u, r in itertools.product(itertools.permutations(range(1, n + 1)), repeat=2):
-        assert metrics.rank_correlation([u], [r]) == pytest.approx(printed_12(u, r))
-
-
 def test_the_rank_correlation_is_the_mean_over_images():
     people, metric = [[1, 2, 3], [1, 2, 3], [3, 1, 2], [2, 2, 2]], [[1, 2, 3], [3, 2, 1], [3, 2, 1], [1, 2, 3]]
     assert metrics.rank_correlation(people, metric) == pytest.approx((1 - 1 + 0.5 + 0) / 4)
@@ -224,9 +211,8 @@ def test_statistics_refuse():
 def test_the_interval_of_a_mean():
     x = np.random.default_rng(0).normal(3, 1, 100)
     found = metrics.mean_interval(x)
-    normal = stats.norm.interval(0.95, x.mean(), x.std() / 10)  # the bootstrap's own limit
     assert found.value == pytest.approx(x.mean()) and found.n == 100
-    assert (found.low, found.high) == pytest.approx(normal, abs=0.02)
+    assert (found.low, found.high) == pytest.approx(x.mean() + np.array([-0.196, 0.196]) * x.std(), abs=0.02)
     assert found == metrics.mean_interval(x) != metrics.mean_interval(x, seed=1)
     assert metrics.mean_interval({"a": 2.0}) == (2, 2, 2, 1)
 

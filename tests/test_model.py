@@ -278,10 +278,7 @@ def test_a_single_file_is_the_folder(tiny_sd, original, capfd):
 def test_single_files_that_are_refused(original, monkeypatch):
     weights, prefix = original_layout(TINY_SD), "model.diffusion_model."
     for state, message in (
-        (
-            weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)},
-            "expected shape .*16, 4, 3, 3",
-        ),
+        (weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, "expected shape .*16, 4, 3, 3"),
         ({k: v for k, v in weights.items() if "output_blocks.3.1" not in k}, "meta tensor"),
         ({k: v for k, v in weights.items() if "layers.1.mlp.fc1" not in k}, "weights of CLIPTextModel are missing"),
         ({"x.lora_A.weight": torch.ones(2, 2)}, "missing in the checkpoint"),

@@ -91,12 +91,6 @@ def test_a_lesson(path):
             assert len(cell.source.splitlines()) <= 62, cell.source.splitlines()[0]
 
 
-@pytest.mark.parametrize("path", [p for p in LESSONS if p.name[:2] in ("04", "06")], ids=lambda path: path.stem)
-def test_algorithm_1_is_printed_with_sixteen_lines(path):
-    (block,) = re.findall(r"```\n(Algorithm 1.*?)```", sources(path, "markdown"), re.DOTALL)
-    assert [int(n) for n in re.findall(r"^ *(\d+):", block, re.MULTILINE)] == list(range(1, 17))
-
-
 def test_the_capstone_names_every_line_of_the_loop():
     (path,) = (path for path in LESSONS if path.name.startswith("06"))
     (loop,) = (cell.source for cell in BOOKS[path].cells if cell.source.startswith("def gooddrag("))

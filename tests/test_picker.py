@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ipycanvas.canvas import COMMANDS
 from PIL import Image
 from tiny import picture
 
@@ -72,23 +71,15 @@ def test_the_tools_choose_paint_and_change_the_whole_mask(picker):
     picker.radius.value = 4
     mouse(picker, (20, 30), (40, 30))
     assert picker.mask[30, 18:43].all() and not picker.mask[30, :15].any() and 200 < picker.mask.sum() < 300
-    for name, way, changed, new in (
-        ("eraser", [(30, 30)], (30, 30), False),
-        ("box", [(70, 50), (60, 40)], (60, 40), True),
-        ("ellipse", [(50, 2), (70, 12)], (60, 7), True),
-        ("box", [(5, 5)], (5, 5), False),  # a click is no box
-    ):
+    for name, way in (("eraser", [(30, 30)]), ("ellipse", [(50, 2), (70, 12)]), ("box", [(5, 5)])):  # a click: no box
         mode(picker, name)
         mouse(picker, *way)
-        assert picker.mask[changed[::-1]] == new
+    assert not picker.mask[30, 30] and picker.mask[7, 60] and not picker.mask[5, 5]
     before = picker.mask
     picker.buttons["invert"].click()
     assert (picker.mask == ~before).all()
     picker.buttons["whole"].click()
-    assert picker.mask is None
-    for _ in range(6):
-        picker.undo()
-    assert picker.mask is None and picker.buttons["undo"].disabled and not picker.buttons["redo"].disabled
+    assert picker.mask is None and not picker.buttons["undo"].disabled and picker.buttons["redo"].disabled
 
 
 def test_touch(picker):
@@ -129,14 +120,6 @@ def test_the_display_size_does_not_show_in_the_points(width, height, longest, ra
         assert not len(picker.points)
 
 
-def test_the_canvas_is_drawn_at_the_screens_own_pixels(picker, messages):
-    assert picker.canvas.size == (512, 384) and picker.canvas.widget.layout.width == "512px"
-    press_key(picker, "display 400 2")
-    assert picker.canvas.size == (800, 600) and picker.canvas.layers[1].width == 800 and len(messages) == 1
-    assert picker.state.reach == pytest.approx(11 * 80 / 400) and picker.canvas.widget.layout.width == "512px"
-    assert gd.PointPicker(picture((16, 16))).canvas.size == (384, 384)  # a tiny image is enlarged 24 times
-
-
 def test_a_gesture_sends_neither_picture_nor_mask_again(messages, picker):
     large = gd.PointPicker(Image.new("RGB", (4000, 3000), "teal"))
     large.mask = np.ones((3000, 4000))
@@ -144,17 +127,6 @@ def test_a_gesture_sends_neither_picture_nor_mask_again(messages, picker):
     mouse(large, (100, 200), *[(100 + 40 * i, 200 + 30 * i) for i in range(1, 60)], (3999, 2999))
     assert large.points.tolist() == [[[100, 200], [3999, 2999]]] and not messages
     assert len(large.canvas.marks.value) < 3000
-
-
-def test_a_browser_that_comes_back_gets_everything_with_the_name_of_its_layer(picker, messages):
-    mode(picker, "brush")
-    for y in (20, 40):
-        mouse(picker, (20, y), (40, y))
-    send(picker, "client_ready")
-    for commands in messages:  # one for each stroke, and all of it for the new browser
-        assert commands[0][0] == COMMANDS["switchCanvas"]
-        assert {COMMANDS[name] for name in ("drawImage", "clear", "putImageData")} <= {c for c, *_ in commands}
-    assert len(messages) == 3
 
 
 def test_the_marks_show_points_brush_and_what_a_gesture_covers(picker):

@@ -28,11 +28,7 @@ def result(tiny):
 
 
 def test_history_is_one_entry_per_drag_operation(result):
-    assert [(op.k, op.t, len(op.losses)) for op in result.history] == [
-        (1, 3, CONFIG.J),
-        (2, 2, CONFIG.J),
-        (3, 1, CONFIG.J),
-    ]
+    assert [(op.k, op.t, len(op.losses)) for op in result.history] == [(1, 3, 2), (2, 2, 2), (3, 1, 2)]  # J = 2
     for op in result.history:
         assert len(op.maps) == 2 and op.latent.shape == op.z0_hat.shape == result.latent.shape
         for m, distance, spread in zip(op.maps, op.distances, op.spreads, strict=True):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from storybook import FAMILIES, WORLD_VERSION, edit, sample
-from storybook.edits import COMPOSITION, EDITS, MARGIN, SHORTEST, TASKS, draw_mask, picture, plan
+from storybook.edits import COMPOSITION, EDITS, MARGIN, SHORTEST, TASKS, _ends, draw_mask, picture, plan
 from storybook.world.families import MIX
 
 PAGES = Path(__file__).parent / "data" / "pages.png"  # 20 pages a family, 8 px each
@@ -26,11 +26,9 @@ def edited(category, name):
     for _ in range(4000):
         before = FAMILIES[category].sample(rng)
         after = kind.change(before, rng)
-        a, b = before.anchors(), after.anchors()
-        if all(n in a and n in b for n in kind.anchors):
-            ends = np.array([[a[n], b[n]] for n in kind.anchors])
-            far = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).min() >= SHORTEST
-            if far and MARGIN <= ends.min() and ends.max() <= 1 - MARGIN:
+        ends = _ends(before, after, kind.anchors)
+        if len(ends) and MARGIN <= ends.min() and ends.max() <= 1 - MARGIN:
+            if np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).min() >= SHORTEST:
                 return before, after, ends
     raise AssertionError("no page where this edit applies")
 

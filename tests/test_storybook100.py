@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import floats
 
 import gooddrag as gd
 from storybook import sample
@@ -34,14 +33,6 @@ def test_composition_is_drag100s(samples):
     assert len({(category, plan(seed, category, task)[1]) for category, task, seed in ALL}) >= 45  # kinds of edit
     assert sum(len(s.points) > 1 for s in samples) >= 30
     assert len(set(DOZEN)) == 12 and {samples[i].task for i in DOZEN} == set(TASKS)
-
-
-def test_a_result_can_be_told_from_noise(samples):
-    for s in samples:
-        change = np.abs(floats(s.image) - floats(s.truth))
-        assert (change[s.mask] ** 2).mean() >= 0.01 and change[~s.mask].max(initial=0) <= 0.03, s.name
-        assert np.linalg.norm(s.targets - s.handles, axis=1).max() >= 0.055 * 128, s.name
-        assert 0.02 <= s.mask.mean() <= 0.65 and all(s.mask[int(y), int(x)] for x, y in s.points.reshape(-1, 2)), s.name
 
 
 def test_the_edits_are_those_of_the_first_release(samples):

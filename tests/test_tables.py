@@ -47,14 +47,6 @@ def test_the_documents_show_every_table_once():
     assert sorted(shown) == sorted(TABLES)
 
 
-def test_what_mixes_conventions_is_found():
-    row = "| method | DAI {} |\n|---|---|\n| GoodDrag | 0.1501 |"
-    assert mixed_conventions(row.format("by Eq. 10")) == mixed_conventions(row.format("as released")) == []
-    assert len(mixed_conventions(row.format(""))) == 1
-    assert len(mixed_conventions(row.format("by Eq. 10 (Table 1 as released: 0.0696)"))) == 1
-    assert len(mixed_conventions("A DAI of 0.15 by Eq. 10. Its DAI is 0.07. DAI is a number.")) == 1
-
-
 def test_markers_are_checked():
     assert tables.filled("a <!-- begin run -->old<!-- end run --> b").count(tables.run()) == 1
     with pytest.raises(ValueError, match="^begin nothing: no such table"):

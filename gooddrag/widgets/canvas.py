@@ -112,7 +112,7 @@ class PickerCanvas:
         else:  # two fingers scroll or zoom
             self.act(self.state.cancel)
 
-    def _key(self, key: str, shift: bool, ctrl: bool, meta: bool) -> None:
+    def _key(self, key: str, shift: bool, ctrl: bool, meta: bool) -> None:  # noqa: FBT001 (by ipycanvas)
         name, *numbers = key.split() or [key]
         if not numbers:
             self.act(lambda: self.state.key(key, ctrl=ctrl or meta, shift=shift))

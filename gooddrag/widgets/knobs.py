@@ -33,7 +33,7 @@ class Knobs(W.VBox):
         knob: a widget for each key of KNOBS. first: the `values` at the start.
     """
 
-    def __init__(self, config: DragConfig | None, lora: LoraConfig | bool | None, own: str):
+    def __init__(self, config: DragConfig | None, own: str, *, lora: LoraConfig | bool | None):
         presets = {name: DragConfig.preset(name) for name in sorted(PRESETS, key=lambda name: name != own)}
         self._bases = ({"as given": config} if config else {}) | presets
         self._lora, self.knob = lora if isinstance(lora, LoraConfig) else None, {}

@@ -47,12 +47,13 @@ class DragStudio(Runner, W.VBox):
         model: DiffusionModel,
         image: ImageSource | Sample,
         config: DragConfig | None = None,
+        *,
         lora: LoraConfig | bool | None = True,
         longest: int = 420,
     ):
         Runner.__init__(self, model, self._on_step, self._on_end)
         self.preview, self.longest, self._quiet = preview, longest, 0.0
-        self.knobs, self.picker = Knobs(config, lora, model.preset), PointPicker(image, longest=longest)
+        self.knobs, self.picker = Knobs(config, model.preset, lora=lora), PointPicker(image, longest=longest)
         self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, self._too_large
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")

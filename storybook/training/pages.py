@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import storybook
+from storybook.edits import to_uint8
 from storybook.world.paintings import Painting
 
 PHOTOS = ("astronaut.png", "coffee.png", "motorcycle_left.png", "hubble_deep_field.jpg", "retina.jpg", "coins.png")
@@ -44,11 +45,6 @@ def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, *, jitter:
         return np.asarray(crop)
     order, gain = rng.permutation(3), rng.uniform(0.7, 1.15, 3)
     return (np.asarray(crop)[..., order] * gain).clip(0, 255).astype(np.uint8)
-
-
-def to_uint8(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
 def page(seed: int, size: int) -> np.ndarray:

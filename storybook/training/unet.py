@@ -23,9 +23,8 @@ class Recipe:
 
     size: int = 128  # px of a page, half of what the model draws; its latent is 32 x 32
     batch: int = 32
-    optimizer: str = "muon"  # or "adamw"
-    lr: float = 6e-4  # of AdamW; with Muon, of what is no matrix
-    muon_lr: float = 1e-3  # steps have AdamW's size (Liu et al. 2025)
+    lr: float = 6e-4  # of AdamW, for what is no matrix
+    muon_lr: float = 1e-3  # of Muon; steps have AdamW's size (Liu et al. 2025)
     warmup: int = 100  # steps
     weight_decay: float = 0.01
     min_snr: float = 5.0  # loss weight min(SNR, 5) / SNR of the noise's error (Hang et al. 2023)
@@ -112,14 +111,12 @@ def orthogonalised(m: Tensor) -> Tensor:
 
 
 def optimizers(unet: UNet2DConditionModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices inside and AdamW for the rest."""
+    """Muon for the matrices inside, AdamW for the rest."""
     ends = {id(p) for part in (unet.conv_in, unet.conv_out, unet.time_embedding) for p in part.parameters()}
-    inside = [p for p in unet.parameters() if p.ndim >= 2 and id(p) not in ends]
-    matrices = inside if recipe.optimizer == "muon" else []
-    chosen = {id(p) for p in matrices}
-    others = [p for p in unet.parameters() if id(p) not in chosen]
+    matrices = [p for p in unet.parameters() if p.ndim >= 2 and id(p) not in ends]
+    others = [p for p in unet.parameters() if p.ndim < 2 or id(p) in ends]
     adamw = torch.optim.AdamW(others, recipe.lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
-    return [adamw, *([Muon(matrices, recipe.muon_lr, weight_decay=recipe.weight_decay)] if matrices else [])]
+    return [adamw, Muon(matrices, recipe.muon_lr, weight_decay=recipe.weight_decay)]
 
 
 class Latents:
@@ -192,7 +189,7 @@ def train_unet(
                 progress["drawn"] = pages.drawn
             rate = min(1.0, (progress["step"] + 1) / recipe.warmup)
             rate *= min(1.0, (1 - spent) / cooldown) if cooldown else 1.0
-            for stepper, own in zip(steppers, (recipe.lr, recipe.muon_lr), strict=False):
+            for stepper, own in zip(steppers, (recipe.lr, recipe.muon_lr), strict=True):
                 for group in stepper.param_groups:
                     group["lr"] = own * rate
             loss = noise(run, latents.batch(recipe.batch))
