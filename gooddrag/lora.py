@@ -1,9 +1,8 @@
 """Single-image LoRA (Algorithm 1, line 1): low-rank updates of the U-Net's layers, fitted with peft.
 
 A LoRA is a plain dict of tensors, `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r); those of a
-convolution are (r, in, k, k) and (out, r, 1, 1). To use it,
-`applied` writes W + B A into the weights for as long as a context lasts and then puts the very same W back: no adapter
-runs during the hundreds of calls of a drag.
+convolution are (r, in, k, k) and (out, r, 1, 1). To use it, `applied` writes W + B A into the weights for as long as a
+context lasts and then puts the very same W back: no adapter runs during the hundreds of calls of a drag.
 """
 
 import hashlib
