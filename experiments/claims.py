@@ -213,7 +213,7 @@ _fig8 = _methods(
 
 
 def fig8(table: pd.DataFrame) -> Verdict:
-    """On the animals, which are all that DragGAN's generator draws."""
+    """On the animals, which are what DragGAN's generator was trained on."""
     return _fig8(table[table["category"] == "animal"])
 
 

@@ -107,7 +107,7 @@ def measures(name: str = "storybook100") -> str:
 
 
 def animals() -> str:
-    """The same of the systems on the animals, which are all that DragGAN's generator draws."""
+    """The same of the systems on the animals, which are what DragGAN's generator was trained on."""
     table = pd.concat([bench(), bench("storybook100_preset").assign(method=OWN)])
     shown = "Unedited", *SYSTEMS, "FastDrag improved", OWN, "DragGAN"
     return measured(table[(table["category"] == "animal") & table["method"].isin(shown)])

@@ -1,6 +1,6 @@
 """A model's parts as they are stored: folders in diffusers' layout, the Hub and its cache, single checkpoint files.
 
-Configs are read first, so that a model which is not supported is refused before its weights are read.
+Configs, and the shapes in a single file, are read first: what is not supported is refused before its weights are read.
 """
 
 import json
@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DCondi
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as part_logging
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
@@ -89,7 +89,7 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
     """The parts from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x, by diffusers.
 
     Such a file does not hold its configs. They are read from the folder it lies in, if that is in diffusers' layout
-    (model_index.json, unet/config.json, tokenizer/, ...), and else from the Hub.
+    (model_index.json, unet/config.json, tokenizer/, ...), and else, of 1.x, from the Hub.
 
     Raises:
         ValueError: another kind of file, damaged or not supported.
@@ -97,17 +97,29 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
     file = Path(source)
     if file.suffix != ".safetensors":
         raise ValueError(f"model: {name}: a {file.suffix} file may hold code and is not read; expected .safetensors")
-    exact = torch.promote_types(dtype, torch.float32)  # the prompt is computed in it
-    autoencoder = _vae(vae, "", dtype) if vae else None
-    with reading(name):
+    with reading(name), safe_open(file, "pt") as opened:
+        shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118 (it is no dict)
+    if (conv_in := shapes.get("model.diffusion_model.input_blocks.0.0.weight")) is None:
+        raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no model.diffusion_model...")
+    is_xl = "model.diffusion_model.label_emb.0.0.weight" in shapes
+    check_unet(name, {"addition_embed_type": "text_time"} if is_xl else {"in_channels": conv_in[1]}, 4)
+    given = {"vae": _vae(vae, "", torch.promote_types(dtype, torch.float32))} if vae else {}
+    beside = str(file.parent) if (file.parent / "model_index.json").is_file() else None
+    if not beside and any(key.startswith("cond_stage_model.model.") for key in shapes):  # OpenCLIP's
+        raise ValueError(f"model: {name} is Stable Diffusion 2.x; expected its model_index.json and configs beside it")
+    with reading(name if beside else f"{name}, or its configs, which are not beside it, on the Hub"):
         from diffusers import StableDiffusionPipeline  # slow to import, and not silent
 
-        beside = str(file.parent) if (file.parent / "model_index.json").is_file() else None
-        parts = StableDiffusionPipeline.from_single_file(source, config=beside, torch_dtype=exact, safety_checker=None)
+        given |= {"torch_dtype": torch.promote_types(dtype, torch.float32)}  # in which the prompt is computed
+        given |= {"safety_checker": None, "feature_extractor": None, "config": beside}
+        try:
+            parts = StableDiffusionPipeline.from_single_file(source, **given)
+        except NotImplementedError as error:  # a tensor without contents
+            raise ValueError("weights of its U-Net or autoencoder are missing") from error
         _check_complete(parts.text_encoder, [k for k, p in parts.text_encoder.named_parameters() if p.is_meta])
         scheduler = DDIMScheduler.from_config(parts.scheduler.config, **RELEASED_DDIM)
         prompt = _empty_prompt(parts.tokenizer, parts.text_encoder)
-        return parts.unet.to(dtype), autoencoder or parts.vae.to(dtype), scheduler, prompt
+        return parts.unet.to(dtype), parts.vae.to(dtype), scheduler, prompt
 
 
 @contextmanager
@@ -120,6 +132,7 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")  # from diffusers to the Hub
+            warnings.filterwarnings("ignore", "While injecting the PEFT adapters")  # that some layers have none
             yield
     finally:
         logging.disable(level)

@@ -160,43 +160,51 @@ def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -
 def load_lora(path: str | Path, unet: UNet2DConditionModel) -> Lora:
     """Read a LoRA for a U-Net from a .safetensors file, or from the folder of a pytorch_lora_weights.safetensors.
 
-    diffusers converts what it or kohya's trainers wrote, and peft knows its strength (alpha / r), which goes into B. A
-    text encoder's half is left out, with a warning.
+    diffusers converts what it, today or when the released code was written, or kohya's trainers wrote, and peft knows
+    its strength (alpha / r), which goes into B. A text encoder's half is left out, with a warning.
 
     Raises:
         ValueError: no such file, damaged, of another kind (DoRA, LyCORIS's LoHa, LoKr, ...) or of another U-Net.
     """
     path = Path(path).expanduser()
     file = path / "pytorch_lora_weights.safetensors" if path.is_dir() else path
-    library, lora = StableDiffusionLoraLoaderMixin, {}
     with unet_lock(unet):
         try:
             raw = load_file(file)
             if other := next(filter(OTHER_KINDS.search, raw), None):
                 raise ValueError(f"{other!r} is DoRA's or LyCORIS's; expected the matrices of a plain LoRA")
-            with quiet():
-                options = {"unet_config": unet.config, "return_lora_metadata": True}
-                state, alphas, metadata = library.lora_state_dict(file, **options)
-                library.load_lora_into_unet(state, alphas, unet, ADAPTER, metadata=metadata)
-            for name, layer in unet.named_modules():
-                if ADAPTER in getattr(layer, "lora_A", {}):
-                    lora[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
-                    lora[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
-            own = [key for key in state if not key.startswith("text_encoder")]
-            if not lora or len(lora) != len(own):
-                raise ValueError(f"{len(lora)} of its {len(own)} matrices fit this U-Net; expected all")
-            lora = {
-                key: value.detach().to(torch.promote_types(value.dtype, torch.float32)) for key, value in lora.items()
-            }
-            if not all(value.isfinite().all() for value in lora.values()):
-                raise ValueError("not all its numbers are finite")
+            if not any("lora" in key for key in raw):
+                raise ValueError("it holds no LoRA; expected a file of diffusers or kohya's trainers")
+            lora = _read_by(unet, file)
         except UNREADABLE as error:
             raise ValueError(f"lora: cannot read {file}: {first_line(error)}") from error
-        finally:
-            _remove(unet)
     if any(key.startswith(("text_encoder", "lora_te")) for key in raw):
         warnings.warn(f"lora: {file.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
     return lora
+
+
+def _read_by(unet: UNet2DConditionModel, file: Path) -> Lora:
+    """Put the file's adapter on the U-Net, read its matrices, and take it off again."""
+    library, lora = StableDiffusionLoraLoaderMixin, {}
+    try:
+        with quiet():
+            options = {"unet_config": unet.config, "return_lora_metadata": True, "use_safetensors": True}
+            state, alphas, metadata = library.lora_state_dict(file, **options)
+            # of diffusers of old, whose keys lack the prefix
+            state = {k if k.startswith(("unet.", "text_encoder")) else f"unet.{k}": v for k, v in state.items()}
+            library.load_lora_into_unet(state, alphas, unet, ADAPTER, metadata=metadata)
+        for name, layer in unet.named_modules():
+            if ADAPTER in getattr(layer, "lora_A", {}):
+                lora[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
+                lora[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
+        own = [key for key in state if not key.startswith("text_encoder")]
+        if not lora or len(lora) != len(own):
+            raise ValueError(f"{len(lora)} of its {len(own)} matrices fit this U-Net; expected all")
+        if not all(value.isfinite().all() for value in lora.values()):
+            raise ValueError("not all its numbers are finite")
+        return {k: v.detach().to(torch.promote_types(v.dtype, torch.float32)) for k, v in lora.items()}
+    finally:
+        _remove(unet)
 
 
 def _remove(unet: UNet2DConditionModel) -> None:

@@ -185,9 +185,9 @@ def load_model(
 
     Args:
         name: "storybook" (ships with the package), "sd15" (Stable Diffusion 1.5 from the Hub), a folder in diffusers'
-            layout, a single .safetensors file of Stable Diffusion 1.x or 2.x, a Hub id, or "auto": $GOODDRAG_MODEL if
-            it is set, else sd15 on a GPU with 6 GiB free, else storybook. A folder's training.json may hold what its
-            LoRAs and edits run with by default: {"lora_lr": 0.0025, "preset": "fast"}.
+            layout, a single .safetensors file of Stable Diffusion 1.x (of 2.x with its configs beside it), a Hub id, or
+            "auto": $GOODDRAG_MODEL if it is set, else sd15 on a GPU with 6 GiB free, else storybook. A folder's
+            training.json may hold what its LoRAs and edits run with by default: {"lora_lr": 0.0025, "preset": "fast"}.
         device: "cpu", "cuda", ...; None: the CUDA GPU if there is one. "mps" is untested.
         dtype: of the U-Net and the autoencoder; None: float16 on a CUDA GPU, float32 on a CPU and for storybook.
         vae: folder or Hub id of another autoencoder, for instance "stabilityai/sd-vae-ft-mse", which the released code

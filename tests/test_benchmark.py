@@ -274,7 +274,7 @@ def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path):
         table = benchmark.run(tmp_path / "out", make(3), methods, model=str(tiny_folder), workers=2)
     assert table["state"].tolist() == ["done", "done", "failed", "done", "done", "done"]
     assert table["error"][2] == "processes died on it again and again (out of memory?)"
-    assert log.read_text().splitlines().count("sample 1 0") == 2
+    assert log.read_text().splitlines().count("sample 1 0") == 4  # beside others, and alone
 
 
 def test_processes_that_cannot_read_a_method_end_the_run(tiny_folder, tmp_path, monkeypatch):
@@ -314,7 +314,7 @@ def start(tmp_path, model, workers, guard="if __name__ == '__main__': "):
 def test_workers_without_a_guard_say_so_in_one_line(tiny_folder, tmp_path):
     process = start(tmp_path, tiny_folder, 2, guard="")
     error = process.communicate(timeout=400)[1].splitlines()
-    assert process.returncode == 1 and error[-1] == f"ValueError: {benchmark.NO_WORKERS}"
+    assert process.returncode == 1 and error[-1].startswith(f"ValueError: {benchmark.NO_WORKERS} (")
     assert "bootstrapping" not in "".join(error) and not list(tmp_path.glob("out/*/*.json"))
 
 

@@ -278,12 +278,16 @@ def test_a_single_file_is_the_folder(tiny_sd, original, capfd):
 def test_single_files_that_are_refused(original, monkeypatch):
     weights, prefix = original_layout(TINY_SD), "model.diffusion_model."
     for state, message in (
-        (weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, "expected shape .*16, 4, 3, 3"),
-        ({k: v for k, v in weights.items() if "output_blocks.3.1" not in k}, "meta tensor"),
+        (weights | {f"{prefix}label_emb.0.0.weight": torch.ones(2, 2)}, "SDXL is not supported"),
+        (weights | {f"{prefix}input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)}, "9 channels is not supported"),
+        (
+            {k: v for k, v in weights.items() if "output_blocks.3.1" not in k},
+            "weights of its U-Net or autoencoder are missing",
+        ),
         ({k: v for k, v in weights.items() if "layers.1.mlp.fc1" not in k}, "weights of CLIPTextModel are missing"),
-        ({"x.lora_A.weight": torch.ones(2, 2)}, "missing in the checkpoint"),
+        ({"x.lora_A.weight": torch.ones(2, 2)}, "is no checkpoint of Stable Diffusion"),
     ):
-        refused(save_original(state, original), f"^model: cannot read .*mine.safetensors: .*{message}")
+        refused(save_original(state, original), f"^model: .*mine.safetensors.*{message}")
     original.write_bytes(original.read_bytes()[:20])
     refused(original, r"^model: cannot read .*mine.safetensors: ")
     original.with_suffix(".ckpt").write_bytes(pickle.dumps(Malicious()))
@@ -291,4 +295,6 @@ def test_single_files_that_are_refused(original, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     original.with_name("alone").mkdir()
     alone = save_original(weights, original.parent / "alone" / "a.safetensors")  # its configs are on the Hub
-    refused(alone, "^model: cannot read .*a.safetensors: Cannot find an appropriate cached snapshot")
+    refused(alone, "^model: cannot read .*a.safetensors, or its configs, which are not beside it, on the Hub: Cannot")
+    save_original(weights | {"cond_stage_model.model.token": torch.ones(1)}, alone)
+    refused(alone, "is Stable Diffusion 2.x; expected its model_index.json and configs beside it$")

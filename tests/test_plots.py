@@ -1,4 +1,4 @@
-"""Figures: what is drawn, where, in which colour; every one is rendered once."""
+"""Figures: what is drawn, where, in which colour."""
 
 import numpy as np
 import pytest

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from gooddrag.checkpoints import first_line
 from gooddrag.evaluation import jobs, metrics
 from gooddrag.evaluation.jobs import Job, record_file, slug
 from gooddrag.evaluation.methods import METHODS, Method
@@ -48,7 +49,10 @@ TABLE_1 = {
     "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
 }
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
-NO_WORKERS = "workers: no process could start; expected the call under `if __name__ == '__main__':`, or workers=1"
+NO_WORKERS = (
+    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, and memory for "
+    "a model in each; or workers=1"
+)
 
 
 def run(
@@ -76,6 +80,7 @@ def run(
 
     Raises:
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
+        ModuleNotFoundError: a worker cannot import a method.
     """
     if workers > 1 and current_process().name != "MainProcess":
         raise SystemExit(NO_WORKERS)  # a new process that imports the script runs it again
@@ -99,7 +104,7 @@ def run(
             raise ValueError(told)
         warnings.warn(told, stacklevel=2)
     identity = client.submit(jobs.identity_of, model).result() if client else jobs.identity_of(model)
-    if workers > 1:
+    if workers > 1 and not client:
         model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
     for name, seed in named:
         for sample, error in unusable.items():
@@ -109,9 +114,10 @@ def run(
     left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
-        with _processes(workers) if todo and workers > 1 else nullcontext(client) as client:
+        own = bool(todo) and workers > 1 and not client
+        with _processes(workers, model) if own else nullcontext(client) as client:
             serially = (job for group in todo for job in jobs.run_group(group, model, identity))
-            for _ in _on_cluster(todo, model, identity, client) if client else serially:
+            for _ in _on_cluster(todo, model, identity, client, own=own) if client else serially:
                 bar.update()
     return read(folder)
 
@@ -124,8 +130,8 @@ def forget_failures(folder: str | os.PathLike) -> None:
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator:
-    """A client of so many processes on this machine, which end with this one; they load the model themselves."""
+def _processes(workers: int, model: Mapping) -> Iterator:
+    """A client of so many processes on this machine, which end with this one; each has loaded the model."""
     from distributed import Client, LocalCluster
 
     jobs.loaded.cache_clear()
@@ -134,32 +140,40 @@ def _processes(workers: int) -> Iterator:
     try:
         cluster = LocalCluster(**options, silence_logs=logging.CRITICAL)
     except RuntimeError as error:
-        raise ValueError(NO_WORKERS) from error
+        raise ValueError(f"{NO_WORKERS} ({first_line(error)})") from error
     with cluster, Client(cluster) as client:
+        try:
+            client.run(jobs.prepare, model)
+        except OSError as error:  # a connection that broke
+            raise ValueError(f"{NO_WORKERS} ({first_line(error)})") from error
         yield client
 
 
-def _on_cluster(todo: list, model: Mapping, identity: Mapping, client) -> Iterator[Job]:
+def _on_cluster(todo: list, model: Mapping, identity: Mapping, client, *, own: bool) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
+    from distributed.protocol.serialize import serialize_bytes
 
-    client.run(jobs.load_modules, {job.method.__module__ for group in todo for job in group})
-    while todo:
-        futures = {client.submit(jobs.finish, group, model, identity, pure=False): group for group in todo}
-        todo = []
-        try:
-            for future in as_completed(futures):
-                try:
-                    future.result()
-                    yield from futures[future]
-                except KilledWorker:
-                    group = futures[future]
-                    jobs.record_death(group, identity)
-                    if all(job.is_done(identity) for job in group):
-                        yield from group
-                    else:
-                        todo.append(group)
-        finally:
-            client.cancel(list(futures))
+    def sent(group: Sequence[Job]):  # as bytes: a worker that cannot read its task would say nothing, for ever
+        return client.submit(jobs.finish, serialize_bytes(group), model, identity, own=own, pure=False)
+
+    futures, suspects = {sent(group): group for group in todo}, []
+    try:
+        for future in as_completed(futures):
+            group = futures.pop(future)
+            try:
+                future.result()
+                yield from group
+            except KilledWorker:  # by this group, or by another that its worker had
+                suspects.append(group)
+    finally:
+        client.cancel(list(futures))
+    for group in suspects:  # alone, so that it is known on which edit a process dies
+        while not all(job.is_done(identity) for job in group):
+            try:
+                sent(group).result()
+            except KilledWorker:
+                jobs.record_death(group, identity)
+        yield from group
 
 
 def read(source: str | os.PathLike) -> pd.DataFrame:

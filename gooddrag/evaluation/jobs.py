@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -89,20 +88,27 @@ def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Ma
         yield job
 
 
-def load_modules(names: set[str]) -> None:
-    """Import the methods' modules, or raise here: a worker that cannot read its jobs says nothing, for ever."""
-    for name in names - {"__main__"}:
-        import_module(name)
+def prepare(model: Mapping, dask_worker) -> None:
+    """Load the model in a worker of our own, before its first jobs: what dies here is no edit's fault."""
+    _take_gpu(dask_worker.name)
+    resolved(model)
 
 
-def finish(jobs: Sequence[Job], model: Mapping, identity: Mapping) -> None:
-    """`run_group` to its end, in a worker of Dask's; our own have numbers, and take GPUs by them."""
+def finish(packed: bytes, model: Mapping, identity: Mapping, *, own: bool) -> None:
+    """`run_group` to its end, in a worker of Dask's; `own`: of the cluster that `run` began."""
     from distributed import get_worker
+    from distributed.protocol.serialize import deserialize_bytes
 
-    if torch.cuda.is_available() and isinstance(number := get_worker().name, int):
-        torch.cuda.set_device(number % torch.cuda.device_count())
+    jobs = deserialize_bytes(packed)
+    if own:
+        _take_gpu(get_worker().name)
     for _ in run_group(jobs, model, identity):
         pass
+
+
+def _take_gpu(number: int) -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
 
 
 def record_death(jobs: Sequence[Job], identity: Mapping) -> None:

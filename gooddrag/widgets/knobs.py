@@ -41,7 +41,7 @@ class Knobs(W.VBox):
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}
             bounds = dict(zip(("min", "max"), DragConfig.RANGES.get(name, ()), strict=False))
             self.knob[name] = kind(description=words, layout={"width": f"{width}px"}, **style, **bounds, **options)
-        preset, self.knob["lora"].value = self.knob["preset"], lora is not None
+        preset, self.knob["lora"].value = self.knob["preset"], bool(lora)
         preset.observe(lambda _: self._fill(), "value")
         preset.options = list(map(str, self._bases))
         preset.value = preset.options[0]
@@ -58,7 +58,9 @@ class Knobs(W.VBox):
     @property
     def lora_config(self) -> LoraConfig | None:
         """How a LoRA is fitted, or None for no LoRA."""
-        return (self._lora or LoraConfig.preset(self.knob["preset"].value)) if self.knob["lora"].value else None
+        name = self.knob["preset"].value
+        own = LoraConfig.preset(name) if name in PRESETS else LoraConfig()
+        return (self._lora or own) if self.knob["lora"].value else None
 
     @property
     def values(self) -> dict:

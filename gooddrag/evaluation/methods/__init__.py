@@ -22,7 +22,8 @@ class Method(Protocol):
     The package's own are frozen dataclasses, whose fields decide the outcome together with model, sample and seed: from
     them the benchmark sees that a setting has changed. A field `lora` (LoraConfig or None), or what `lora_for(model)`
     gives, is fitted before the edit is timed, and a method `edit(model, sample, seed)` that gives a DragResult tells
-    the benchmark more than the image. For worker processes a method must come from a module that they can import.
+    the benchmark more than the image. For worker processes a method must come from the script or notebook itself, or
+    from a module that they can import.
     """
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image: ...
