@@ -161,6 +161,12 @@ def test_a_blocked_reply_is_a_record_and_no_number(rater, server, tmp_path):
     assert [r["status"] for r in again] == ["rated", "rated"] and len(server.requests) == 3
 
 
+def test_a_busy_service_is_waited_for_by_the_clients_themselves(rater, server, tmp_path):
+    server.script = [error(503, "later"), rated(6)]
+    (record,) = gscore.rate(rater, SAMPLES[:1], ONE, tmp_path)
+    assert record["scores"] == {"GoodDrag": 6.0} and len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     "reply",
     [answer(""), answer('{"sco', "MAX_TOKENS"), {"modelVersion": "v"}, answer("I cannot say"), answer('{"score": 11}')],
