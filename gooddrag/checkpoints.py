@@ -103,17 +103,17 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
         raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no model.diffusion_model...")
     is_xl = "model.diffusion_model.label_emb.0.0.weight" in shapes
     check_unet(name, {"addition_embed_type": "text_time"} if is_xl else {"in_channels": conv_in[1]}, 4)
-    given = {"vae": _vae(vae, "", torch.promote_types(dtype, torch.float32))} if vae else {}
+    exact = torch.promote_types(dtype, torch.float32)  # in which the prompt is computed
+    given = {"torch_dtype": exact, "safety_checker": None, "feature_extractor": None}
+    given |= {"vae": _vae(vae, "", exact)} if vae else {}
     beside = str(file.parent) if (file.parent / "model_index.json").is_file() else None
     if not beside and any(key.startswith("cond_stage_model.model.") for key in shapes):  # OpenCLIP's
         raise ValueError(f"model: {name} is Stable Diffusion 2.x; expected its model_index.json and configs beside it")
     with reading(name if beside else f"{name}, or its configs, which are not beside it, on the Hub"):
         from diffusers import StableDiffusionPipeline  # slow to import, and not silent
 
-        given |= {"torch_dtype": torch.promote_types(dtype, torch.float32)}  # in which the prompt is computed
-        given |= {"safety_checker": None, "feature_extractor": None, "config": beside}
         try:
-            parts = StableDiffusionPipeline.from_single_file(source, **given)
+            parts = StableDiffusionPipeline.from_single_file(source, config=beside, **given)
         except NotImplementedError as error:  # a tensor without contents
             raise ValueError("weights of its U-Net or autoencoder are missing") from error
         _check_complete(parts.text_encoder, [k for k, p in parts.text_encoder.named_parameters() if p.is_meta])

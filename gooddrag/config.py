@@ -25,6 +25,12 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed: {seed!r}; expected a whole number from 0 to 2**63 - 1")
 
 
+def _known(preset: str) -> str:
+    if preset not in PRESETS:
+        raise ValueError(f"preset: {preset!r}; expected one of {', '.join(PRESETS)}")
+    return preset
+
+
 def _check(config: Any) -> None:
     """Check every field against its choices (Literal), and against `RANGES` of its class; floats may be whole."""
     for f in fields(config):
@@ -214,9 +220,7 @@ class DragConfig:
         Raises:
             ValueError: another name, or a change out of its range.
         """
-        if name not in PRESETS:
-            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
-        return getattr(cls, name)(**changes)
+        return getattr(cls, _known(name))(**changes)
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,4 @@ class LoraConfig:
         picture with "storybook" (results/preset_lora.json).
         """
         own = {"fast": cls.fast(), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
-        if name not in PRESETS:
-            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
-        return own.get(name, cls())
+        return own.get(_known(name), cls())
