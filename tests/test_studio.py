@@ -7,7 +7,6 @@ import pytest
 from tiny import LORA, picture
 
 import gooddrag as gd
-from gooddrag.lora import unet_lock
 from gooddrag.widgets.canvas import encoded
 from gooddrag.widgets.knobs import Knobs
 from gooddrag.widgets.runs import Run, Runner, Stopped
@@ -58,51 +57,40 @@ def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_pe
     runner = Plain(tiny)
     run, stages = runner.done(sample)
     plain = gd.drag(tiny, sample, QUICK, lora=LORA)
-    assert stages == {"LoRA", "inversion", "drag", "denoising"}
+    assert stages == {"LoRA", "inversion", "drag"}
     assert run.result.image.tobytes() == plain.image.tobytes() and run.result.sample is sample and run.number == 1
     moved = gd.Sample(sample.image, [[[10, 10], [30, 12]]])  # other points, and a copy of the image
-    assert runner.done(moved)[1] == {"drag", "denoising"}
-    assert runner.done(moved, lora=None)[1] == {"inversion", "drag", "denoising"}
+    assert runner.done(moved)[1] == {"drag"}
+    assert runner.done(moved, lora=None)[1] == {"inversion", "drag"}
     assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
 
 
-def test_a_run_waits_for_another_one_on_its_model_and_can_be_stopped_meanwhile(tiny, sample):
-    runner = Plain(tiny, lambda step: runner.stop())
-    with unet_lock(tiny.unet):
-        end, stages = runner.done(sample)
-    assert isinstance(end, Stopped) and "another run" in str(end) and stages == {"waiting for another run:"}
-    assert Plain(tiny).done(sample)[0].result is not None
-
-
-def test_one_share_for_the_whole_run_that_never_falls_and_previews_of_the_images_size(tiny, sample):
+def test_every_step_is_told_and_previews_have_the_images_size(tiny, sample):
     runner = Plain(tiny)
     runner.every = 2
-    for low, high in ((0, 0.1), (0.3, 0.5)):  # the second run begins with the drag
-        runner.done(sample)
-        shares, left = ([step[i] for step in runner.steps] for i in (3, 4))
-        assert shares == sorted(shares) and low <= shares[0] < high and shares[-1] == pytest.approx(1)
-        assert left[-1] == pytest.approx(0) and left[len(left) // 2] > 0
-    drags = [(*step[1:3], step[5] and step[5].size) for step in runner.steps if step[0] == "drag"]
-    assert drags == [(1, 4, None), (2, 4, (64, 64)), (3, 4, None), (4, 4, (64, 64))]
+    runner.done(sample)
+    for stage, first, total in (("LoRA", 0, LORA.steps), ("inversion", 0, QUICK.T), ("drag", 1, QUICK.K + QUICK.T)):
+        told = [step[1:3] for step in runner.steps if step[0] == stage]
+        assert told == [(done, total) for done in range(first, total + 1)]
+    assert [step[3].size for step in runner.steps if step[3]] == [(64, 64)] * 2
 
 
 def test_stop_ends_within_one_update_and_every_end_has_its_sentence(tiny, sample):
     runner = Plain(tiny, lambda step: step[:2] == ("drag", 2) and runner.stop())
     run, _ = runner.done(sample)
-    assert run.stopped and len(run.result.history) == 2 and run.result.metrics["updates"] == 2
-    stopped = "Run 1: stopped after 2 of 4 operations; this is what had been dragged by then."
-    assert run.outcome() == (stopped, "warning")
-    run.stopped, result = False, run.result  # what else might have happened
+    assert len(run.result.history) == 2 and run.result.metrics["updates"] == 2
+    result = run.result
     for asked, left, says in (
         (70, 0.5, ("Run 1: arrived after 2 of 70 operations.", "success")),
-        (70, 9.0, ("Run 1: stuck after 2 of 70 operations, 9 px from the target.", "warning")),
+        (70, 9.0, ("Run 1: ended after 2 of 70 operations, 9 px from the target.", "warning")),
         (2, 9.0, ("Run 1: 2 of 2 operations, 9 px from the target.", "success")),
     ):
         run.config, result.handles = gd.DragConfig(K=asked), sample.targets - [left, 0]
         assert run.outcome() == says
     result.history = []
     assert run.outcome() == ("Nothing was dragged: every handle counts as arrived. Pull further.", "warning")
-    assert not runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10))[0].stopped  # that was the run before
+    again, _ = runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10))
+    assert again.outcome()[0].startswith("Run 2: 1 of 1 operations")  # the stop was of the run before
 
 
 @pytest.mark.parametrize("stage", ["LoRA", "inversion"])
@@ -218,9 +206,8 @@ def test_the_stop_button_answers_at_once(studio):
 
     studio.on_step = tell
     run = finished(studio)
-    assert seen[0] and seen[1].startswith("drag 2 of 4, ")
-    assert seen[2:] == ["Preview after 2 of 4 operations.", "stopping ..."]
-    assert run.stopped and studio.picker.message == run.outcome()[0]
+    assert seen == [True, "drag 2 of 12", "Preview after 2 of 12 steps.", "stopping ..."]
+    assert len(run.result.history) == 2 and studio.picker.message == run.outcome()[0]
 
 
 def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio):

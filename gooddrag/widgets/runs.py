@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
-from gooddrag.lora import unet_lock
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
@@ -20,7 +18,7 @@ from gooddrag.sample import Sample
 @dataclass(eq=False)
 class Run:
     """What decides a run (no LoRA where it is None), what its caller wants to remember, and what came of it: a number
-    from 1, the result, seconds, and whether the stop button ended its dragging.
+    from 1, the result and seconds.
     """
 
     sample: Sample
@@ -32,23 +30,17 @@ class Run:
     number: int = 0
     result: DragResult | None = None
     seconds: float = 0.0
-    stopped: bool = False
 
     def outcome(self) -> tuple[str, str]:
         """One sentence, and whether it is a "success" or a "warning"."""
-        done, asked, frame = len(self.result.history), self.config.K, self.result.frame
+        done, asked = len(self.result.history), self.config.K
         left = float(np.linalg.norm(self.sample.targets - self.result.handles, axis=1).max())
-        count = f"{done} of {asked} operations"
-        grid = frame.grid_size(tuple(self.result.latent.shape[-2:]), self.config.grid)
-        near = 2 * frame.user[0] / frame.scaled[0] * frame.padded[0] / grid[1]  # 2 px of the supervision grid
-        if self.stopped:
-            return f"Run {self.number}: stopped after {count}; this is what had been dragged by then.", "warning"
         if not done:
             return "Nothing was dragged: every handle counts as arrived. Pull further.", "warning"
-        if left < near:
-            return f"Run {self.number}: arrived after {count}.", "success"
-        stuck, kind = ("stuck after ", "warning") if done < asked else ("", "success")
-        return f"Run {self.number}: {stuck}{count}, {left:.0f} px from the target.", kind
+        if left < max(self.sample.image.size) / 64:  # as near as the supervision's grid can tell
+            return f"Run {self.number}: arrived after {done} of {asked} operations.", "success"
+        ended, kind = ("ended after ", "warning") if done < asked else ("", "success")
+        return f"Run {self.number}: {ended}{done} of {asked} operations, {left:.0f} px from the target.", kind
 
 
 class Stopped(Exception):
@@ -61,8 +53,8 @@ class Runner:
     An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
-        on_step: called in the thread with stage ("LoRA", "inversion", "drag", "denoising"), steps done, their total,
-            the share of the whole run, seconds left or None, and at times a preview of the result, else None.
+        on_step: called in the thread with stage ("LoRA", "inversion", "drag"), steps done, their total, and at times a
+            preview of the result, else None. The steps of "drag" are drag operations and denoising steps.
         on_end: called in the thread with the `Run`, or with what went wrong (`Stopped`: nothing did).
 
     Attributes:
@@ -97,62 +89,37 @@ class Runner:
         return not self.busy
 
     def _work(self, run: Run) -> None:
-        lock = unet_lock(self.model.unet)
         try:
-            while not lock.acquire(timeout=0.2):
-                self.on_step("waiting for another run:", 0, 1, 0.0, None, None)
-                if self._stop.is_set():
-                    raise Stopped("Stopped while another run was going on this model.")
-            try:
-                self._drag(run)
-            finally:
-                lock.release()
+            self._drag(run)
         except Exception as error:  # the thread is an edge: nobody else would see it
             return self.on_end(error)
         self.runs.append(run)
         self.on_end(run)
 
     def _drag(self, run: Run) -> None:
-        c, lora, image = run.config, run.lora, run.sample.image
-        fit = 3 * lora.steps * lora.batch_size if lora else 0
-        self._costs = {"LoRA": fit, "inversion": c.T, "drag": (3 * c.J + 1) * c.K, "denoising": 2 * c.T}  # in passes
-        self._skipped, self._begun = None, time.perf_counter()
-        key = (image.size, hash(image.tobytes()), lora, run.seed if lora else None)
+        began, c, image = time.perf_counter(), run.config, run.sample.image
+        key = (image.size, hash(image.tobytes()), run.lora, run.seed if run.lora else None)
         if self._editor is None or self._key != key:
             self._editor = None  # what it keeps may fill a GPU; fitted LoRAs are on disk
-            self._editor = DragEditor(self.model, lora, seed=run.seed, progress=self._tell).set_image(image)
+            self._editor = DragEditor(self.model, run.lora, seed=run.seed, progress=self._tell).set_image(image)
             self._key = key
-        editor, z0_hat, last = self._editor, None, 0
+        editor, z0_hat, done = self._editor, None, 0
 
         def watch(state: State) -> bool:
-            nonlocal z0_hat, last
+            nonlocal z0_hat, done
             if state.event == "update":
                 z0_hat = state.z0_hat
-            elif state.event == "track" and state.counted:
-                seen = None if state.k % self.every else editor.frame.to_image(self.model.decode_image(z0_hat))
-                self._tell("drag", state.k, c.K, seen)
-            dragging = state.event != "denoise" or state.k > last
-            if not dragging:
-                self._tell("denoising", c.T - state.t, c.T)
-            last = state.k if state.event == "denoise" else last
-            run.stopped |= self._stop.is_set() and dragging and state.k < c.K
+            elif state.counted:
+                show, done = state.event == "track" and state.k % self.every == 0, done + 1
+                preview = editor.frame.to_image(self.model.decode_image(z0_hat)) if show else None
+                self.on_step("drag", done, c.K + c.T, preview)
             return self._stop.is_set()
 
         run.result = editor.drag(run.sample, config=c, callback=watch, keep_outside=run.keep_outside)
-        run.number, run.seconds = len(self.runs) + 1, time.perf_counter() - self._begun
+        run.number, run.seconds = len(self.runs) + 1, time.perf_counter() - began
 
-    def _tell(self, stage: str, done: int, total: int, preview: Image.Image | None = None) -> None:
-        """Add the share of the whole run, in forward passes, and an estimate of the rest.
-
-        Raises:
-            Stopped: which is how the LoRA's fit and the inversion are ended.
-        """
-        costs, whole, spent = list(self._costs.values()), sum(self._costs.values()), time.perf_counter() - self._begun
-        before = sum(costs[: list(self._costs).index(stage)])
-        if self._skipped is None:  # what is kept from an earlier run takes no time
-            self._skipped = before
-        now = before + self._costs[stage] * done / max(1, total)
-        left = spent * (whole - now) / (now - self._skipped) if now > self._skipped else None
-        self.on_step(stage, done, total, now / max(1, whole), left, preview)
-        if self._stop.is_set() and stage in ("LoRA", "inversion"):
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        """Raise `Stopped` where asked to, which ends the LoRA's fit and the inversion."""
+        self.on_step(stage, done, total, None)
+        if self._stop.is_set():
             raise Stopped(f"Stopped during the {stage}, before dragging began: there is nothing to keep.")

@@ -202,13 +202,13 @@ class DragStudio(Runner, W.VBox):
         self.bar.layout.visibility, self.bar.bar_style = "visible", "info" if going else "success"
         self.bar.value, self.stage.value = (0.0, "starting ...") if going else (1.0, "")
 
-    def _on_step(self, stage: str, done: int, total: int, share: float, left: float | None, seen: Image.Image | None):
+    def _on_step(self, stage: str, done: int, total: int, seen: Image.Image | None) -> None:
         """In the run's thread."""
-        self.bar.value = share
+        self.bar.value = done / max(1, total)
         if self.stage.value != "stopping ...":
-            self.stage.value = f"{stage} {done} of {total}" + ("" if left is None else f", {left:.0f} s left")
+            self.stage.value = f"{stage} {done} of {total}"
         if seen is not None:
-            self._put(seen, f"Preview after {done} of {total} operations.")
+            self._put(seen, f"Preview after {done} of {total} steps.")
 
     def _on_end(self, outcome: Run | Exception) -> None:
         """In the run's thread, as its last act."""
