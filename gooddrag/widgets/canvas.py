@@ -17,7 +17,7 @@ from gooddrag.marks import HANDLE, TARGET
 from gooddrag.widgets.state import PickerState
 
 REACH, CLICK = 11, 2  # CSS pixels: a press so near takes hold of an end; a pull so short is a click
-GROW, LARGEST = 24, 2048  # a tiny image is enlarged at most so many times; the canvas has at most so many pixels a side
+DENSE = 2  # pixels of the canvas per CSS pixel: sharp on dense screens, too
 UPLOAD_LIMIT = 10_000_000  # bytes: Jupyter drops a connection on which a message of 10 MiB comes
 _PAINTING = Lock()  # what ipycanvas holds is one for all canvases; messages may be handled in several threads
 TEMPLATES = Environment(loader=PackageLoader("gooddrag.widgets"), autoescape=True)
@@ -31,20 +31,15 @@ class PickerCanvas:
         act: runs the handler of an event, `act(function, hover=...)`: shows its errors, then repaints.
 
     Attributes:
-        size: (w, h) of the canvas in pixels of the screen. ratio: pixels of the screen per CSS pixel.
-        script: the page's script and style, to be shown beside it. on_news: gets its other news, a name and a number.
+        size: (w, h) of the canvas in its own pixels. script: the page's script and style, to be shown beside it.
     """
 
     def __init__(self, state: PickerState, longest: int, act: Callable):
-        self.state, self.longest, self.act, self._screen = state, longest, act, 1.0
-        self.on_news: Callable[[str, float], object] = lambda name, number: None
+        self.state, self.longest, self.act, self._shown_image = state, longest, act, None
         self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
         self.marks = W.HTML().add_class("gooddrag-marks")
         self.widget = W.Box([self.layers, self.marks], layout={"max_width": "100%"}).add_class("gooddrag-canvas")
-        self._beat, self._beats = W.HTML().add_class("gooddrag-beat"), 0
-        script = TEMPLATES.loader.get_source(TEMPLATES, "page.js")[0] + f"(this, {UPLOAD_LIMIT})"
-        self.script = W.VBox([self._beat, W.HTML(render("page.html", script=script))]).add_class("gooddrag-script")
-        self._resize()
+        self.script = W.HTML(render("page.html", limit=UPLOAD_LIMIT)).add_class("gooddrag-script")
         w, s = self.layers, state
         w.on_mouse_down(partial(self._point, s.press))
         w.on_mouse_move(partial(self._point, s.pull))
@@ -54,8 +49,9 @@ class PickerCanvas:
         w.on_touch_move(partial(self._touch, s.pull))
         w.on_touch_end(lambda _: s.pointer is None or act(lambda: s.release(*s.pointer)))
         w.on_touch_cancel(lambda _: act(s.cancel))
-        w.on_key_down(self._key)
+        w.on_key_down(lambda key, shift, ctrl, meta: act(lambda: s.key(key, ctrl=ctrl or meta, shift=shift)))
         w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
+        self.paint(everything=True)
 
     def to_image(self, x: float, y: float) -> tuple[float, float]:
         """Canvas pixels, whose corner is (0, 0), to pixels of the image, whose first centre is (0, 0)."""
@@ -78,49 +74,31 @@ class PickerCanvas:
                 if veiled is not None:
                     self.layers[1].put_image_data(veiled)
         path, pointer = np.reshape(s.path, (-1, 2)), np.reshape(s.pointer or (), (-1, 2))
-        pairs, path, pointer = ((self.to_canvas(at) / self.ratio).tolist() for at in (s.pulled, path, pointer))
-        radius, size = s.radius * self.scale[0] / self.ratio, np.divide(self.size, self.ratio)
+        pairs, path, pointer = ((self.to_canvas(at) / DENSE).tolist() for at in (s.pulled, path, pointer))
+        radius, size = s.radius * self.scale[0] / DENSE, np.divide(self.size, DENSE)
         gesture = {"mode": s.mode, "selected": s.selected, "radius": radius, "path": path, "pointer": pointer}
         self.marks.value = render("marks.svg", pairs=pairs, size=size, red=HANDLE, blue=TARGET, **gesture)
 
-    def _resize(self, css_width: float | None = None, ratio: float | None = None) -> None:
-        """Take the image of the state, and draw at the screen's own pixels, `ratio` in one of CSS; None: the width that
-        suits the image, and the screen as it was last seen.
-        """
-        image, self._screen = self.state.image, ratio or self._screen
-        if css_width is None:
-            css_width = image.width * min(self.longest / max(image.size), GROW)
-            self.widget.layout.width = f"{max(1, round(css_width))}px"
-        width = min(css_width * self._screen, LARGEST, LARGEST * image.width / image.height)
-        self.size = (max(1, round(width)), max(1, round(width * image.height / image.width)))
-        self.ratio, self.scale = width / css_width, np.array(self.size) / image.size
-        pixel = self.ratio / float(self.scale.min())  # of CSS, in pixels of the image
+    def _resize(self) -> None:
+        """Take the image of the state."""
+        image, pixel = self.state.image, max(self.state.size) / self.longest  # of CSS, in pixels of the image
+        self.size = tuple(max(1, round(DENSE * side / pixel)) for side in image.size)
+        self.scale = np.array(self.size) / image.size
         self.state.reach, self.state.click = REACH * pixel, CLICK * pixel
+        self.widget.layout.width = f"{self.size[0] / DENSE}px"
         self.layers.width, self.layers.height = self.size
         self._picture.value = encoded(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
         self._shown_image, self._shown_mask = image, self  # unlike any mask: the next paint draws it
 
     def _point(self, gesture: Callable, x: float, y: float) -> None:
-        if pressed := gesture == self.state.press:
-            self._beats += 1
-            self._beat.value = str(self._beats)  # the page sees that the kernel is listening
-        self.act(lambda: gesture(*self.to_image(x, y)), hover=not (pressed or self.state.path))
+        hover = gesture != self.state.press and not self.state.path
+        self.act(lambda: gesture(*self.to_image(x, y)), hover=hover)
 
     def _touch(self, gesture: Callable, touches: list[tuple[float, float]]) -> None:
         if len(touches) == 1:
             self._point(gesture, *touches[0])
         else:  # two fingers scroll or zoom
             self.act(self.state.cancel)
-
-    def _key(self, key: str, shift: bool, ctrl: bool, meta: bool) -> None:  # noqa: FBT001 (by ipycanvas)
-        name, *numbers = key.split() or [key]
-        if not numbers:
-            self.act(lambda: self.state.key(key, ctrl=ctrl or meta, shift=shift))
-        elif name == "display":
-            self._resize(*map(float, numbers))
-            self.paint(everything=True)
-        else:
-            self.on_news(name, float(numbers[0]))
 
 
 def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -45,7 +45,6 @@ class PointPicker(W.VBox):
         super().__init__([self.tools, self.canvas.widget, self.notice, self.about, self.canvas.script])
         self.add_class("gooddrag-picker")
         self._follow()
-        self.canvas.paint(everything=True)
 
     @property
     def points(self) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The studio: a picker, the settings, a run in a thread, and what came of it."""
 
 import os
-import sys
 import time
 from itertools import count
 from pathlib import Path
@@ -54,7 +53,7 @@ class DragStudio(Runner, W.VBox):
         Runner.__init__(self, model, self._on_step, self._on_end)
         self.preview, self.longest, self._quiet = preview, longest, 0.0
         self.knobs, self.picker = Knobs(config, model.preset, lora=lora), PointPicker(image, longest=longest)
-        self.picker.on_pull, self.picker.canvas.on_news = self._preview_pull, self._too_large
+        self.picker.on_pull = self._preview_pull
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
         self._begin(image)
@@ -135,7 +134,8 @@ class DragStudio(Runner, W.VBox):
         self.path.observe(lambda _: self._show(self.shown), "value")
         self.upload = W.FileUpload(accept="image/*", description="Your own picture", layout={"width": "auto"})
         self.upload.observe(lambda change: change["new"] and p.act(self._take_upload), "value")
-        limit = W.Label(f"up to {UPLOAD_LIMIT // 10**6} MB")
+        larger = 'put a larger file beside the notebook and write DragStudio(model, "file")'
+        limit = W.HTML(f'up to {UPLOAD_LIMIT // 10**6} MB <b class="gooddrag-large">: {larger}</b>')
         self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
@@ -176,12 +176,6 @@ class DragStudio(Runner, W.VBox):
     def _take_upload(self) -> None:
         file, self.upload.value = self.upload.value[0], ()  # the same file can be chosen again
         self.set_image(bytes(file.content))
-
-    def _too_large(self, _: str, size: float) -> None:
-        """The page tells of a file that it does not send."""
-        colab, limit = "google.colab" in sys.modules, f"a notebook can upload {UPLOAD_LIMIT // 10**6} MB"
-        where = "Put it there in Colab's Files panel" if colab else "Save it beside the notebook"
-        self.picker.say(f'The file has {size / 1e6:.1f} MB; {limit}. {where} and write DragStudio(model, "file").')
 
     def _preview_pull(self, points: np.ndarray | None) -> None:
         """Show the pixels' warp while an arrow is pulled; it takes at most half of the kernel's time."""

@@ -1,23 +1,17 @@
-// What the kernel cannot see: which mouse button, the pointer outside the canvas, the screen's pixels, the focus, files
-// too large to send. `style` is an element inside the widget. News for the kernel go to the canvas as a key with a name.
+// What the kernel cannot see: which mouse button, the pointer outside the canvas, the focus, files too large to send.
+// `style` is an element inside the widget.
 ((style, limit) => {
   const root = style.closest('.gooddrag-picker');
   if (!root || root.gooddrag) return;
   root.gooddrag = true;
   const canvas = () => root.querySelector('canvas');
   const on = (name, act) => root.addEventListener(name, e => e.target === canvas() && act(e), true);
-  const tell = news => canvas().dispatchEvent(new KeyboardEvent('keydown', { key: news }));
-  let held = false, shown = '', timer;
+  let held = false;
 
   on('mousedown', e => {
     if (e.button) return e.stopPropagation();
     held = true;
-    timer = setTimeout(() => root.classList.add('gooddrag-waits'), 500);
   });
-  new MutationObserver(() => { // the kernel answered
-    clearTimeout(timer);
-    root.classList.remove('gooddrag-waits');
-  }).observe(root.querySelector('.gooddrag-beat'), { childList: true, subtree: true, characterData: true });
   on('mouseup', e => e.button && e.stopPropagation());
   on('mouseout', e => held && e.stopPropagation());
   on('wheel', e => e.stopPropagation()); // the page scrolls
@@ -47,18 +41,12 @@
     HTMLInputElement.prototype.click = function () {
       HTMLInputElement.prototype.click = click;
       if (!this.gooddrag) this.addEventListener('change', chosen => {
-        const large = [...this.files].find(file => file.size > limit);
-        if (large) { chosen.stopImmediatePropagation(); tell(`upload ${large.size}`); }
+        const large = [...this.files].some(file => file.size > limit);
+        root.classList.toggle('gooddrag-refuses', large);
+        if (large) chosen.stopImmediatePropagation();
       }, true);
       this.gooddrag = true;
       click.call(this);
     };
   }, true);
-
-  const fit = () => {
-    const now = canvas() && canvas().clientWidth ? `display ${canvas().clientWidth} ${window.devicePixelRatio}` : shown;
-    if (now !== shown) tell(shown = now);
-  };
-  new ResizeObserver(fit).observe(root);
-  window.addEventListener('resize', fit);
 })
