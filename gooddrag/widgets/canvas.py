@@ -35,7 +35,7 @@ class PickerCanvas:
     """
 
     def __init__(self, state: PickerState, longest: int, act: Callable):
-        self.state, self.longest, self.act, self._shown_image = state, longest, act, None
+        self.state, self.longest, self.act, self._shown = state, longest, act, None
         self.layers, self._picture = MultiCanvas(2, layout={"width": "100%", "height": "auto"}), W.Image(format="jpeg")
         self.marks = W.HTML().add_class("gooddrag-marks")
         self.widget = W.Box([self.layers, self.marks], layout={"max_width": "100%"}).add_class("gooddrag-canvas")
@@ -51,7 +51,7 @@ class PickerCanvas:
         w.on_touch_cancel(lambda _: act(s.cancel))
         w.on_key_down(lambda key, shift, ctrl, meta: act(lambda: s.key(key, ctrl=ctrl or meta, shift=shift)))
         w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
-        self.paint(everything=True)
+        self.paint()
 
     def to_image(self, x: float, y: float) -> tuple[float, float]:
         """Canvas pixels, whose corner is (0, 0), to pixels of the image, whose first centre is (0, 0)."""
@@ -63,11 +63,12 @@ class PickerCanvas:
 
     def paint(self, *, everything: bool = False) -> None:
         """Bring it up to date. The picture goes first, so that a browser that was reloaded learns the layer's name."""
-        s = self.state
-        if s.image is not self._shown_image:
+        s, before, self._shown = self.state, self._shown, self.state.now
+        if before is None or s.image is not before.image:
             self._resize()
-        if everything or s.mask is not self._shown_mask:
-            self._shown_mask, veiled = s.mask, None if s.mask is None else veil(s.mask, self.size)
+            everything = True
+        if everything or s.now.mask != before.mask:
+            veiled = None if s.mask is None else veil(s.mask, self.size)
             with _PAINTING, hold_canvas():
                 self.layers[0].draw_image(self._picture, 0, 0, *self.size)
                 self.layers[1].clear()
@@ -88,7 +89,6 @@ class PickerCanvas:
         self.widget.layout.width = f"{self.size[0] / DENSE}px"
         self.layers.width, self.layers.height = self.size
         self._picture.value = encoded(image.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3))
-        self._shown_image, self._shown_mask = image, self  # unlike any mask: the next paint draws it
 
     def _point(self, gesture: Callable, x: float, y: float) -> None:
         hover = gesture != self.state.press and not self.state.path

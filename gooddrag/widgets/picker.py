@@ -154,8 +154,6 @@ class PointPicker(W.VBox):
         if s.now is self._seen:
             return
         self._seen = s.now
-        if s.selected is not None and s.selected >= len(s.points):
-            s.selected = None
         share = "everything may change" if s.mask is None else f"{s.mask.mean():.0%} may change"
         values = {"count": len(s.points), "mask": share, "size": s.size, "red": HANDLE, "blue": TARGET}
         self.about.value = render("legend.html", **values)

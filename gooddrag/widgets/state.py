@@ -50,7 +50,7 @@ class PickerState:
         self.past: list[Pick] = []
         self.future: list[Pick] = []
         self.path: list[tuple[float, float]] = []
-        self.selected = self.pointer = self._end = None
+        self.pointer = self._end = None
         self._clicked = False  # the handle was clicked, not pulled: the next click is the target
         self._show(self.first)
         self.radius, self.largest = max(2, round(0.06 * min(self.size))), max(2, max(self.size) // 4)
@@ -119,16 +119,16 @@ class PickerState:
         self.pull(x, y)
         if not self.path:
             return
-        path, points, selected = self.path, self.pulled, self.selected
+        path, points = self.path, self.pulled
         self.path = []
         ends = [self.snap(*path[0]), self.snap(x, y)]
         short = ends[0] == ends[1] or math.dist(path[0], path[-1]) <= self.click
         if self.mode == "points":
-            self.selected = self._end and self._end[0]
             if not short:
                 self.set(points=points)
-            elif self._end is None and selected is None and not self._clicked:  # else a click deselects, or cancels
+            elif self._end is None and self.selected is None and not self._clicked:  # else it deselects, or cancels
                 self.path, self._clicked = path, True
+            self.selected = self._end and self._end[0]
         elif self.mode in ("brush", "eraser"):
             self.paint("stroke", path, editable=self.mode == "brush")
         elif not short:
@@ -146,7 +146,6 @@ class PickerState:
                 self.cancel()
             else:
                 self.undo(forward=key == "y" or shift)
-            self.selected = None
         elif key in ("delete", "backspace"):
             self.delete()
         elif key in ("[", "]"):
@@ -161,9 +160,8 @@ class PickerState:
         """Take the selected pair away; the last one if none is selected."""
         if not len(self.points):
             raise ValueError("points: there is no pair to delete")
-        number = -1 if self.selected is None else self.selected
-        self.path, self.selected = [], None
-        self.set(points=np.delete(self.points, number, axis=0))
+        self.path = []
+        self.set(points=np.delete(self.points, -1 if self.selected is None else self.selected, axis=0))
 
     @property
     def pulled(self) -> np.ndarray:
@@ -182,10 +180,8 @@ class PickerState:
         return tuple(round(min(max(v, 0), side - 1)) for v, side in zip((x, y), self.size, strict=True))
 
     def _show(self, pick: Pick) -> None:
-        if not hasattr(self, "now") or pick.image.size != self.size or pick.mask != self.now.mask:
-            mask = None if pick.mask is None else np.frombuffer(zlib.decompress(pick.mask), bool)
-            self.mask = None if mask is None else mask.reshape(pick.image.size[::-1])
-        self.now, self.image, self.size = pick, pick.image, pick.image.size
+        self.now, self.image, self.size, self.selected = pick, pick.image, pick.image.size, None
+        self.mask = pick.mask and np.frombuffer(zlib.decompress(pick.mask), bool).reshape(self.size[::-1])
         self.points = np.array(pick.points, float).reshape(-1, 2, 2)
         self.points.flags.writeable = False
 
