@@ -37,7 +37,7 @@ class PointPicker(W.VBox):
     """
 
     def __init__(self, image: ImageSource | Sample, longest: int = 512):
-        self._pulling, self._seen, self.message, self._kind = False, None, "", ""
+        self._pulling, self._seen, self.message = False, None, ""
         self.on_pull: Callable[[np.ndarray | None], object] = lambda points: None
         self.state, self._given = PickerState(*_parts(image)), image
         self.canvas = PickerCanvas(self.state, longest, self.act)
@@ -102,10 +102,9 @@ class PointPicker(W.VBox):
                 self.say(reason(error))
 
     def say(self, message: str, kind: str = "error") -> None:
-        """Show one line below the canvas, a "success", a "warning" or an "error"; a note on the mask stays below it."""
-        self.message, self._kind = message, kind
-        lines = [(message, kind), (mask_note(self.state.points, self.state.mask), "warning")]
-        self.notice.value = render("notice.html", lines=lines)
+        """Show one line below the canvas, a "success", a "warning" or an "error"."""
+        self.message = message
+        self.notice.value = render("line.html", text=message, kind=kind)
 
     def _toolbar(self) -> W.HBox:
         """Modes, what concerns the whole mask, undo and redo, the size of the brush."""
@@ -157,7 +156,8 @@ class PointPicker(W.VBox):
         share = "everything may change" if s.mask is None else f"{s.mask.mean():.0%} may change"
         values = {"count": len(s.points), "mask": share, "size": s.size, "red": HANDLE, "blue": TARGET}
         self.about.value = render("legend.html", **values)
-        self.say(self.message, self._kind)
+        if not self.message:
+            self.say(mask_note(s.points, s.mask), "warning")
 
     def _tell_pull(self) -> None:
         pulling = self.state.mode == "points" and len(self.state.path) > 1

@@ -158,10 +158,9 @@ class PickerState:
 
     def delete(self) -> None:
         """Take the selected pair away; the last one if none is selected."""
-        if not len(self.points):
-            raise ValueError("points: there is no pair to delete")
         self.path = []
-        self.set(points=np.delete(self.points, -1 if self.selected is None else self.selected, axis=0))
+        if len(self.points):
+            self.set(points=np.delete(self.points, -1 if self.selected is None else self.selected, axis=0))
 
     @property
     def pulled(self) -> np.ndarray:
