@@ -166,7 +166,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_sent(session, tmp_pat
         chosen.value.set_files(tmp_path / f"{name}.png")
         page.page.locator(".gooddrag-large").wait_for(state=state)
     until(client, "studio.picker.image.size == (96, 64)")
-    assert "Working at 96 x 64" in evaluate(client, "studio.picker.message")
+    assert "picture books" in evaluate(client, "studio.picker.message")
 
 
 def test_the_studio_fits_a_laptop_runs_by_its_button_and_shows_the_result_whole(session):

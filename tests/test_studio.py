@@ -1,7 +1,5 @@
 """The studio: runs in a thread, the stop button, what is shown and kept. Real models at tiny sizes."""
 
-from io import BytesIO
-
 import pytest
 from tiny import LORA, picture
 
@@ -56,11 +54,11 @@ def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_pe
     runner = Plain(tiny)
     run, stages = runner.done(sample)
     plain = gd.drag(tiny, sample, QUICK, lora=LORA)
-    assert stages == {"LoRA", "inversion", "drag"}
+    assert stages == {"start", "LoRA", "inversion", "drag"}
     assert run.result.image.tobytes() == plain.image.tobytes() and run.result.sample is sample and run.number == 1
     moved = gd.Sample(sample.image, [[[10, 10], [30, 12]]])  # other points, and a copy of the image
-    assert runner.done(moved)[1] == {"drag"}
-    assert runner.done(moved, lora=None)[1] == {"inversion", "drag"}
+    assert runner.done(moved)[1] == {"start", "drag"}
+    assert runner.done(moved, lora=None)[1] == {"start", "inversion", "drag"}
     assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
 
 
@@ -143,17 +141,14 @@ def test_what_goes_wrong_in_the_thread_is_red_and_a_stop_before_the_drag_is_ambe
     wrong = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
     red, on_step = gd.DragStudio(tiny, sample, config=wrong, lora=None), studio.on_step
     studio.on_step = lambda *step: (on_step(*step), studio.stop_button.click())
-    for each, style, kind, says in (
-        (red, "danger", "error", "feature_block: -4"),
-        (studio, "warning", "warning", "Stopped during the LoRA"),
-    ):
+    for each, kind, says in ((red, "error", "feature_block: -4"), (studio, "warning", "Stopped during the LoRA")):
         each.run_button.click()
-        assert each.wait(120) and not each.runs and each.bar.bar_style == style
+        assert each.wait(120) and not each.runs and not each.run_button.disabled
         assert each.picker.message.startswith(says) and f"gooddrag-{kind}" in each.picker.notice.value
 
 
 def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
-    studio.knobs.values = {"K": 9, "keep": True}
+    studio.knobs.values = {"K": 9}
     studio.picker.points = [[[1, 1], [9, 9]]]
     studio.reset_button.click()
     assert studio.picker.sample is sample
@@ -161,7 +156,6 @@ def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
     assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]] and studio.knobs.config.K == 9
     upload(studio, encoded(picture((48, 32), seed=5)))
     assert studio.picker.image.size == (48, 32) and studio.picker.message == "" and studio.upload.value == ()
-    assert studio.knobs.config == QUICK and not studio.knobs.values["keep"]
     upload(studio, b"abc")
     assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
     studio.picker.points = [[[1, 1], [9, 9]]]
@@ -215,13 +209,9 @@ def test_a_picture_that_is_no_page_gets_one_amber_line_with_the_embedded_model(t
     monkeypatch.setattr(tiny, "preset", "storybook")
     studio = gd.DragStudio(tiny, picture((128, 96)))
     assert studio.picker.message.startswith("This model knows picture books; for photographs use load_model")
-    assert studio.picker.message.endswith("at 85 x 64 pixels.") and "warning" in studio.picker.notice.value
+    assert "warning" in studio.picker.notice.value
     studio.set_image(picture((64, 64)))
     assert studio.picker.message == ""
-    file = BytesIO()
-    picture((64, 64)).save(file, "PNG")
-    studio.set_image(file.getvalue())  # a file is no page, whatever its size
-    assert studio.picker.message.endswith("at 64 x 64 pixels.")
 
 
 def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
@@ -234,5 +224,3 @@ def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
     assert knobs.config == gd.DragConfig(K=3) and knobs.lora_config == LORA
     knobs.values = {"preset": "paper", "lam": 0.5, "mask_mode": "replace"}
     assert knobs.config == gd.DragConfig.paper(lam=0.5, mask_mode="replace") and knobs.lora_config == LORA
-    knobs.values = knobs.first
-    assert knobs.config == gd.DragConfig(K=3)

@@ -30,7 +30,7 @@ class Knobs(W.VBox):
         lora: how the LoRA is fitted when it is on; True = as suits the preset; None = the same, but off at first.
 
     Attributes:
-        knob: a widget for each key of KNOBS. first: the `values` at the start.
+        knob: a widget for each key of KNOBS.
     """
 
     def __init__(self, config: DragConfig | None, own: str, *, lora: LoraConfig | bool | None):
@@ -47,7 +47,6 @@ class Knobs(W.VBox):
         preset.value = preset.options[0]
         row, advanced = (W.HBox(list(self.knob.values())[part], layout=WRAP) for part in (slice(3), slice(3, None)))
         super().__init__([row, W.Accordion([advanced], titles=("Advanced",), selected_index=None)])
-        self.first = self.values
 
     @property
     def config(self) -> DragConfig:

@@ -53,8 +53,8 @@ class Runner:
     An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
-        on_step: called in the thread with stage ("LoRA", "inversion", "drag"), steps done, their total, and at times a
-            preview of the result, else None. The steps of "drag" are drag operations and denoising steps.
+        on_step: called with stage ("start", then in the thread "LoRA", "inversion", "drag"), steps done, their total,
+            and at times a preview of the result, else None. A step of "drag" is a drag operation or a denoising step.
         on_end: called in the thread with the `Run`, or with what went wrong (`Stopped`: nothing did).
 
     Attributes:
@@ -75,6 +75,7 @@ class Runner:
         if self.busy:
             raise RuntimeError("run: one is going; expected to wait for it, or to stop it first")
         self._stop.clear()
+        self.on_step("start", 0, 1, None)
         self._thread = threading.Thread(target=self._work, args=(run,), name="gooddrag-run", daemon=True)
         self._thread.start()
 

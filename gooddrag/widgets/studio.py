@@ -12,7 +12,6 @@ from PIL import Image
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.evaluation.methods.fastdrag import preview
 from gooddrag.files import ImageSource, expand
-from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
@@ -56,7 +55,7 @@ class DragStudio(Runner, W.VBox):
         self.picker.on_pull = self._preview_pull
         W.VBox.__init__(self, self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
-        self._begin(image)
+        self._begin()
 
     @property
     def result(self) -> DragResult | None:
@@ -69,8 +68,6 @@ class DragStudio(Runner, W.VBox):
             raise ValueError("Pull an arrow on the picture first.")
         origin = picker.state.now, values
         run = Run(picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
-        if not self.busy:
-            self._show_going(going=True)
         self.start(run)
 
     def stop(self) -> None:
@@ -79,10 +76,9 @@ class DragStudio(Runner, W.VBox):
         self.stage.value = "stopping ..."
 
     def set_image(self, image: ImageSource | Sample) -> None:
-        """Take another image, as for `PointPicker.load`, with the knobs as at the start; Reset comes back to it."""
+        """Take another image, as for `PointPicker.load`; Reset comes back to it."""
         self.picker.load(image)
-        self.knobs.values = self.knobs.first
-        self._begin(image)
+        self._begin()
 
     def use_again(self, run: Run) -> None:
         """Show an earlier run, with its image, points, mask and knobs. Undo takes the first three back."""
@@ -95,7 +91,7 @@ class DragStudio(Runner, W.VBox):
         """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
         self.picker.state.take(self.picker.state.first)
         self.picker.act()
-        self._begin(self.picker.image)
+        self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does, to a folder of this name or, where there is something
@@ -127,7 +123,7 @@ class DragStudio(Runner, W.VBox):
         self.run_button = button("Run", "play", "Drag what is picked", self.run, "success")
         self.stop_button = button("Stop", "stop", "Stop dragging and keep what there is", self.stop, "danger")
         self.stop_button.disabled = True
-        self.bar = W.FloatProgress(max=1.0, layout={"flex": "1 1 60px", "visibility": "hidden"})
+        self.bar = W.FloatProgress(max=1.0, bar_style="success", layout={"flex": "1 1 60px", "visibility": "hidden"})
         self.stage = W.HTML(layout={"min_width": "165px"})
         self.picture, self.caption = W.HTML(layout={"width": "100%"}).add_class("gooddrag-result"), W.Label()
         self.path = W.Checkbox(True, description="path", indent=False, layout={"width": "60px"})
@@ -151,15 +147,12 @@ class DragStudio(Runner, W.VBox):
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
-    def _begin(self, source: ImageSource | Sample) -> None:
-        """No run is shown; one line on a picture that the model was not made for, as a file or another size tells."""
-        image, model = self.picker.image, self.model
+    def _begin(self) -> None:
+        """No run is shown; one line on a picture that is no page of the model's book, as its size tells."""
         self._show(None)
-        other = isinstance(source, str | os.PathLike | bytes) or image.size != (model.native_size, model.native_size)
-        if model.preset == "storybook" and other:
-            width, height = Frame.fit(image.size, model.vae_scale, model.native_size).scaled
-            hint = 'This model knows picture books; for photographs use load_model("sd15"). Working at'
-            self.picker.say(f"{hint} {width} x {height} pixels.", "warning")
+        side = self.model.native_size
+        if self.model.preset == "storybook" and self.picker.image.size != (side, side):
+            self.picker.say('This model knows picture books; for photographs use load_model("sd15").', "warning")
 
     def _show(self, run: Run | None) -> None:
         """The run's result, whole, with a divider to pull over it; without a run, the image."""
@@ -191,14 +184,10 @@ class DragStudio(Runner, W.VBox):
             self._put(self.preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
-    def _show_going(self, *, going: bool) -> None:
-        self.run_button.disabled, self.stop_button.disabled = going, not going
-        self.bar.layout.visibility, self.bar.bar_style = "visible", "info" if going else "success"
-        self.bar.value, self.stage.value = (0.0, "starting ...") if going else (1.0, "")
-
     def _on_step(self, stage: str, done: int, total: int, seen: Image.Image | None) -> None:
-        """In the run's thread."""
-        self.bar.value = done / max(1, total)
+        """In the run's thread, or before it begins."""
+        self.run_button.disabled, self.stop_button.disabled = True, False
+        self.bar.layout.visibility, self.bar.value = "visible", done / max(1, total)
         if self.stage.value != "stopping ...":
             self.stage.value = f"{stage} {done} of {total}"
         if seen is not None:
@@ -206,15 +195,16 @@ class DragStudio(Runner, W.VBox):
 
     def _on_end(self, outcome: Run | Exception) -> None:
         """In the run's thread, as its last act."""
-        self._show_going(going=False)
+        self.run_button.disabled, self.stop_button.disabled = False, True
+        self.bar.value, self.stage.value = 1.0, ""
         if isinstance(outcome, Run):
             self._show(outcome)
             self.history.children = [self._row(outcome), *self.history.children]
             self.picker.say(*outcome.outcome())
+        elif isinstance(outcome, Stopped):
+            self.picker.say(str(outcome), "warning")
         else:
-            stopped = isinstance(outcome, Stopped)
-            self.bar.bar_style = "warning" if stopped else "danger"
-            self.picker.say(str(outcome) if stopped else reason(outcome), "warning" if stopped else "error")
+            self.picker.say(reason(outcome))
 
     def _row(self, run: Run) -> W.HBox:
         """A line of the history: picture, settings, outcome, and a button that brings all of it back."""
