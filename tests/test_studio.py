@@ -4,9 +4,9 @@ import pytest
 from tiny import LORA, picture
 
 import gooddrag as gd
+from gooddrag.widgets import studio as module
 from gooddrag.widgets.canvas import encoded
 from gooddrag.widgets.knobs import Knobs
-from gooddrag.widgets.runs import Run, Runner, Stopped
 
 PAIR = [[20, 30], [40, 36]]
 QUICK = gd.DragConfig(K=4, B=2, J=1, num_steps=10, stop_unmoved=None, lr=0.001)
@@ -31,74 +31,91 @@ def upload(studio, content):
 
 def finished(studio):
     studio.run_button.click()
-    assert studio.wait(120), studio.picker.message
+    assert studio.wait(120) and studio.runs, studio.picker.message
     return studio.runs[-1]
 
 
-class Plain(Runner):
-    """A runner that keeps what it is told; `hook` gets each step too."""
+def watched(studio, hook=lambda stage, done: None):
+    """A list that gets every step from now on, (stage, done, total) with a look at the result or without; `hook` is
+    called before a step is shown."""
+    tell, steps = studio._tell, []
 
-    def __init__(self, model, hook=lambda step: None):
-        super().__init__(model, lambda *step: (self.steps.append(step), hook(step)), lambda end: self.ends.append(end))
-        self.steps, self.ends = [], []
+    def told(*step):
+        steps.append(step)
+        hook(*step[:2])
+        tell(*step)
 
-    def done(self, sample, config=QUICK, lora=LORA):
-        """The run, and which stages it went through."""
-        self.steps.clear()
-        self.start(Run(sample, config, lora))
-        assert self.wait(120)
-        return self.ends[-1], {step[0] for step in self.steps}
-
-
-def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_per_image(tiny, sample):
-    runner = Plain(tiny)
-    run, stages = runner.done(sample)
-    plain = gd.drag(tiny, sample, QUICK, lora=LORA)
-    assert stages == {"start", "LoRA", "inversion", "drag"}
-    assert run.result.image.tobytes() == plain.image.tobytes() and run.result.sample is sample and run.number == 1
-    moved = gd.Sample(sample.image, [[[10, 10], [30, 12]]])  # other points, and a copy of the image
-    assert runner.done(moved)[1] == {"start", "drag"}
-    assert runner.done(moved, lora=None)[1] == {"start", "inversion", "drag"}
-    assert {"LoRA", "inversion"} <= runner.done(gd.Sample(picture(seed=3), [PAIR]))[1]
+    studio._tell = told
+    return steps
 
 
-def test_every_step_is_told_and_previews_have_the_images_size(tiny, sample):
-    runner = Plain(tiny)
-    runner.every = 2
-    runner.done(sample)
+def test_a_run_is_the_edit_of_the_editor_and_computes_lora_and_inversion_once_per_image(tiny, sample, studio):
+    def stages():
+        steps.clear()
+        finished(studio)
+        return {step[0] for step in steps}
+
+    steps = watched(studio)
+    assert stages() == {"start", "LoRA", "inversion", "drag"}
+    result = studio.result
+    assert result.image.tobytes() == gd.drag(tiny, sample, QUICK, lora=LORA).image.tobytes()
+    assert result.sample is sample and studio.shown.number == 1
+    studio.picker.points = [[[10, 10], [30, 12]]]
+    assert stages() == {"start", "drag"}
+    studio.knobs.values = {"lora": False}
+    assert stages() == {"start", "inversion", "drag"}
+    studio.set_image(gd.Sample(picture(seed=3), [PAIR]))
+    studio.knobs.values = {"lora": True}
+    assert stages() == {"start", "LoRA", "inversion", "drag"}
+
+
+def test_every_step_is_told_and_looks_have_the_images_size(studio, monkeypatch):
+    monkeypatch.setattr(module, "PREVIEW_EVERY", 2)
+    steps = watched(studio)
+    finished(studio)
     for stage, first, total in (("LoRA", 0, LORA.steps), ("inversion", 0, QUICK.T), ("drag", 1, QUICK.K + QUICK.T)):
-        told = [step[1:3] for step in runner.steps if step[0] == stage]
+        told = [step[1:3] for step in steps if step[0] == stage]
         assert told == [(done, total) for done in range(first, total + 1)]
-    assert [step[3].size for step in runner.steps if step[3]] == [(64, 64)] * 2
+    assert [step[3].size for step in steps if step[3:] and step[3]] == [(64, 64)] * 2
 
 
-def test_stop_ends_within_one_update_and_every_end_has_its_sentence(tiny, sample):
-    runner = Plain(tiny, lambda step: step[:2] == ("drag", 2) and runner.stop())
-    run, _ = runner.done(sample)
-    assert len(run.result.history) == 2 and run.result.metrics["updates"] == 2
+def test_stop_ends_within_one_update_and_every_end_has_its_sentence(studio, sample, monkeypatch):
+    def hook(stage, done):
+        if (stage, done) == ("drag", 3):
+            seen.extend([studio.run_button.disabled, studio.stage.value, studio.caption.value])
+            studio.stop_button.click()
+            seen.append(studio.stage.value)
+
+    monkeypatch.setattr(module, "PREVIEW_EVERY", 1)
+    seen, _ = [], watched(studio, hook)
+    run = finished(studio)
+    assert seen == [True, "drag 2 of 12", "Preview after 2 of 12 steps.", "stopping ..."]
     result = run.result
+    assert len(result.history) == result.metrics["updates"] == 2 and studio.picker.message == run.outcome()[0]
     for asked, left, says in (
         (70, 0.5, ("Run 1: arrived after 2 of 70 operations.", "success")),
         (70, 9.0, ("Run 1: ended after 2 of 70 operations, 9 px from the target.", "warning")),
         (2, 9.0, ("Run 1: 2 of 2 operations, 9 px from the target.", "success")),
     ):
-        run.config, result.handles = gd.DragConfig(K=asked), sample.targets - [left, 0]
+        result.config, result.handles = gd.DragConfig(K=asked), sample.targets - [left, 0]
         assert run.outcome() == says
     result.history = []
     assert run.outcome() == ("Nothing was dragged: every handle counts as arrived. Pull further.", "warning")
-    again, _ = runner.done(sample, gd.DragConfig(K=1, B=1, J=1, num_steps=10))
-    assert again.outcome()[0].startswith("Run 2: 1 of 1 operations")  # the stop was of the run before
+    studio.knobs.values = {"K": 2}
+    assert finished(studio).outcome()[0].startswith("Run 2: 2 of 2 operations")  # the stop was of the run before
 
 
 @pytest.mark.parametrize("stage", ["LoRA", "inversion"])
-def test_stop_before_dragging_leaves_the_model_and_the_cache_as_they_were(tiny, sample, stage, tmp_path):
+def test_stop_before_dragging_leaves_the_model_and_the_cache_as_they_were(tiny, studio, stage, cache):
     before = {name: value.clone() for name, value in tiny.unet.state_dict().items()}
-    runner = Plain(tiny, lambda step: step[:2] == (stage, 1) and runner.stop())
-    outcome, _ = runner.done(sample)
-    assert isinstance(outcome, Stopped) and stage in str(outcome) and not runner.runs
+    watched(studio, lambda *step: step == (stage, 1) and studio.stop())
+    studio.run()
+    assert studio.wait(120) and not studio.runs and not studio.run_button.disabled
+    assert studio.picker.message.startswith(f"Stopped during the {stage}")
+    assert "gooddrag-warning" in studio.picker.notice.value
     after = tiny.unet.state_dict()
     assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)
-    assert stage == "inversion" or not list((tmp_path / "cache").rglob("*.safetensors"))
+    assert stage == "inversion" or not list(cache.rglob("*.safetensors"))
 
 
 def test_run_shows_its_result_whole_and_says_how_it_ended(studio, sample):
@@ -116,7 +133,7 @@ def test_a_row_of_the_history_brings_its_run_back(studio):
     studio.knobs.values = {"K": 2, "lora": False}
     studio.picker.points = [[[5, 5], [9, 20]]]
     second = finished(studio)
-    assert second.config.K == 2 and second.lora is None and second.config.num_steps == 10
+    assert second.result.config.K == 2 and second.lora is None and second.result.config.num_steps == 10
     assert studio.result is second.result and "K 2, J 1" in studio.history.children[0].children[1].value
     studio.history.children[1].children[0].click()  # "use again" of the older one
     assert studio.result is first.result and "run 1" in studio.picture.value
@@ -137,14 +154,12 @@ def test_buttons_say_what_is_missing(studio):
     assert studio.picker.message.startswith("K: 5000") and "gooddrag-error" in studio.picker.notice.value
 
 
-def test_what_goes_wrong_in_the_thread_is_red_and_a_stop_before_the_drag_is_amber(tiny, sample, studio):
+def test_what_goes_wrong_in_the_thread_is_red(tiny, sample):
     wrong = gd.DragConfig(K=2, B=1, num_steps=10, feature_block=-4)  # the tiny U-Net has three
-    red, on_step = gd.DragStudio(tiny, sample, config=wrong, lora=None), studio.on_step
-    studio.on_step = lambda *step: (on_step(*step), studio.stop_button.click())
-    for each, kind, says in ((red, "error", "feature_block: -4"), (studio, "warning", "Stopped during the LoRA")):
-        each.run_button.click()
-        assert each.wait(120) and not each.runs and not each.run_button.disabled
-        assert each.picker.message.startswith(says) and f"gooddrag-{kind}" in each.picker.notice.value
+    studio = gd.DragStudio(tiny, sample, config=wrong, lora=None)
+    studio.run()
+    assert studio.wait(120) and not studio.runs and not studio.run_button.disabled
+    assert studio.picker.message.startswith("feature_block: -4") and "gooddrag-error" in studio.picker.notice.value
 
 
 def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
@@ -168,29 +183,13 @@ def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):
     finished(studio)
     studio.folder.value = str(tmp_path / "out")
     studio.save_button.click()
-    assert studio.picker.message == f"Saved to {tmp_path / 'out'}/."
+    assert studio.picker.message == f"Saved to {tmp_path / 'out'}."
     assert {"result.png", "metrics.json", "points.json"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    assert gd.Sample.open(tmp_path / "out").points.tolist() == [PAIR]
     studio.save_button.click()
-    assert studio.picker.message == f"Saved to {tmp_path / 'out-2'}/."
-    assert gd.Sample.open(tmp_path / "out-2").points.tolist() == [PAIR]
+    assert studio.picker.message == f"folder: {tmp_path / 'out'}; expected a new or an empty one"
     studio.download_button.click()
     assert 'download="run 1.png"' in studio.link.value and "data:image/png;base64," in studio.link.value
-
-
-def test_the_stop_button_answers_at_once(studio):
-    studio.every, seen, on_step = 1, [], studio.on_step
-
-    def tell(*step):
-        on_step(*step)
-        if step[:2] == ("drag", 2):
-            seen.extend([studio.run_button.disabled, studio.stage.value, studio.caption.value])
-            studio.stop_button.click()
-            seen.append(studio.stage.value)
-
-    studio.on_step = tell
-    run = finished(studio)
-    assert seen == [True, "drag 2 of 12", "Preview after 2 of 12 steps.", "stopping ..."]
-    assert len(run.result.history) == 2 and studio.picker.message == run.outcome()[0]
 
 
 def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio):

@@ -1,15 +1,18 @@
 """The studio: a picker, the settings, a run in a thread, and what came of it."""
 
 import os
+import threading
 import time
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as W
 import numpy as np
 from PIL import Image
 
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import DragEditor
 from gooddrag.evaluation.methods.fastdrag import preview
 from gooddrag.files import ImageSource, expand
 from gooddrag.model import DiffusionModel
@@ -19,13 +22,43 @@ from gooddrag.widgets.canvas import UPLOAD_LIMIT, data_uri, render
 from gooddrag.widgets.explorers import page, path_svg
 from gooddrag.widgets.knobs import WRAP, Knobs
 from gooddrag.widgets.picker import PointPicker, reason
-from gooddrag.widgets.runs import Run, Runner, Stopped
+from gooddrag.widgets.state import Pick
 
 PREVIEW_SIDE = 384  # pixels, about as many as are shown: what is warped while an arrow is pulled
+PREVIEW_EVERY = 5  # drag operations from one look at the result to the next
 
 
-class DragStudio(Runner, W.VBox):
+@dataclass(eq=False)
+class Run:
+    """A finished run: its number from 1, what it gave in how many seconds, and with what (lora: None for none)."""
+
+    number: int
+    result: DragResult
+    seconds: float
+    lora: LoraConfig | None
+    pick: Pick
+    knobs: dict
+
+    def outcome(self) -> tuple[str, str]:
+        """One sentence, and whether it is a "success" or a "warning"."""
+        sample, done, asked = self.result.sample, len(self.result.history), self.result.config.K
+        left = float(np.linalg.norm(sample.targets - self.result.handles, axis=1).max())
+        if not done:
+            return "Nothing was dragged: every handle counts as arrived. Pull further.", "warning"
+        if left < max(sample.image.size) / 64:  # as near as the supervision's grid can tell
+            return f"Run {self.number}: arrived after {done} of {asked} operations.", "success"
+        ended, kind = ("ended after ", "warning") if done < asked else ("", "success")
+        return f"Run {self.number}: {ended}{done} of {asked} operations, {left:.0f} px from the target.", kind
+
+
+class Stopped(Exception):
+    """The stop button was pressed before dragging began."""
+
+
+class DragStudio(W.VBox):
     """Pick, mask, drag, look, drag again, save; the kernel stays free while a run goes on.
+
+    An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
         model: from `load_model`.
@@ -49,11 +82,11 @@ class DragStudio(Runner, W.VBox):
         lora: LoraConfig | bool | None = True,
         longest: int = 420,
     ):
-        Runner.__init__(self, model, self._on_step, self._on_end)
-        self.preview, self.longest, self._quiet = preview, longest, 0.0
+        self.model, self.preview, self.longest, self.runs, self._quiet = model, preview, longest, [], 0.0
+        self._editor, self._key, self._stop, self._thread = None, None, threading.Event(), threading.Thread()
         self.knobs, self.picker = Knobs(config, model.preset, lora=lora), PointPicker(image, longest=longest)
         self.picker.on_pull = self._preview_pull
-        W.VBox.__init__(self, self._rows())
+        super().__init__(self._rows())
         self.add_class("gooddrag-picker").add_class("gooddrag-studio")
         self._begin()
 
@@ -61,19 +94,36 @@ class DragStudio(Runner, W.VBox):
     def result(self) -> DragResult | None:
         return self.shown.result if self.shown else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a run is going."""
+        return self._thread.is_alive()
+
     def run(self) -> None:
-        """Start dragging what is picked, and return at once. ValueError where no point is, or the settings are bad."""
-        picker, knobs, values = self.picker, self.knobs, self.knobs.values
+        """Start dragging what is picked, in a thread. ValueError where no point is, or the settings are bad;
+        RuntimeError where a run is going already.
+        """
+        picker, knobs = self.picker, self.knobs
+        if self.busy:
+            raise RuntimeError("run: one is going; expected to wait for it, or to stop it first")
         if not len(picker.points):
             raise ValueError("Pull an arrow on the picture first.")
-        origin = picker.state.now, values
-        run = Run(picker.sample, knobs.config, knobs.lora_config, values["seed"], values["keep"], origin)
-        self.start(run)
+        asked = picker.sample, knobs.config, knobs.lora_config, picker.state.now, knobs.values
+        self._stop.clear()
+        self._tell("start", 0, 1)
+        self._thread = threading.Thread(target=self._work, args=asked, name="gooddrag-run", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End the dragging within one update. What has been dragged is denoised, shown and kept."""
-        super().stop()
+        self._stop.set()
         self.stage.value = "stopping ..."
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no run is going; False if one still is after `timeout` seconds."""
+        if self.busy:
+            self._thread.join(timeout)
+        return not self.busy
 
     def set_image(self, image: ImageSource | Sample) -> None:
         """Take another image, as for `PointPicker.load`; Reset comes back to it."""
@@ -82,8 +132,8 @@ class DragStudio(Runner, W.VBox):
 
     def use_again(self, run: Run) -> None:
         """Show an earlier run, with its image, points, mask and knobs. Undo takes the first three back."""
-        pick, self.knobs.values = run.origin
-        self.picker.state.take(pick)
+        self.knobs.values = run.knobs
+        self.picker.state.take(run.pick)
         self.picker.act()
         self._show(run)
 
@@ -94,17 +144,14 @@ class DragStudio(Runner, W.VBox):
         self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write the shown result as `DragResult.save` does, to a folder of this name or, where there is something
-        already, to the next free one: my_edit, my_edit-2, ...; returns it. ValueError where there is no result yet.
+        """Write the shown result as `DragResult.save` does; returns the folder. ValueError where there is no result
+        yet, or something in the folder.
         """
-        result, asked = self._need_result(), expand(folder).resolve()
-        if not str(folder).strip() or not asked.name:
-            raise ValueError(f"folder: {str(folder)!r}; expected a name")
-        folder, numbers = asked, count(2)
-        while folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            folder = asked.with_name(f"{asked.name}-{next(numbers)}")
-        result.save(folder)
-        self.picker.say(f"Saved to {folder}{os.sep}.", "success")
+        result, folder = self._need_result(), expand(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"folder: {folder}; expected a new or an empty one")
+        folder = result.save(folder)
+        self.picker.say(f"Saved to {folder.resolve()}.", "success")
         return folder
 
     def download(self) -> None:
@@ -159,7 +206,7 @@ class DragStudio(Runner, W.VBox):
         self.shown = run
         if run is None:
             return self._put(self.picker.image, "The edit will be here.")
-        sample, labels = run.sample, ("before", f"run {run.number}")
+        sample, labels = run.result.sample, ("before", f"run {run.number}")
         overlay = path_svg(run.result.path, sample.targets, sample.image.size) if self.path.value else ""
         self._put(run.result.image, "Pull the divider.", before=sample.image, labels=labels, overlay=overlay)
 
@@ -184,27 +231,53 @@ class DragStudio(Runner, W.VBox):
             self._put(self.preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
-    def _on_step(self, stage: str, done: int, total: int, seen: Image.Image | None) -> None:
-        """In the run's thread, or before it begins."""
+    def _work(self, *asked) -> None:
+        """A whole run, in its thread: an edge, as nobody else would see its errors."""
+        try:
+            run = self._drag(*asked)
+            self.runs.append(run)
+            self._show(run)
+            self.history.children = [self._row(run), *self.history.children]
+            self.picker.say(*run.outcome())
+        except Stopped as stopped:
+            self.picker.say(str(stopped), "warning")
+        except Exception as error:
+            self.picker.say(reason(error))
+        finally:
+            self.run_button.disabled, self.stop_button.disabled = False, True
+            self.bar.value, self.stage.value = 1.0, ""
+
+    def _drag(self, sample: Sample, config: DragConfig, lora: LoraConfig | None, pick: Pick, knobs: dict) -> Run:
+        began, key = time.perf_counter(), (pick.image, lora, knobs["seed"])
+        if self._editor is None or self._key != key:
+            self._editor = None  # what it keeps may fill a GPU; fitted LoRAs are on disk
+            self._editor = DragEditor(self.model, lora, seed=knobs["seed"], progress=self._tell).set_image(pick.image)
+            self._key = key
+        editor, z0_hat, done = self._editor, None, 0
+
+        def watch(state: State) -> bool:
+            nonlocal z0_hat, done
+            if state.event == "update":
+                z0_hat = state.z0_hat
+            elif state.counted:  # a drag operation or a denoising step
+                look, done = state.event == "track" and state.k % PREVIEW_EVERY == 0, done + 1
+                seen = editor.frame.to_image(self.model.decode_image(z0_hat)) if look else None
+                self._tell("drag", done, config.K + config.T, seen)
+            return self._stop.is_set()
+
+        result = editor.drag(sample, config=config, callback=watch, keep_outside=knobs["keep"])
+        return Run(len(self.runs) + 1, result, time.perf_counter() - began, lora, pick, knobs)
+
+    def _tell(self, stage: str, done: int, total: int, seen: Image.Image | None = None) -> None:
+        """Show how far a run is. Raises `Stopped` where asked to, which ends the LoRA's fit and the inversion."""
         self.run_button.disabled, self.stop_button.disabled = True, False
         self.bar.layout.visibility, self.bar.value = "visible", done / max(1, total)
-        if self.stage.value != "stopping ...":
+        if not self._stop.is_set():
             self.stage.value = f"{stage} {done} of {total}"
+        elif stage != "drag":
+            raise Stopped(f"Stopped during the {stage}, before dragging began: there is nothing to keep.")
         if seen is not None:
             self._put(seen, f"Preview after {done} of {total} steps.")
-
-    def _on_end(self, outcome: Run | Exception) -> None:
-        """In the run's thread, as its last act."""
-        self.run_button.disabled, self.stop_button.disabled = False, True
-        self.bar.value, self.stage.value = 1.0, ""
-        if isinstance(outcome, Run):
-            self._show(outcome)
-            self.history.children = [self._row(outcome), *self.history.children]
-            self.picker.say(*outcome.outcome())
-        elif isinstance(outcome, Stopped):
-            self.picker.say(str(outcome), "warning")
-        else:
-            self.picker.say(reason(outcome))
 
     def _row(self, run: Run) -> W.HBox:
         """A line of the history: picture, settings, outcome, and a button that brings all of it back."""
