@@ -34,8 +34,6 @@ def test_compare_needs_no_kernel_and_no_other_file():
     assert html.count("data:image/webp;base64,") == 2 and 'type="range"' in html and "--at:50%" in html
     assert "aspect-ratio:64/48" in html and "&lt;up&gt;" in html and "<up>" not in html
     assert not re.search(r'(src|href)="(?!data:)', html)
-    with pytest.raises(ValueError, match="after: .*expected the size of before"):
-        compare(picture((64, 48)), picture((48, 64)))
 
 
 def test_play_has_every_operation_of_every_run(result):
@@ -68,8 +66,6 @@ def test_play_refuses_what_it_cannot_show(result):
     for bad in ((), (replace(result, history=[]),), (result, replace(result, image=picture((32, 32))))):
         with pytest.raises(ValueError, match="results: .*expected"):
             play(*bad)
-    with pytest.raises(ValueError, match="curve: 'x'; expected left or feature"):
-        play(result, curve="x")
 
 
 def test_features_of_a_place_are_nearest_to_themselves(tiny):
@@ -85,8 +81,12 @@ def test_features_of_a_place_are_nearest_to_themselves(tiny):
     p.block.value = -1
     assert (p.map != before).any()
     before = p.map
-    with ThreadPoolExecutor(1) as other, unet_lock(tiny.unet):  # a run is going
-        assert other.submit(p.look, 0.9, 0.9).result() is before and "at work" in p.caption.value
+    with ThreadPoolExecutor(1) as other:
+        with unet_lock(tiny.unet):  # a run is going
+            look = other.submit(p.look, 0.9, 0.9)
+            with pytest.raises(TimeoutError):
+                look.result(timeout=0.2)
+        assert (look.result(timeout=60) != before).any()
     bundle, shown = p._repr_mimebundle_()
     assert shown == {"image/png": {"width": 128}}
     assert bundle["image/png"].startswith("iVBOR") and "application/vnd.jupyter.widget-view+json" in bundle
@@ -104,5 +104,3 @@ def test_attention_of_a_place_is_what_the_layer_computes(tiny):
     h, w = seen.shape
     place = int(0.6 * h) * w + int(0.3 * w)
     assert np.allclose(seen.ravel(), whole[place].numpy(), atol=1e-6)
-    with pytest.raises(ValueError, match="what: 'colour'"):
-        probe(tiny, picture(), "colour")

@@ -33,8 +33,6 @@ def compare(
     before: Image.Image, after: Image.Image, labels: Sequence[str] = ("before", "after"), width: int = 512
 ) -> HTML:
     """Two pictures of one size, at most `width` CSS pixels long, beside a divider that the mouse drags."""
-    if before.size != after.size:
-        raise ValueError(f"after: {after.size} px; expected the size of before, {before.size} px")
     return HTML(page(after, width, before, labels=labels, at=50))
 
 
@@ -63,8 +61,6 @@ def play(
     """
     if not results or any(not r.history or r.image.size != results[0].image.size for r in results):
         raise ValueError("results: none, or without drag operations, or of several sizes; expected runs of one image")
-    if curve not in CURVES:
-        raise ValueError(f"curve: {curve!r}; expected {' or '.join(CURVES)}")
     to_go = [np.linalg.norm([r.sample.targets - op.handles for op in r.history], axis=2).mean(axis=1) for r in results]
     values = to_go if curve == "left" else [[np.mean(op.distances) for op in r.history] for r in results]
     top, x = max(map(max, values)) or 1.0, 392 / max(1, max(map(len, values)) - 1)
@@ -127,8 +123,6 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         config: DragConfig | None = None,
         width: int = 420,
     ):
-        if what not in ("features", "attention"):
-            raise ValueError(f"what: {what!r}; expected features or attention")
         config = config or DragConfig.preset(model.preset)
         self._editor = DragEditor(model, None).set_image(image)
         latents, schedule = self._editor.invert(config), model.schedule(config.num_steps)
@@ -143,11 +137,13 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
             with recorded_states(model.unet, 0) as states:
                 return model.eps_and_features(latents[t], schedule.timestep(t), block)[1], states
 
-        name, blocks, start = "up block", range(-len(model.unet.up_blocks), 0), config.feature_block
-        if what == "attention":
-            name, blocks, start = "transformer", range(len(self._layers)), len(self._layers) - 1
-        self._seen, self._look = seen, self._distances if what == "features" else self._attention
-        self._colours = "viridis" if what == "features" else "magma"
+        ups, layers = len(model.unet.up_blocks), len(self._layers)
+        kinds = {
+            "features": ("up block", range(-ups, 0), config.feature_block, self._distances, "viridis"),
+            "attention": ("transformer", range(layers), layers - 1, self._attention, "magma"),
+        }
+        name, blocks, start, self._look, self._colours = kinds[what]
+        self._seen = seen
         self.block = W.Dropdown(options=[(f"{name} {n}", n) for n in blocks], value=start, layout={"width": "150px"})
         self.level = W.IntSlider(config.T, 1, config.T, description="level t", layout={"width": "260px"})
         self._size = tuple(max(1, round(2 * width * side / max(self._image.size))) for side in self._image.size)
@@ -163,17 +159,9 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         self._put(self._image)
 
     def look(self, x: float, y: float) -> np.ndarray:
-        """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w). While
-        another thread uses the model nothing changes.
-        """
-        lock = unet_lock(self._editor.model.unet)
-        if not lock.acquire(blocking=False):
-            self.caption.value = "The model is at work; click again when it is done."
-            return self.map
-        try:
+        """The map of a place, x and y as shares of the picture's width and height; shown, and returned as (h, w)."""
+        with unet_lock(self._editor.model.unet):  # not while a run's LoRA is in its weights
             self.at, self.map = (x, y), self._look(x, y)
-        finally:
-            lock.release()
         self.caption.value = f"from {self.map.min():.4g} (dark) to {self.map.max():.4g} (bright)"
         grey = self._image.convert("L").resize(self._size, Image.Resampling.LANCZOS).convert("RGBA")
         heat = heatmap(self.map, self._colours).resize(self._size, Image.Resampling.BICUBIC)
@@ -217,6 +205,5 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
 
 def heatmap(values: np.ndarray, colours: str, alpha: float = 0.65) -> Image.Image:
     """(h, w) as RGBA in the colours of matplotlib's map, from the least value (dark) to the largest (bright)."""
-    rgba = colormaps[colours]((values - values.min()) / (np.ptp(values) or 1.0))
-    rgba[..., 3] = alpha
+    rgba = colormaps[colours]((values - values.min()) / (np.ptp(values) or 1.0), alpha)
     return Image.fromarray((255 * rgba).round().astype(np.uint8))

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 from gooddrag.files import load_mask
 from gooddrag.sample import check_points
 
-UNDO_STEPS = 300
 MODES = {"points": "p", "brush": "b", "eraser": "e", "box": "", "ellipse": ""}  # and the key that chooses each
 STEP = 1.25  # of the brush's radius, per press of [ or ]
 
@@ -65,7 +64,7 @@ class PickerState:
     def take(self, pick: Pick) -> None:
         """Go to a moment of this state or another one, as one change."""
         if pick != self.now:
-            self.past = [*self.past, self.now][-UNDO_STEPS:]
+            self.past.append(self.now)
             self.future = []
             self._show(pick)
 
