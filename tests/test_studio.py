@@ -133,7 +133,7 @@ def test_a_row_of_the_history_brings_its_run_back(studio):
     studio.knobs.values = {"K": 2, "lora": False}
     studio.picker.points = [[[5, 5], [9, 20]]]
     second = finished(studio)
-    assert second.result.config.K == 2 and second.lora is None and second.result.config.num_steps == 10
+    assert second.result.config.K == 2 and not second.knobs["lora"] and second.result.config.num_steps == 10
     assert studio.result is second.result and "K 2, J 1" in studio.history.children[0].children[1].value
     studio.history.children[1].children[0].click()  # "use again" of the older one
     assert studio.result is first.result and "run 1" in studio.picture.value

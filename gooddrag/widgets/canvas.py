@@ -48,7 +48,7 @@ class PickerCanvas:
         w.on_touch_start(partial(self._touch, s.press))
         w.on_touch_move(partial(self._touch, s.pull))
         w.on_touch_end(lambda _: s.pointer is None or act(lambda: s.release(*s.pointer)))
-        w.on_touch_cancel(lambda _: act(s.cancel))
+        w.on_touch_cancel(lambda _: act(lambda: s.key("Escape")))
         w.on_key_down(lambda key, shift, ctrl, meta: act(lambda: s.key(key, ctrl=ctrl or meta, shift=shift)))
         w.on_client_ready(lambda: self.paint(everything=True))  # a browser that comes (back) has empty canvases
         self.paint()
@@ -98,7 +98,7 @@ class PickerCanvas:
         if len(touches) == 1:
             self._point(gesture, *touches[0])
         else:  # two fingers scroll or zoom
-            self.act(self.state.cancel)
+            self.act(lambda: self.state.key("Escape"))
 
 
 def veil(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -139,7 +139,7 @@ class PointPicker(W.VBox):
 
     def _chosen(self, name: str, value: object) -> None:
         if value != getattr(self.state, name):  # else the tools follow the state
-            self.act(lambda: (self.state.cancel(), setattr(self.state, name, value)))
+            self.act(lambda: (self.state.key("Escape"), setattr(self.state, name, value)))
 
     def _follow(self) -> None:
         """Everything around the canvas, and the traits, follow the state."""

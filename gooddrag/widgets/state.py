@@ -133,16 +133,12 @@ class PickerState:
         elif not short:
             self.paint(self.mode, ends, editable=True)
 
-    def cancel(self) -> None:
-        """Forget the gesture that goes on."""
-        self.path = []
-
     def key(self, key: str, *, ctrl: bool = False, shift: bool = False) -> None:
         """P, B, E, Delete or Backspace, Ctrl-Z, Ctrl-Shift-Z or Ctrl-Y, [ and ], Escape; others do nothing."""
         key = key.lower()
         if ctrl and key in ("z", "y"):
             if self.path:  # what is half done is what "undo" means now
-                self.cancel()
+                self.path = []
             else:
                 self.undo(forward=key == "y" or shift)
         elif key in ("delete", "backspace"):

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +31,11 @@ PREVIEW_EVERY = 5  # drag operations from one look at the result to the next
 
 @dataclass(eq=False)
 class Run:
-    """A finished run: its number from 1, what it gave in how many seconds, and with what (lora: None for none)."""
+    """A finished run: its number from 1, what it gave, after how many seconds, and with what."""
 
     number: int
     result: DragResult
     seconds: float
-    lora: LoraConfig | None
     pick: Pick
     knobs: dict
 
@@ -49,10 +49,6 @@ class Run:
             return f"Run {self.number}: arrived after {done} of {asked} operations.", "success"
         ended, kind = ("ended after ", "warning") if done < asked else ("", "success")
         return f"Run {self.number}: {ended}{done} of {asked} operations, {left:.0f} px from the target.", kind
-
-
-class Stopped(Exception):
-    """The stop button was pressed before dragging began."""
 
 
 class DragStudio(W.VBox):
@@ -133,14 +129,12 @@ class DragStudio(W.VBox):
     def use_again(self, run: Run) -> None:
         """Show an earlier run, with its image, points, mask and knobs. Undo takes the first three back."""
         self.knobs.values = run.knobs
-        self.picker.state.take(run.pick)
-        self.picker.act()
+        self.picker.act(lambda: self.picker.state.take(run.pick))
         self._show(run)
 
     def reset(self) -> None:
         """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
-        self.picker.state.take(self.picker.state.first)
-        self.picker.act()
+        self.picker.act(lambda: self.picker.state.take(self.picker.state.first))
         self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
@@ -239,7 +233,7 @@ class DragStudio(W.VBox):
             self._show(run)
             self.history.children = [self._row(run), *self.history.children]
             self.picker.say(*run.outcome())
-        except Stopped as stopped:
+        except CancelledError as stopped:
             self.picker.say(str(stopped), "warning")
         except Exception as error:
             self.picker.say(reason(error))
@@ -266,16 +260,16 @@ class DragStudio(W.VBox):
             return self._stop.is_set()
 
         result = editor.drag(sample, config=config, callback=watch, keep_outside=knobs["keep"])
-        return Run(len(self.runs) + 1, result, time.perf_counter() - began, lora, pick, knobs)
+        return Run(len(self.runs) + 1, result, time.perf_counter() - began, pick, knobs)
 
     def _tell(self, stage: str, done: int, total: int, seen: Image.Image | None = None) -> None:
-        """Show how far a run is. Raises `Stopped` where asked to, which ends the LoRA's fit and the inversion."""
+        """Show how far a run is. CancelledError where asked to stop, which ends the LoRA's fit and the inversion."""
         self.run_button.disabled, self.stop_button.disabled = True, False
         self.bar.layout.visibility, self.bar.value = "visible", done / max(1, total)
         if not self._stop.is_set():
             self.stage.value = f"{stage} {done} of {total}"
         elif stage != "drag":
-            raise Stopped(f"Stopped during the {stage}, before dragging began: there is nothing to keep.")
+            raise CancelledError(f"Stopped during the {stage}, before dragging began: there is nothing to keep.")
         if seen is not None:
             self._put(seen, f"Preview after {done} of {total} steps.")
 
