@@ -35,8 +35,7 @@ class PickerState:
         now, first, past, future: all of it as `Pick`s: now, at the beginning, before, and what undo took back.
         mode: a key of MODES. radius, largest: of brush and eraser. selected: the pair that Delete takes away, or None.
         reach, click: how near a press takes hold of an end; how short a pull is a click.
-        path: where the pointer has been in the gesture that goes on, the press first; empty without a gesture.
-        pointer: where the pointer is, or None.
+        pointer: where it is, or None. path: where it has been in the gesture that goes on, the press first; or empty.
     """
 
     def __init__(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None):

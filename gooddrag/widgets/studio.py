@@ -96,9 +96,7 @@ class DragStudio(W.VBox):
         return self._thread.is_alive()
 
     def run(self) -> None:
-        """Start dragging what is picked, in a thread. ValueError where no point is, or the settings are bad;
-        RuntimeError where a run is going already.
-        """
+        """Start a run and return at once. ValueError: no points, or bad settings. RuntimeError: one is going on."""
         picker, knobs = self.picker, self.knobs
         if self.busy:
             raise RuntimeError("run: one is going; expected to wait for it, or to stop it first")
@@ -138,9 +136,7 @@ class DragStudio(W.VBox):
         self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Write the shown result as `DragResult.save` does; returns the folder. ValueError where there is no result
-        yet, or something in the folder.
-        """
+        """Write the shown result as `DragResult.save` does. ValueError: there is none yet, or the folder is in use."""
         result, folder = self._need_result(), expand(folder)
         if folder.is_dir() and any(folder.iterdir()):
             raise ValueError(f"folder: {folder}; expected a new or an empty one")
