@@ -1,5 +1,7 @@
 """The picker widget, by the messages that a browser sends."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,15 @@ def mode(picker, name):
 @pytest.fixture
 def picker():
     return gd.PointPicker(picture((80, 60)))
+
+
+@pytest.fixture
+def messages(picker, monkeypatch):
+    """Every message of drawing that goes to the browser, as lists of [command, arguments]."""
+    sent = []
+    manager = picker.canvas.layers._canvas_manager
+    monkeypatch.setattr(manager, "send", lambda _, buffers: sent.append(json.loads(bytes(buffers[0]))))
+    return sent
 
 
 def test_a_drag_deleted_undone_and_redone(picker):
@@ -107,12 +118,12 @@ def test_the_display_size_does_not_show_in_the_points(width, height, longest, da
         assert not len(picker.points)
 
 
-def test_a_gesture_sends_neither_picture_nor_mask_again(monkeypatch):
-    large, drawn = gd.PointPicker(Image.new("RGB", (4000, 3000), "teal")), []
+def test_a_gesture_sends_neither_picture_nor_mask_again(messages, picker):
+    large = gd.PointPicker(Image.new("RGB", (4000, 3000), "teal"))
     large.mask = np.ones((3000, 4000))
-    monkeypatch.setattr(large.canvas.layers._canvas_manager, "send", lambda *message: drawn.append(message))
+    messages.clear()  # the manager is one for all canvases
     mouse(large, (100, 200), *[(100 + 40 * i, 200 + 30 * i) for i in range(1, 60)], (3999, 2999))
-    assert large.points.tolist() == [[[100, 200], [3999, 2999]]] and not drawn
+    assert large.points.tolist() == [[[100, 200], [3999, 2999]]] and not messages
     assert len(large.canvas.marks.value) < 3000
 
 

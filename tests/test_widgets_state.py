@@ -132,6 +132,22 @@ def test_an_end_that_is_taken_does_not_jump_and_a_click_selects():
     assert s.selected is None and not s.path and len(s.past) == 1
 
 
+def test_a_click_on_the_handle_then_on_the_target():
+    s = picked()
+    pull(s, (10, 10))
+    s.pull(25, 12)  # hovers, the arrow follows
+    assert s.pulled.tolist() == [[[10, 10], [25, 12]]] and not len(s.points)
+    pull(s, (25, 12))
+    assert s.points.tolist() == [[[10, 10], [25, 12]]] and not s.path
+    pull(s, (3, 3))
+    pull(s, (3.2, 3.1))  # twice on one spot: nothing, and nothing is said
+    assert not s.path and len(s.points) == 1
+    pull(s, (3, 3))
+    s.key("Escape")
+    pull(s, (30, 20), (33, 25))
+    assert len(s.points) == 2
+
+
 def test_a_release_that_never_arrived_is_made_up_for_by_the_next():
     s = picked()
     s.key("b")

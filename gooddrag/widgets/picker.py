@@ -14,7 +14,7 @@ from gooddrag.widgets.canvas import PickerCanvas, render
 from gooddrag.widgets.state import MODES, PickerState
 
 TOOLS = {  # mode: label, icon, what it does
-    "points": ("Points", "arrows", "Press at the handle, pull, release at the target"),
+    "points": ("Points", "arrows", "Press at the handle, pull, release at the target; or click on both"),
     "brush": ("Brush", "paint-brush", "Paint what may change"),
     "eraser": ("Eraser", "eraser", "Paint what may not change"),
     "box": ("Box", "square-o", "Pull a box: what is inside may change"),

@@ -49,6 +49,7 @@ class PickerState:
         self.future: list[Pick] = []
         self.path: list[tuple[float, float]] = []
         self.pointer = self._end = None
+        self._clicked = False  # the handle was clicked, not pulled: the next click is the target
         self._show(self.first)
         self.radius, self.largest = max(2, round(0.06 * min(self.size))), max(2, max(self.size) // 4)
 
@@ -99,8 +100,8 @@ class PickerState:
     def press(self, x: float, y: float) -> None:
         """Take hold of the end under the pointer, or begin a new pair, stroke, box or ellipse."""
         self.pointer = (x, y)
-        if not self.path:  # else a release never arrived, and this gesture goes on
-            self.path = [(x, y)]
+        if not self.path:  # else the target of a handle that was clicked, or a release that never arrived
+            self.path, self._clicked = [(x, y)], False
             distances = np.linalg.norm(self.points - [x, y], axis=2)
             near = self.mode == "points" and distances.size and distances.min() <= self.reach
             self._end = divmod(int(distances.argmin()), 2) if near else None  # the pair, and the end
@@ -123,6 +124,8 @@ class PickerState:
         if self.mode == "points":
             if not short:
                 self.set(points=points)
+            elif self._end is None and self.selected is None and not self._clicked:  # else it deselects, or cancels
+                self.path, self._clicked = path, True
             self.selected = self._end and self._end[0]
         elif self.mode in ("brush", "eraser"):
             self.paint("stroke", path, editable=self.mode == "brush")
