@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from tqdm import tqdm
 
 from gooddrag.algorithm import Callback, State, drag_latent
-from gooddrag.config import DragConfig, LoraConfig, check_seed
+from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import invert
 from gooddrag.files import ImageSource, load_image, load_mask
 from gooddrag.frame import Frame
@@ -68,7 +68,6 @@ class DragEditor:
             raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, True, a path, tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(lora, model.unet)
-        check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = LoraConfig.preset(model.preset) if lora is True else lora
         self.image: Image.Image | None = None
