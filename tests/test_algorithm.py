@@ -132,10 +132,7 @@ def test_callback_stops_within_one_update(tiny, event, tracking):
     assert len(watch.of("denoise")) == 4
 
 
-def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
-    with pytest.raises(ValueError, match=r"^trajectory: 4 latents; expected T \+ 1 = 5$"):
-        drag_latent(tiny, trajectory_of(tiny, quick())[:-1], FAR, quick())
-
+def test_a_callback_that_fails_leaves_the_model_clean(tiny):
     def fail(state):
         if state.t == 1:
             raise KeyboardInterrupt
