@@ -163,7 +163,7 @@ class DragEditor:
             image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
             result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
             empty = sample.mask is not None and not sample.mask.any()
-            return result.keeping_outside(self.z_0) if keep_outside or empty else result
+            return result.keeping_outside() if keep_outside or empty else result
 
     def task(self, sample: Sample, config: DragConfig) -> Task:
         """The sample's points and mask on the grids that an edit works on (`Frame.task`), beside the latent."""

@@ -71,19 +71,8 @@ def test_keep_outside_is_exact_and_its_seam_is_feathered_inwards(editor):
     assert not np.array_equal(edited[~mask], original[~mask])
     assert torch.equal(kept.tensor, loose.tensor)
     assert kept.metrics["damage_outside_mask"] == 0 < loose.metrics["damage_outside_mask"]
-
-
-def test_keep_outside_without_a_mask_keeps_what_is_far_from_any_change(tiny):
-    editor = DragEditor(tiny).set_image(picture())
-    result = editor.drag(POINTS, None, DRAG)
-    unedited = tiny.decode_image(editor.z_0)
-    tensor = unedited.clone()
-    tensor[..., 28:36, 28:36] = 1 - tensor[..., 28:36, 28:36].round()
-    changed = dataclasses.replace(result, tensor=tensor, image=result.frame.to_image(tensor))
-    kept = pixels(changed.keeping_outside(editor.z_0).image)
-    near = mask_of((64, 64), (20, 20, 44, 44))  # two cells of 4 px around the change
-    assert np.array_equal(kept[~near], pixels(editor.image)[~near])
-    assert np.array_equal(kept[28:36, 28:36], pixels(changed.image)[28:36, 28:36])
+    whole = editor.drag(POINTS, None, config)
+    assert whole.keeping_outside() is whole  # nothing is outside
 
 
 def test_under_the_hard_mask_the_outside_ends_as_the_unedited_latent(editor):
