@@ -34,9 +34,6 @@ def test_grid_is_diffusers(num_steps):
 
 def test_grid_stays_inside_the_training_steps():
     assert Schedule(SCHEDULER.alphas_cumprod, 1000).timestep(1000) == 999  # diffusers says 1000: not in its table
-    for num_steps in (0, -1, 1001):
-        with pytest.raises(ValueError, match=rf"^num_steps: {num_steps}; expected 1 to 1000$"):
-            Schedule(SCHEDULER.alphas_cumprod, num_steps)
 
 
 @settings(max_examples=40)
@@ -72,15 +69,6 @@ def test_told_time_steps(at, want):
     list(invert(listen, random(1, 1, 1, 1), SD, 3, at))
     list(denoise(listen, random(1, 1, 1, 1), SD, 3))
     assert told == [*want, 41, 21, 1]
-
-
-def test_inversion_is_lazy_and_checked():
-    z = random(1, 4, 2, 2)
-    with pytest.raises(ValueError, match=r"^at: 'both'; expected 'destination' or 'source'$"):
-        next(invert(stub, z, SD, 3, "both"))
-    for T in (0, 51):
-        with pytest.raises(ValueError, match=rf"^T: {T}; expected 1 to 50$"):
-            next(invert(stub, z, SD, T))
 
 
 def test_noising_and_its_inverse():
