@@ -184,7 +184,7 @@ def drag_latent(
     """
     c, T = config, config.T
     run = _Run(model, trajectory[-1], task, c, callback)
-    source = source or SourcePath(model, run.schedule, trajectory[-1], T, c.feature_block, c.masactrl_start)
+    source = source or SourcePath(model, trajectory[-1], c)
     for t in range(T, 0, -1):  # lines 4, 5 and 14: t = T - floor(k / B), then on to 1
         n = c.schedule[T - t] if T - t < len(c.schedule) else 0  # B drag operations, or none
         dragging, eps, unedited = n > 0 and not run.stopped, None, None

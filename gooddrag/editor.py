@@ -173,12 +173,10 @@ class DragEditor:
 
     def source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""
-        z_T, schedule = self.invert(config)[-1], self.model.schedule(config.num_steps)
         key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
         if self._source is None or self._source[0] != key:
-            source = SourcePath(self.model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
-            source.store = torch.device("cpu") if self.low_memory else None
-            self._source = key, source
+            store = torch.device("cpu") if self.low_memory else None
+            self._source = key, SourcePath(self.model, self.invert(config)[-1], config, store)
         return self._source[1]
 
     @contextmanager
