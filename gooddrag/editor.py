@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gooddrag.algorithm import Callback, State, drag_latent
 from gooddrag.config import DragConfig, LoraConfig
-from gooddrag.ddim import invert
+from gooddrag.ddim import check_finite, invert
 from gooddrag.files import ImageSource, load_image, load_mask
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached, load_lora
@@ -45,8 +45,7 @@ class DragEditor:
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
-        low_memory: checkpoint gradients, and keep features and attention states on the host: the same results, a third
-            slower.
+        low_memory: checkpoint gradients, keep features and attention states on the host: the same, a third slower.
 
     Attributes:
         image: PIL RGB, as it was set. frame: where it lies in what the model sees. z_0: (1, C, h, w), its latent.
@@ -64,8 +63,6 @@ class DragEditor:
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
-        if not isinstance(lora, LoraConfig | str | os.PathLike | dict | bool | None):
-            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, True, a path, tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(lora, model.unet)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
@@ -122,7 +119,7 @@ class DragEditor:
             mask: (H, W), see `gooddrag.files.load_mask`: True = editable; None = everything is editable.
             config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
             callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
-            keep_outside: `DragResult.keeping_outside`, as always with an empty mask, where nothing may change.
+            keep_outside: put the original pixels back outside the mask, as always with an empty one.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
         Returns:
@@ -135,8 +132,6 @@ class DragEditor:
             UserWarning: nothing to drag, as every handle counts as arrived; what is odd about the mask.
         """
         config = self._ready(config)
-        if callback is not None and not callable(callback):
-            raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
         task = self.task(sample, config)
         trajectory, source = self.invert(config), self.source(config)
@@ -155,11 +150,7 @@ class DragEditor:
             bar.set_postfix_str(f"{len(recorder.history)} of {config.K} operations")
         with self._memory(), record_function("decode"):
             tensor = self.model.decode_image(latent)
-            if not torch.isfinite(tensor).all():
-                raise FloatingPointError(
-                    f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too small for this "
-                    "model's VAE: try dtype=torch.float32"
-                )
+            check_finite("decoding", "t = 0", image=tensor)
             image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
             result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
             empty = sample.mask is not None and not sample.mask.any()
@@ -200,8 +191,6 @@ class DragEditor:
     def _ready(self, config: DragConfig | None) -> DragConfig:
         if self.image is None:
             raise ValueError("image: none set; expected set_image(image) before this call")
-        if not isinstance(config, DragConfig | None):
-            raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
         return config or DragConfig.preset(self.model.preset)
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | ImageSource | None) -> Sample:
@@ -226,15 +215,9 @@ def drag(
     callback: Callback | None = None,
     keep_outside: bool = False,
 ) -> DragResult:
-    """One edit in one call; the result and the errors are those of `DragEditor.drag`.
+    """One edit in one call: a `DragEditor`, its `set_image` and its `drag`, whose arguments these are.
 
-    Args:
-        model: from `load_model`. sample: image, points and mask.
-        config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
-        lora: how to fit the single-image LoRA (cached); True: as suits the model where no settings are given, else
-            `LoraConfig()`; a file or tensors of one; None for none. seed: of its fit.
-        callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
-        keep_outside: put the original pixels back outside the mask.
+    `lora` True: fitted as suits the model where no settings are given, else as in `LoraConfig()`.
     """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")

@@ -126,7 +126,7 @@ def strip(result: DragResult, n: int = 5, size: float = 1.7) -> Figure:
     """The paper's Fig. 2: user edit, n intermediate pictures with the handle (red) on its way to the target (blue),
     result. An intermediate picture is what the noisy latent points to at that moment.
     """
-    sample, history = result.sample, [op for op in result.history if op.z0_hat is not None]
+    sample, history = result.sample, result.history
     picked = [history[i] for i in np.unique(np.linspace(0, len(history) - 1, n).astype(int))] if history else []
     guesses = [result.frame.to_image(result.model.decode_image(op.z0_hat)) for op in picked]
     titles = [f"k = {op.k}" for op in picked]

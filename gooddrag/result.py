@@ -44,7 +44,7 @@ class Operation:
     losses: list[float]
     distances: list[float]
     spreads: list[float]
-    z0_hat: Tensor | None
+    z0_hat: Tensor
     maps: list[Tensor] | None = None
     latent: Tensor | None = None
 
@@ -180,8 +180,7 @@ class DragResult:
             small = image.resize(size, Image.Resampling.LANCZOS)
             return marked(small, scale * np.stack([handles, self.sample.targets], axis=1))
 
-        decoded = ((self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None)
-        guesses = [shown(self.frame.to_image(guess), handles) for guess, handles in decoded]
+        guesses = [shown(self.frame.to_image(self.model.decode_image(op.z0_hat)), op.handles) for op in picked]
         return [shown(self.sample.image, self.sample.handles), *guesses, shown(self.image, self.handles)]
 
     def overview(self, size: int = 384) -> Image.Image:

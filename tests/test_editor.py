@@ -109,19 +109,13 @@ def test_image_first(tiny, editor, tmp_path):
 def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
-    with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
-        editor.drag(POINTS, None, {"K": 3})
     with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
         editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
-    with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, True, a path, tensors or None$"):
-        DragEditor(tiny, lora=3)
     for foreign in ("down", "conv_in.lora_B.weight"):  # would have changed nothing, silently
         with pytest.raises(ValueError, match=f"^lora: {foreign.split('.lora')[0]} does not fit this model"):
             DragEditor(tiny, lora={foreign: torch.ones(2, 2)}).set_image(picture()).invert()
-    with pytest.raises(ValueError, match="^callback: int; expected a function"):
-        editor.drag(POINTS, callback=3)
     for image in (picture(seed=1), picture((64, 70))):
         with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
             editor.drag(Sample(image, POINTS), config=DRAG)
@@ -150,7 +144,7 @@ def test_overflow_is_named(tiny_folder):
     editor = DragEditor(model).set_image(picture())
     with torch.no_grad():
         model.vae.decoder.layers[-1].bias.fill_(torch.nan)
-    with pytest.raises(FloatingPointError, match="decoded image is not finite; dtype torch.float32"):
+    with pytest.raises(FloatingPointError, match="^decoding: nan in image at t = 0; likely half"):
         editor.drag(POINTS, None, DRAG)
     with torch.no_grad():
         model.unet.conv_in.bias.fill_(torch.inf)
