@@ -173,7 +173,6 @@ def drag_latent(
     Args:
         trajectory: z_0, z_1, ..., z_T of the inversion, each (1, C, h, w).
         task: handles, targets and mask on the grid, on the latents' device.
-        callback: the observer; returning True ends the dragging.
         source: the unedited latent's passes from an earlier drag that started from the same z_T.
 
     Returns:

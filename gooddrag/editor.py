@@ -9,7 +9,6 @@ from typing import Self
 
 import torch
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor
 from torch.profiler import record_function
 from tqdm import tqdm
@@ -27,10 +26,7 @@ from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
 
-ADVICE = (
-    "use low_memory=True (of DragEditor; --low-memory), a smaller image, LoraConfig(batch_size=1), "
-    "dtype=torch.float16 or a smaller model"
-)
+ADVICE = "use low_memory=True (--low-memory), a smaller image, LoraConfig(batch_size=1), float16 or a smaller model"
 SHORT = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # the CPU's, MPS's, cuBLAS's errors
 LoraSource = LoraConfig | str | os.PathLike | Lora | bool | None
 
@@ -67,10 +63,7 @@ class DragEditor:
             lora = load_lora(lora, model.unet)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = LoraConfig.preset(model.preset) if lora is True else lora
-        self.image: Image.Image | None = None
-        self.frame: Frame | None = None
-        self.z_0: Tensor | None = None
-        self.lora: Lora = {}
+        self.image, self.frame, self.z_0, self.lora = None, None, None, {}  # until set_image
 
     def set_image(self, image: ImageSource) -> Self:
         """Take an image of any size and mode: encode it and fit its LoRA.
@@ -111,7 +104,7 @@ class DragEditor:
         keep_outside: bool = False,
         keep: Iterable[str] = (),
     ) -> DragResult:
-        """Algorithm 1 on the image that was set.
+        """Algorithm 1 on the image that was set. Warns where every handle counts as arrived, and of an odd mask.
 
         Args:
             points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
@@ -122,14 +115,8 @@ class DragEditor:
             keep_outside: put the original pixels back outside the mask, as always with an empty one.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
 
-        Returns:
-            DragResult; its image has the size of the input.
-
         Raises:
             ValueError: no image set; bad arguments. FloatingPointError: says where. MemoryError: says what to reduce.
-
-        Warns:
-            UserWarning: nothing to drag, as every handle counts as arrived; what is odd about the mask.
         """
         config = self._ready(config)
         sample = self._sample(points, mask)
@@ -150,11 +137,11 @@ class DragEditor:
             bar.set_postfix_str(f"{len(recorder.history)} of {config.K} operations")
         with self._memory(), record_function("decode"):
             tensor = self.model.decode_image(latent)
-            check_finite("decoding", "t = 0", image=tensor)
-            image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
-            result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
-            empty = sample.mask is not None and not sample.mask.any()
-            return result.keeping_outside() if keep_outside or empty else result
+        check_finite("decoding", "t = 0", image=tensor)
+        image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
+        result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
+        empty = sample.mask is not None and not sample.mask.any()
+        return result.keeping_outside() if keep_outside or empty else result
 
     def task(self, sample: Sample, config: DragConfig) -> Task:
         """The sample's points and mask on the grids that an edit works on (`Frame.task`), beside the latent."""
@@ -206,14 +193,7 @@ class DragEditor:
 
 
 def drag(
-    model: DiffusionModel,
-    sample: Sample,
-    config: DragConfig | None = None,
-    *,
-    lora: LoraSource = True,
-    seed: int = 0,
-    callback: Callback | None = None,
-    keep_outside: bool = False,
+    model: DiffusionModel, sample: Sample, config: DragConfig | None = None, *, lora: LoraSource = True, seed: int = 0
 ) -> DragResult:
     """One edit in one call: a `DragEditor`, its `set_image` and its `drag`, whose arguments these are.
 
@@ -222,5 +202,4 @@ def drag(
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
     lora = LoraConfig() if lora is True and config else lora
-    editor = DragEditor(model, lora, seed=seed).set_image(sample.image)
-    return editor.drag(sample, config=config, callback=callback, keep_outside=keep_outside)
+    return DragEditor(model, lora, seed=seed).set_image(sample.image).drag(sample, config=config)

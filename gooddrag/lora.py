@@ -33,7 +33,6 @@ from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
-WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -52,18 +51,9 @@ def with_learning_rate(config: LoraConfig, model: DiffusionModel) -> LoraConfig:
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *, progress: Progress = False) -> Lora:
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
-    The whole image is seen at every step (the released code crops tall images to a square).
-
-    Args:
-        z_0: (1, C, h, w) clean latent.
-        seed: of the initial A, the noise and the time steps.
-        progress: True: a bar; a function: called with ("LoRA", steps done, steps in all).
-
-    Returns:
-        float32 tensors on the CPU; empty for zero steps.
-
-    Raises:
-        FloatingPointError: the loss or a weight is not finite.
+    The whole image is seen at every step (the released code crops tall images to a square). `seed` is that of the
+    initial A, the noise and the time steps. The tensors are float32 on the CPU; there are none for zero steps.
+    FloatingPointError: the loss or a weight is not finite.
     """
     config = with_learning_rate(config, model)
     if config.steps == 0:
@@ -82,7 +72,7 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *
             state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
             state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
         finally:
-            _remove(unet)
+            unet.unload_lora()
     check_finite("LoRA", f"step {config.steps}, its end", **state)
     return state
 
@@ -93,7 +83,7 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     weights = [p for p in model.unet.parameters() if p.requires_grad]
     for p in weights:
         p.data = p.data.float()  # fp16 gradients cannot be unscaled
-    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=1e-2)
     scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
@@ -123,10 +113,7 @@ def half_moved(z_0: Tensor, n: int, shift: int, draw: torch.Generator, first: in
 def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -> Iterator[None]:
     """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was.
 
-    Other threads that want the U-Net wait meanwhile.
-
-    Raises:
-        ValueError: the LoRA does not fit the U-Net.
+    Other threads that want the U-Net wait meanwhile. ValueError: the LoRA does not fit the U-Net.
     """
     saved: list[tuple[Tensor, Tensor]] = []
     with unet_lock(unet):
@@ -182,13 +169,8 @@ def load_lora(path: str | Path, unet: UNet2DConditionModel) -> Lora:
         except UNREADABLE as error:
             raise ValueError(f"lora: cannot read {file}: {first_line(error)}") from error
         finally:
-            _remove(unet)
+            unet.unload_lora()
     return {k: v.detach().to(torch.promote_types(v.dtype, torch.float32)) for k, v in lora.items()}
-
-
-def _remove(unet: UNet2DConditionModel) -> None:
-    unet.unload_lora()
-    unet.requires_grad_(False)
 
 
 def fit_cached(

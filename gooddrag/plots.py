@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
@@ -77,9 +78,7 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "", c
     ax.set_axis_off()
 
 
-def draw_distance_map(
-    ax: Axes, distance: np.ndarray, title: str = "", limits: tuple[float | None, float | None] = (None, None)
-):
+def draw_distance_map(ax: Axes, distance: np.ndarray, title: str = "", limits: tuple = (None, None)) -> AxesImage:
     """A tracking window (R, S) of Eq. 6: dark is near to the original feature, the dot is the minimum.
 
     `limits`: values of the darkest and the brightest colour, None for the map's own. Returns what a colour bar takes.

@@ -22,7 +22,6 @@ from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
 KEEP = ("maps", "latents")
-FRAME_SIDE = 1024  # px, the long side of an animation at most
 
 
 @dataclass
@@ -121,8 +120,7 @@ class DragResult:
     Attributes:
         sample: what was asked for.
         image: PIL RGB of the input's size.
-        tensor: (1, 3, H, W) in [0, 1] at the model's size, before rounding.
-        latent: (1, C, h, w), the edited z_0.
+        tensor: (1, 3, H, W) in [0, 1] at the model's size, before rounding. latent: (1, C, h, w), the edited z_0.
         handles: (l, 2) final handles, (x, y) in pixels of the input.
         history: one `Operation` per drag operation.
     """
@@ -170,10 +168,9 @@ class DragResult:
         }
 
     def frames(self) -> list[Image.Image]:
-        """Before, the guesses at the result after every third operation and the last, and the result, marked; the long
-        side has at most 1024 px."""
+        """Before, guesses after every third operation and the last, the result, all marked; at most 1024 px long."""
         picked = [op for i, op in enumerate(self.history, start=1) if i % 3 == 1 or i == len(self.history)]
-        scale = min(1.0, FRAME_SIDE / max(self.sample.image.size))
+        scale = min(1.0, 1024 / max(self.sample.image.size))
         size = tuple(max(1, round(scale * side)) for side in self.sample.image.size)
 
         def shown(image: Image.Image, handles: np.ndarray) -> Image.Image:

@@ -19,11 +19,7 @@ from gooddrag.model import DiffusionModel
 
 @dataclass(frozen=True)
 class Reference:
-    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it.
-
-    Attributes:
-        z: (1, C, h, w). F: (1, C', h', w'), features of z. z_prev: the shape of z, one level down.
-    """
+    """The unedited latent z_t^0 (1, C, h, w), its features F (1, C', h', w'), and z_{t-1}^0, one denoising step on."""
 
     z: Tensor
     F: Tensor

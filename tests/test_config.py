@@ -44,7 +44,7 @@ def test_dragdiffusion_and_its_star():
 def test_lora_defaults_presets_and_checks():
     c = LoraConfig()
     assert (c.rank, c.steps, c.lr, c.batch_size) == (16, 70, None, 4)
-    assert LoraConfig.preset("fast") == LoraConfig.fast() != c and LoraConfig.fast(rank=4).rank == 4
+    assert LoraConfig.preset("fast") == LoraConfig(batch_size=1)
     assert LoraConfig.preset("storybook") == LoraConfig(layers="all", shift=4)
     assert LoraConfig.preset("dragdiffusion") == LoraConfig(steps=80)
     assert all(LoraConfig.preset(name) == c for name in PRESETS if name not in ("fast", "dragdiffusion", "storybook"))
