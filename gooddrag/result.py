@@ -21,8 +21,6 @@ from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
-KEEP = ("maps", "latents")
-
 
 @dataclass
 class Operation:
@@ -52,9 +50,9 @@ class Recorder:
     """An observer that turns the loop's events into a list of `Operation`s."""
 
     def __init__(self, frame: Frame, grid: tuple[int, int], keep: Iterable[str] = ()):
-        self.frame, self.grid, self.keep = frame, grid, {keep} if isinstance(keep, str) else set(keep)
-        if unknown := self.keep - set(KEEP):
-            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected {' or '.join(KEEP)}")
+        self.frame, self.grid, self.keep = frame, grid, set(keep)
+        if unknown := self.keep - {"maps", "latents"}:
+            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected maps or latents")
         self.history: list[Operation] = []
         self._losses: list[float] = []
         self._z0_hat: Tensor | None = None

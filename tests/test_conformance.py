@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gooddrag import ddim
-from gooddrag.algorithm import Task, drag_latent
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig
 from gooddrag.ddim import Schedule, step
 from gooddrag.editor import DragEditor
@@ -71,12 +71,6 @@ def run(model, case, lora=None):
 
     editor = DragEditor(model, lora=lora).set_image(sample.image)
     return sample, editor, editor.drag(sample.points, sample.mask, callback=watch), states
-
-
-def task_of(editor, sample):
-    size = editor.frame.grid_size((16, 16), "latent4")
-    handles, targets = (editor.frame.to_grid(points, size) for points in (sample.handles, sample.targets))
-    return Task(size, handles, targets, editor.frame.frozen(sample.mask, size, (16, 16)))
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = TOLERANCE) -> None:
@@ -149,7 +143,7 @@ def test_handles_in_float32_without_mask_term(case):
         if state.event == "track":
             trackings.append(state.handles)
 
-    drag_latent(model32, trajectory, task_of(editor, sample), config, watch)
+    drag_latent(model32, trajectory, editor.task(sample, config), config, watch)
     assert torch.equal(torch.stack(trackings).double(), want["track/handles_after_yx_half"].double())
 
 
