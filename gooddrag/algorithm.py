@@ -71,7 +71,7 @@ class _Run:
         self.t, self.z, self.p = config.T, z_T.detach().clone(), self.task.p_0.clone()  # line 3
         self.k = self.updates = self.unmoved = 0
         self.stopped, self.f_0 = False, None
-        self.variable = self.z.clone().requires_grad_()
+        self.variable = self.z.clone().requires_grad_()  # z while a level is dragged
         self.adam = torch.optim.Adam([self.variable], lr=config.lr)
         self.generator = torch.Generator().manual_seed(0)
 

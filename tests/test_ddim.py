@@ -12,11 +12,6 @@ SCHEDULER = DDIMScheduler(**SD_DDIM)
 SD = Schedule(SCHEDULER.alphas_cumprod)
 
 
-def stub(z_t, timestep):
-    """A noise predictor that depends on both of its arguments."""
-    return torch.tanh(z_t) * (0.2 + timestep / 1000)
-
-
 def test_released_levels():
     assert [SD.timestep(t) for t in (1, 2, 50)] == [1, 21, 981]
     assert [SD.timestep(t) for t in (38, 38 - 6, 35)] == [741, 621, 681]  # T, the last of 7 dragged; DragDiffusion's T
