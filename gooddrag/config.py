@@ -24,7 +24,7 @@ def _known(preset: str) -> str:
 
 
 def ranges(config: Any) -> dict[str, tuple[float, float]]:
-    """Field of a config, or of its class -> smallest and largest value."""
+    """Field of a config, or of its class -> smallest and largest value, those of Annotated[int, smallest, largest]."""
     return {f.name: f.type.__metadata__ for f in fields(config) if get_origin(f.type) is Annotated}
 
 

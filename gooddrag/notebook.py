@@ -17,7 +17,6 @@ from gooddrag.files import expand
 from gooddrag.model import choose_model
 from gooddrag.plots import STYLE
 from gooddrag.sample import Sample
-from storybook.storybook100 import keys
 
 RESULTS = Path("../experiments/results")  # beside notebooks/
 
@@ -59,9 +58,8 @@ def kept(name: str) -> Any:
 
 
 def drawn(record: dict, i: int, size: int) -> Sample:
-    """The i-th edit of a kept study, `size` px a side; a study names its edits by number or by key."""
-    edit = record["settings"]["edits"][i]
-    category, task, seed = keys()[edit] if isinstance(edit, int) else edit
+    """The i-th edit of a kept study, `size` px a side."""
+    category, task, seed = record["settings"]["edits"][i]
     return storybook.edit(seed, size, category, task)
 
 
