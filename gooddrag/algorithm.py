@@ -70,7 +70,9 @@ class _Run:
         self.schedule = model.schedule(config.num_steps)
         self.t, self.z, self.p = config.T, z_T.detach().clone(), self.task.p_0.clone()  # line 3
         self.k = self.updates = self.unmoved = 0
-        self.stopped, self.f_0, self.adam = False, None, None
+        self.stopped, self.f_0 = False, None
+        self.variable = self.z.clone().requires_grad_()  # z while a level is dragged
+        self.adam = torch.optim.Adam([self.variable], lr=config.lr)
         self.generator = torch.Generator().manual_seed(0)
 
     def observe(self, event: str, **seen) -> None:
@@ -79,16 +81,14 @@ class _Run:
             state = State(event, self.t, timestep, self.k, self.updates, self.z.detach(), self.p, **seen)
             self.stopped |= bool(self.callback(state))
 
-    def check(self, **tensors: Tensor) -> None:
-        at = (
-            f"t = {self.t} (time step {self.schedule.timestep(self.t)}), drag operation {self.k}, update {self.updates}"
-        )
-        check_finite("drag", at, **{name: x.detach() for name, x in tensors.items()})
+    def check(self, where: str, **tensors: Tensor) -> None:
+        level = f"t = {self.t} (time step {self.schedule.timestep(self.t)})"
+        check_finite(where, f"{level}, drag operation {self.k}, update {self.updates}", **tensors)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Line 8: eps and the features F of z at level t."""
         eps, F = self.model.eps_and_features(z, self.schedule.timestep(self.t), self.config.feature_block)
-        self.check(features=F, eps=eps)
+        self.check("drag", features=F, eps=eps)
         return eps, F
 
     def track(self, F: Tensor, *, counted: bool = True) -> None:
@@ -106,22 +106,15 @@ class _Run:
         at_targets = near is not None and bool(((self.task.q - self.p).norm(dim=1) < near).all())
         return at_targets or (still is not None and self.unmoved >= still)
 
-    def optimiser(self) -> Tensor:
-        """z as Adam's parameter. Its moments start anew at every level ("per_step") or go on ("once")."""
-        z = self.z.detach().clone().requires_grad_()
-        if self.adam is None or self.config.adam == "per_step":
-            self.adam = torch.optim.Adam([z], lr=self.config.lr)
-            return z
-        (parameter,) = self.adam.param_groups[0]["params"]
-        parameter.data = z.data
-        return parameter
-
     def drag(self, n: int, ref: Reference) -> Tensor | None:
         """Lines 6-11 for n drag operations at level t. Returns eps of the last latent; None if no pass has seen it."""
         c, alpha, alpha_prev = self.config, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1)
         if self.f_0 is None or c.tracking_reference == "current":
             self.f_0 = motion.features_at(ref.F, self.task.size, self.task.p_0)
-        z = self.optimiser()  # line 6
+        if c.adam == "per_step":
+            self.adam.state.clear()  # its moments start anew
+        z = self.variable
+        z.data = self.z.clone()  # line 6
         for i in range(n):
             for j in range(c.J):  # line 7
                 eps, F = self.forward(z)  # line 8
@@ -136,7 +129,7 @@ class _Run:
                 mask_loss = motion.mask_loss(step(z, eps, alpha, alpha_prev), ref.z_prev, self.task.frozen)
                 loss = drag_loss + c.lam * mask_loss
                 z_before, z.grad = z.detach().clone(), motion.gradient(loss, z, self.model.dtype)
-                self.check(loss=loss, gradient=z.grad)
+                self.check("drag", loss=loss, gradient=z.grad)
                 self.adam.step()  # line 9, Eq. 9
                 if c.mask_mode == "replace":
                     z.data = torch.where(self.task.frozen > 0, ref.z, z.data)
@@ -162,7 +155,7 @@ class _Run:
         self.z = step(self.z, eps, self.schedule.alpha(self.t), self.schedule.alpha(self.t - 1), eta, noise)
         if self.config.mask_mode == "replace":
             self.z = torch.where(self.task.frozen > 0, unedited, self.z)
-        check_finite("denoising", f"t = {self.t} (time step {self.schedule.timestep(self.t)})", z_t=self.z)
+        self.check("denoising", z_t=self.z)
         self.t -= 1
         self.observe("denoise", unedited=unedited)
 
@@ -180,21 +173,17 @@ def drag_latent(
     Args:
         trajectory: z_0, z_1, ..., z_T of the inversion, each (1, C, h, w).
         task: handles, targets and mask on the grid, on the latents' device.
-        callback: the observer; returning True ends the dragging.
         source: the unedited latent's passes from an earlier drag that started from the same z_T.
 
     Returns:
         The edited z_0 (1, C, h, w), and the final handles (l, 2), (y, x) on the grid.
 
     Raises:
-        ValueError: not T + 1 latents. FloatingPointError: a loss, a gradient, features or a latent are not finite; says
-            at which t and k.
+        FloatingPointError: a loss, a gradient, features or a latent are not finite; says at which t and k.
     """
     c, T = config, config.T
-    if len(trajectory) != T + 1:
-        raise ValueError(f"trajectory: {len(trajectory)} latents; expected T + 1 = {T + 1}")
     run = _Run(model, trajectory[-1], task, c, callback)
-    source = source or SourcePath(model, run.schedule, trajectory[-1], T, c.feature_block, c.masactrl_start)
+    source = source or SourcePath(model, trajectory[-1], c)
     for t in range(T, 0, -1):  # lines 4, 5 and 14: t = T - floor(k / B), then on to 1
         n = c.schedule[T - t] if T - t < len(c.schedule) else 0  # B drag operations, or none
         dragging, eps, unedited = n > 0 and not run.stopped, None, None

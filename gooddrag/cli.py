@@ -102,9 +102,7 @@ def drag(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the LoRA's fit; nothing else is random.")] = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
-    keep_outside: Annotated[
-        bool, typer.Option("--keep-outside", help="Keep the original's pixels outside the mask, or far from changes.")
-    ] = False,
+    keep_outside: Annotated[bool, typer.Option("--keep-outside", help="Put back the pixels outside the mask.")] = False,
     low_memory: Annotated[bool, typer.Option("--low-memory", help="Half the memory, a third slower.")] = False,
 ) -> None:
     """Drag points of IMAGE and write result.png, overview.png, metrics.json and the edit itself to DIR."""
@@ -149,7 +147,7 @@ def drag_to(
         editor = DragEditor(model, lora, progress=sys.stderr.isatty(), **editing).set_image(sample.image)
         if editor.frame.scaled != editor.frame.user:
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
-            note += "" if keep_outside else "; --keep-outside leaves what the drag does not touch as sharp as it was"
+            note += "" if keep_outside else "; --keep-outside leaves what is outside a mask as sharp as it was"
             typer.echo(note, err=True)
         result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
         result.save(temporary)

@@ -7,10 +7,8 @@ edit that is given no settings runs with those that suit its model (`DiffusionMo
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-Ranges = dict[str, tuple[float, float]]
-"""Field -> smallest and largest value."""
 PRESETS = ("released", "paper", "dragdiffusion", "fast", "storybook")  # methods of DragConfig
 
 
@@ -19,31 +17,31 @@ def level(strength: float, num_steps: int) -> int:
     return max(1, round(strength * num_steps))
 
 
-def check_seed(seed: int) -> None:
-    """Refuse what no random generator takes."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed: {seed!r}; expected a whole number from 0 to 2**63 - 1")
-
-
 def _known(preset: str) -> str:
     if preset not in PRESETS:
         raise ValueError(f"preset: {preset!r}; expected one of {', '.join(PRESETS)}")
     return preset
 
 
+def ranges(config: Any) -> dict[str, tuple[float, float]]:
+    """Field of a config, or of its class -> smallest and largest value, those of Annotated[int, smallest, largest]."""
+    return {f.name: f.type.__metadata__ for f in fields(config) if get_origin(f.type) is Annotated}
+
+
 def _check(config: Any) -> None:
-    """Check every field against its choices (Literal), and against `RANGES` of its class; floats may be whole."""
+    """Check every field against its range or its choices (Literal); floats may be whole."""
+    limits = ranges(config)
     for f in fields(config):
-        value, choices = getattr(config, f.name), get_args(f.type)
-        if f.type is bool:
-            fits, expected = isinstance(value, bool), "True or False"
-        elif f.name in config.RANGES:
-            (low, high), whole = config.RANGES[f.name], f.type is int or int in choices
-            fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-            fits = low <= value <= high if fits else value is None and type(None) in choices
-            expected = f"{'a whole number' if whole else 'a number'} from {low} to {high}"
+        value = getattr(config, f.name)
+        if f.name in limits:
+            (low, high), kind = limits[f.name], get_args(f.type)[0]
+            fits = isinstance(value, kind | int) and not isinstance(value, bool)
+            fits = fits and (value is None or low <= value <= high)
+            expected = f"{'a number' if isinstance(0.5, kind) else 'a whole number'} from {low} to {high}"
         else:
-            fits, expected = value in choices, f"one of {', '.join(map(repr, choices))}"
+            choices = get_args(f.type) or (True, False)
+            fits = value in choices and isinstance(value, type(choices[0]))
+            expected = f"one of {', '.join(map(repr, choices))}"
         if not fits:
             raise ValueError(f"{f.name}: {value!r}; expected {expected}")
 
@@ -53,27 +51,27 @@ class DragConfig:
     """Settings of one edit. Distances (r1, r2, beta, stop and skip distance) are pixels of the supervision grid."""
 
     # The schedule
-    num_steps: int = 50
+    num_steps: Annotated[int, 1, 1000] = 50
     """T_max, DDIM steps from pure noise to the image (Sec. 5.1)."""
-    strength: float = 0.75
+    strength: Annotated[float, 0.01, 1.0] = 0.75
     """Inversion strength: T = round(strength * num_steps) = 38 (Sec. 5.1). DragDiffusion: 0.7."""
-    K: int = 70
+    K: Annotated[int, 0, 100_000] = 70
     """Drag operations in all (Sec. 5.1)."""
-    B: int = 10
+    B: Annotated[int, 1, 100_000] = 10
     """Drag operations per denoising step when they alternate: K / B = 7 time steps are dragged (Sec. 5.1)."""
-    J: int = 3
+    J: Annotated[int, 1, 1000] = 3
     """Motion supervision updates per drag operation, between two trackings (Eq. 9)."""
 
     # Motion supervision and tracking
-    r1: int = 4
+    r1: Annotated[int, 1, 64] = 4
     """Radius of the supervised patch (Eq. 8)."""
-    r2: int = 12
+    r2: Annotated[int, 1, 256] = 12
     """Radius of the tracking window (Eq. 6)."""
-    beta: float = 4.0
+    beta: Annotated[float, 0.0, 256.0] = 4.0
     """Step size of the handle's next position (Eq. 8)."""
-    lam: float = 0.1
+    lam: Annotated[float, 0.0, 1e6] = 0.1
     """lambda, weight of the mask term (Eq. 8). The text prints 0.2; the released benchmark runs 0.1 (its UI 0.2)."""
-    lr: float = 0.02
+    lr: Annotated[float, 0.0, 100.0] = 0.02
     """The paper's eta (not the field `eta` below): Adam's learning rate on the latent (Sec. 5.1)."""
 
     # The paper's two ideas, and the switch for each
@@ -85,43 +83,36 @@ class DragConfig:
     # Latent-MasaCtrl
     masactrl: bool = True
     """Mutual self-attention with the original while denoising, once dragging has ended (Sec. 5.1)."""
-    masactrl_start: int = 10
-    """First transformer block, counted from 0 in order of execution on Stable Diffusion's 16 ("from the 10th layer");
-    on a U-Net with fewer blocks the same share of them."""
+    masactrl_start: Annotated[int, 0, 16] = 10
+    """First transformer block of Stable Diffusion's 16, from 0 ("from the 10th layer"); of fewer, the same share."""
     masactrl_from: Literal["second", "first"] = "second"
-    """The denoising step, counted from the end of dragging, from which it is on: the "second" (GoodDrag as released) or
-    the "first" (DragDiffusion as released). The text does not say."""
+    """It is on from the "second" denoising step after dragging (released) or the "first" (DragDiffusion's released
+    code). The text does not say."""
 
     # Early stop (released code only; the text has none)
-    stop_distance: float | None = 2.0
+    stop_distance: Annotated[float | None, 0.0, 1e4] = 2.0
     """Dragging ends when every handle is closer than this to its target. None: never. Released: 2."""
-    stop_unmoved: int | None = 5
-    """Dragging ends after so many trackings in a row in which no handle moved. None: never. Released benchmark: 5
-    (its UI: 10)."""
+    stop_unmoved: Annotated[int | None, 1, 100_000] = 5
+    """Dragging ends after so many trackings in a row without a move. None: never. Released: 5 (in its UI 10)."""
 
     # Where the text and the released code differ
-    feature_block: int = -2
-    """Which up block of the U-Net gives the features: -2, the last but one (released), or -1, the last (Sec. 5.1:
-    "the last layer")."""
+    feature_block: Annotated[int, -4, -1] = -2
+    """Up block of the U-Net that gives the features: -2, the last but one (released), or -1, "the last" (Sec. 5.1)."""
     grid: Literal["latent4", "image"] = "latent4"
-    """Supervision grid: "latent4", four times the latent grid, which is half the image for Stable Diffusion
-    (released), or "image", the size of the image (Sec. 3.2)."""
+    """Supervision grid: "latent4", 4 x the latent one (released; half of SD's image), or the "image"'s (Sec. 3.2)."""
     drag_scale: Literal["released", "sum", "dragdiffusion"] = "released"
     """Size of the drag term: "released" (2 r1)^2 * mean, "sum" the L1 norm as printed (Eq. 8; 810 times larger for 640
     channels), "dragdiffusion" (2 r1 + 1)^2 * mean. It decides how much lambda weighs."""
     capped_step: bool = True
     """The next position is min(beta, remaining distance) along d (released), or always beta (Eq. 8)."""
-    skip_distance: float = 2.0
+    skip_distance: Annotated[float, 0.0, 1e4] = 2.0
     """Pairs closer than this to their target are not supervised (released: 2; the text: never, 0)."""
     tracking: Literal["stale", "updated"] = "stale"
-    """Features that tracking looks at: "stale", of the forward pass before the last update (released), or "updated",
-    of z^{k+1} (Algorithm 1, line 11)."""
+    """Features that tracking sees: "stale", before the last update (released), or "updated", of z^{k+1} (line 11)."""
     track_at_start: bool = True
-    """One more tracking at the start of every time step, on its first forward pass; it does not count as (un)moved
-    (released)."""
+    """One more tracking on the first forward pass of every time step; it does not count as (un)moved (released)."""
     tracking_reference: Literal["current", "initial"] = "current"
-    """The handle's original feature is taken from the unedited latent at the "current" t (released) or from z_T^0, the
-    "initial" one (Eq. 6)."""
+    """A handle's original feature is that of z_t^0 at the "current" t (released) or of z_T^0, the "initial" (Eq. 6)."""
     adam: Literal["per_step", "once"] = "per_step"
     """Adam's moments start anew at each time step (released), or "once" for the whole run (DragDiffusion)."""
     inversion: Literal["destination", "source"] = "destination"
@@ -134,28 +125,9 @@ class DragConfig:
     mask_mode: Literal["penalty", "replace"] = "penalty"
     """What holds the outside of the mask: the second term of Eq. 8, a "penalty" (text, released); or "replace": after
     every update and denoising step the unedited latent is put back there (DragFlow, ICLR 2026)."""
-    eta: float = 0.0
+    eta: Annotated[float, 0.0, 1.0] = 0.0
     """Fresh noise while denoising below the dragged levels, but for the last step, from 0 (Eq. 2) to 1 (as DDPM): the
     model may draw anew what dragging has torn (cf. SDE-Drag, ICLR 2024). The noise is the same in every run."""
-
-    RANGES: ClassVar[Ranges] = {
-        "num_steps": (1, 1000),
-        "strength": (0.01, 1.0),
-        "K": (0, 100_000),
-        "B": (1, 100_000),
-        "J": (1, 1000),
-        "r1": (1, 64),
-        "r2": (1, 256),
-        "beta": (0.0, 256.0),
-        "lam": (0.0, 1e6),
-        "lr": (0.0, 100.0),
-        "masactrl_start": (0, 16),
-        "stop_distance": (0.0, 1e4),
-        "stop_unmoved": (1, 100_000),
-        "feature_block": (-4, -1),
-        "skip_distance": (0.0, 1e4),
-        "eta": (0.0, 1.0),
-    }
 
     def __post_init__(self) -> None:
         _check(self)
@@ -200,26 +172,21 @@ class DragConfig:
     @classmethod
     def fast(cls, **changes: Any) -> Self:
         """Fewer levels, one larger step per drag operation: less than half of the default's U-Net passes at no larger
-        error to the truth, on 24 edits of the embedded model. Not tried on Stable Diffusion. See `LoraConfig.fast()`.
+        error to the truth, on 24 edits of the embedded model. Not tried on Stable Diffusion.
         """
         return cls(**{"num_steps": 15, "B": 30, "J": 1, "lr": 0.04, **changes})
 
     @classmethod
     def storybook(cls, **changes: Any) -> Self:
-        """For the embedded model: `fast()` with more levels and operations, half the step, a wider patch, the hard
-        mask, fresh noise and no early stop. Chosen on storybook edits (results/presets.json, preset_steps.json). Not
-        tried on Stable Diffusion.
+        """For the embedded model, chosen on storybook edits (results/presets.json, preset_steps.json). Not tried on
+        Stable Diffusion.
         """
         own = dict(num_steps=25, K=105, B=35, lr=0.02, r1=8, r2=16, mask_mode="replace", eta=1.0)
         return cls.fast(**{**own, "stop_distance": None, "stop_unmoved": None, "skip_distance": 0.0, **changes})
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """A preset by its name: released, paper, dragdiffusion, fast or storybook.
-
-        Raises:
-            ValueError: another name, or a change out of its range.
-        """
+        """A preset by its name, one of PRESETS; ValueError for another one, or for a change out of its range."""
         return getattr(cls, _known(name))(**changes)
 
 
@@ -227,42 +194,25 @@ class DragConfig:
 class LoraConfig:
     """Settings of the single-image LoRA (Algorithm 1, line 1; released defaults)."""
 
-    rank: int = 16
+    rank: Annotated[int, 1, 1024] = 16
     """Rank of every update W + B A (Sec. 5.1)."""
-    steps: int = 70
+    steps: Annotated[int, 0, 100_000] = 70
     """Optimiser steps. DragDiffusion: 80."""
-    lr: float | None = None
-    """AdamW's learning rate, constant; weight decay 1e-2. None: the model's own, `DiffusionModel.lora_lr`: the released
-    5e-4, unless its folder asks for another one."""
-    batch_size: int = 4
+    lr: Annotated[float | None, 0.0, 1.0] = None
+    """AdamW's constant learning rate. None: the model's own (`lora_lr`), the released 5e-4 unless it has one."""
+    batch_size: Annotated[int, 1, 1024] = 4
     """Noise samples per step, all of the one image."""
     layers: Literal["attention", "all"] = "attention"
     """What has an update: the projections of every "attention" (released), or "all" linear layers and convolutions,
     since a narrow U-Net has little in its attentions."""
-    shift: int = 0
-    """Every second noise sample is of the picture moved by up to so many latent cells, its edges repeated, so that what
-    is learnt does not depend on its place: a drag will move it. Released: 0."""
-
-    RANGES: ClassVar[Ranges] = {
-        "rank": (1, 1024),
-        "steps": (0, 100_000),
-        "lr": (0.0, 1.0),
-        "batch_size": (1, 1024),
-        "shift": (0, 64),
-    }
+    shift: Annotated[int, 0, 64] = 0
+    """Every second noise sample is of the picture moved by up to so many latent cells (released: 0), as a drag does."""
 
     def __post_init__(self) -> None:
         _check(self)
 
     @classmethod
-    def fast(cls, **changes: Any) -> Self:
-        """One noise sample per step: a quarter of the default's work, measured beside `DragConfig.fast()`."""
-        return cls(**{"batch_size": 1, **changes})
-
-    @classmethod
     def preset(cls, name: str) -> Self:
-        """What goes with `DragConfig.preset(name)`: `fast()`, 80 steps with "dragdiffusion", all layers and a moved
-        picture with "storybook" (results/preset_lora.json).
-        """
-        own = {"fast": cls.fast(), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
+        """What goes with `DragConfig.preset(name)`: a quarter of the work with "fast"; see results/preset_lora.json."""
+        own = {"fast": cls(batch_size=1), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
         return own.get(_known(name), cls())

@@ -26,23 +26,15 @@ CAUSE = (
 class Schedule:
     """The T_max levels of a DDIM run on a model trained with `alphas_cumprod`.
 
-    Args:
-        alphas_cumprod: (T_train,) float32, decreasing. Kept in float32 whatever the dtype of the latents: that is
-            the table the released code uses.
-        num_steps: T_max, the number of levels above the clean one.
+    Attributes:
+        alphas_cumprod: (T_train,), decreasing; float32 whatever the latents are, as in the released code.
+        num_steps: T_max, the number of levels above the clean one, 1 to T_train.
         offset: the first training time step of the grid ("leading" spacing with steps_offset = 1 in Stable Diffusion).
-
-    Raises:
-        ValueError: num_steps is less than 1, or more than T_train.
     """
 
     alphas_cumprod: Tensor
     num_steps: int = 50
     offset: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.num_steps <= len(self.alphas_cumprod):
-            raise ValueError(f"num_steps: {self.num_steps}; expected 1 to {len(self.alphas_cumprod)}")
 
     def timestep(self, t: int) -> int:
         """The training time step of level t, 1 <= t <= T_max; 0 for the clean level."""
@@ -72,17 +64,11 @@ def predict_z0(z_t: Tensor, eps: Tensor, alpha_t: Tensor) -> Tensor:
 def step(
     z: Tensor, eps: Tensor, alpha_from: Tensor, alpha_to: Tensor, eta: float = 0.0, noise: Tensor | float = 0.0
 ) -> Tensor:
-    """Move a latent from one noise level to another along eps.
+    """Move a latent from one noise level to another along eps; the alphas are 0-d tensors.
 
     Towards less noise this is Eq. 2 (denoising, f_t); towards more noise it is Eq. 3 (inversion), which is the same
-    formula with the two levels exchanged.
-
-    Args:
-        z: (B, C, h, w) latent at `alpha_from`.
-        eps: noise prediction, the shape of z.
-        alpha_from, alpha_to: 0-d tensors.
-        eta, noise: how much of eps is replaced by fresh noise while denoising, from 0 (Eq. 2) to 1 (as DDPM does), and
-            that noise, the shape of z (Song et al., ICLR 2021, Eq. 12 and 16).
+    formula with the two levels exchanged. `eta`: how much of eps is replaced by fresh `noise` while denoising, from 0
+    (Eq. 2) to 1 (as DDPM does; Song et al., ICLR 2021, Eq. 12 and 16).
     """
     sigma = eta * root((1 - alpha_to) / (1 - alpha_from) * (1 - alpha_from / alpha_to)) if eta else 0.0
     z_to = root(alpha_to) * predict_z0(z, eps, alpha_from) + root(1 - alpha_to - sigma**2) * eps
@@ -90,28 +76,13 @@ def step(
 
 
 def invert(
-    eps: Callable[[Tensor, int], Tensor],
-    z_0: Tensor,
-    schedule: Schedule,
-    T: int,
-    at: str = "destination",
+    eps: Callable[[Tensor, int], Tensor], z_0: Tensor, schedule: Schedule, T: int, at: str = "destination"
 ) -> Iterator[Tensor]:
-    """Eq. 3: yield z_1, ..., z_T from z_0, one U-Net call each.
+    """Eq. 3: yield z_1, ..., z_T from z_0, one U-Net call each: eps(z_t, training time step).
 
-    Args:
-        eps: noise predictor (z_t, training time step) -> the shape of z_t.
-        z_0: (B, C, h, w) clean latent.
-        T: last level, 1 <= T <= schedule.num_steps.
-        at: which time step the U-Net is told when going from t-1 to t: "destination" (t, the released code) or
-            "source" (t-1, as Eq. 3 is printed).
-
-    Raises:
-        ValueError: T or `at` is none of these. FloatingPointError: a latent is not finite; says at which t.
+    `at`: which time step the U-Net is told when going from t-1 to t: "destination" (t, the released code) or "source"
+    (t-1, as Eq. 3 is printed). FloatingPointError: a latent is not finite; says at which t.
     """
-    if at not in ("destination", "source"):
-        raise ValueError(f"at: {at!r}; expected 'destination' or 'source'")
-    if not 1 <= T <= schedule.num_steps:
-        raise ValueError(f"T: {T}; expected 1 to {schedule.num_steps}")
     z = z_0
     for t in range(1, T + 1):
         seen = t if at == "destination" else t - 1
@@ -130,15 +101,7 @@ def denoise(eps: Callable[[Tensor, int], Tensor], z_T: Tensor, schedule: Schedul
 
 
 def check_finite(where: str, at: str, **tensors: Tensor) -> None:
-    """Nothing, if every number is finite.
-
-    Args:
-        where: the phase, "inversion". at: how far it was, "t = 3 (time step 41)".
-        tensors: what is looked at, by its name in the message.
-
-    Raises:
-        FloatingPointError: says what is not finite, where, and the likely cause.
-    """
+    """Raise a FloatingPointError if a number is not finite: "inversion: nan in z_t at t = 3; likely ..."."""
     for name, x in tensors.items():
         if not torch.isfinite(x).all():
             kind = "nan" if x.isnan().any() else "inf"

@@ -9,14 +9,13 @@ from typing import Self
 
 import torch
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor
 from torch.profiler import record_function
 from tqdm import tqdm
 
 from gooddrag.algorithm import Callback, State, drag_latent
-from gooddrag.config import DragConfig, LoraConfig, check_seed
-from gooddrag.ddim import invert
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.ddim import check_finite, invert
 from gooddrag.files import ImageSource, load_image, load_mask
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached, load_lora
@@ -27,10 +26,7 @@ from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
 
-ADVICE = (
-    "use low_memory=True (of DragEditor; --low-memory), a smaller image, LoraConfig(batch_size=1), "
-    "dtype=torch.float16 or a smaller model"
-)
+ADVICE = "use low_memory=True (--low-memory), a smaller image, LoraConfig(batch_size=1), float16 or a smaller model"
 SHORT = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # the CPU's, MPS's, cuBLAS's errors
 LoraSource = LoraConfig | str | os.PathLike | Lora | bool | None
 
@@ -45,8 +41,7 @@ class DragEditor:
         seed: of the LoRA's fit; everything else is deterministic.
         progress: show progress bars; or a function, called with (stage, done, total) while the LoRA is fitted and the
             image inverted (a drag has its own `callback`), which ends them by raising.
-        low_memory: checkpoint gradients, and keep features and attention states on the host: the same results, a third
-            slower.
+        low_memory: checkpoint gradients, keep features and attention states on the host: the same, a third slower.
 
     Attributes:
         image: PIL RGB, as it was set. frame: where it lies in what the model sees. z_0: (1, C, h, w), its latent.
@@ -64,17 +59,11 @@ class DragEditor:
     ):
         if not isinstance(model, DiffusionModel):
             raise ValueError(f"model: {type(model).__name__}; expected what load_model() returns")
-        if not isinstance(lora, LoraConfig | str | os.PathLike | dict | bool | None):
-            raise ValueError(f"lora: {type(lora).__name__}; expected LoraConfig, True, a path, tensors or None")
         if isinstance(lora, str | os.PathLike):
             lora = load_lora(lora, model.unet)
-        check_seed(seed)
         self.model, self.seed, self.progress, self.low_memory = model, seed, progress, low_memory
         self._lora_source = LoraConfig.preset(model.preset) if lora is True else lora
-        self.image: Image.Image | None = None
-        self.frame: Frame | None = None
-        self.z_0: Tensor | None = None
-        self.lora: Lora = {}
+        self.image, self.frame, self.z_0, self.lora = None, None, None, {}  # until set_image
 
     def set_image(self, image: ImageSource) -> Self:
         """Take an image of any size and mode: encode it and fit its LoRA.
@@ -115,7 +104,7 @@ class DragEditor:
         keep_outside: bool = False,
         keep: Iterable[str] = (),
     ) -> DragResult:
-        """Algorithm 1 on the image that was set.
+        """Algorithm 1 on the image that was set. Warns where every handle counts as arrived, and of an odd mask.
 
         Args:
             points: (l, 2, 2), l pairs of [handle (x, y), target (x, y)] in pixels of the image; or a Sample of this
@@ -123,21 +112,13 @@ class DragEditor:
             mask: (H, W), see `gooddrag.files.load_mask`: True = editable; None = everything is editable.
             config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
             callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
-            keep_outside: `DragResult.keeping_outside`, as always with an empty mask, where nothing may change.
+            keep_outside: put the original pixels back outside the mask, as always with an empty one.
             keep: what else the history should hold: "maps" (tracking heatmaps), "latents" (z after each operation).
-
-        Returns:
-            DragResult; its image has the size of the input.
 
         Raises:
             ValueError: no image set; bad arguments. FloatingPointError: says where. MemoryError: says what to reduce.
-
-        Warns:
-            UserWarning: nothing to drag, as every handle counts as arrived; what is odd about the mask.
         """
         config = self._ready(config)
-        if callback is not None and not callable(callback):
-            raise ValueError(f"callback: {type(callback).__name__}; expected a function of a State, or None")
         sample = self._sample(points, mask)
         task = self.task(sample, config)
         trajectory, source = self.invert(config), self.source(config)
@@ -156,15 +137,11 @@ class DragEditor:
             bar.set_postfix_str(f"{len(recorder.history)} of {config.K} operations")
         with self._memory(), record_function("decode"):
             tensor = self.model.decode_image(latent)
-            if not torch.isfinite(tensor).all():
-                raise FloatingPointError(
-                    f"drag: the decoded image is not finite; dtype {self.model.dtype} may be too small for this "
-                    "model's VAE: try dtype=torch.float32"
-                )
-            image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
-            result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
-            empty = sample.mask is not None and not sample.mask.any()
-            return result.keeping_outside(self.z_0) if keep_outside or empty else result
+        check_finite("decoding", "t = 0", image=tensor)
+        image, at, history = self.frame.to_image(tensor), self.frame.from_grid(handles, task.size), recorder.history
+        result = DragResult(sample, image, tensor, latent, at, history, config, self.model, self.frame)
+        empty = sample.mask is not None and not sample.mask.any()
+        return result.keeping_outside() if keep_outside or empty else result
 
     def task(self, sample: Sample, config: DragConfig) -> Task:
         """The sample's points and mask on the grids that an edit works on (`Frame.task`), beside the latent."""
@@ -174,12 +151,10 @@ class DragEditor:
 
     def source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""
-        z_T, schedule = self.invert(config)[-1], self.model.schedule(config.num_steps)
         key = (config.num_steps, config.T, config.inversion, config.feature_block, config.masactrl_start)
         if self._source is None or self._source[0] != key:
-            source = SourcePath(self.model, schedule, z_T, config.T, config.feature_block, config.masactrl_start)
-            source.store = torch.device("cpu") if self.low_memory else None
-            self._source = key, source
+            store = torch.device("cpu") if self.low_memory else None
+            self._source = key, SourcePath(self.model, self.invert(config)[-1], config, store)
         return self._source[1]
 
     @contextmanager
@@ -203,8 +178,6 @@ class DragEditor:
     def _ready(self, config: DragConfig | None) -> DragConfig:
         if self.image is None:
             raise ValueError("image: none set; expected set_image(image) before this call")
-        if not isinstance(config, DragConfig | None):
-            raise ValueError(f"config: {type(config).__name__}; expected DragConfig")
         return config or DragConfig.preset(self.model.preset)
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | ImageSource | None) -> Sample:
@@ -220,27 +193,13 @@ class DragEditor:
 
 
 def drag(
-    model: DiffusionModel,
-    sample: Sample,
-    config: DragConfig | None = None,
-    *,
-    lora: LoraSource = True,
-    seed: int = 0,
-    callback: Callback | None = None,
-    keep_outside: bool = False,
+    model: DiffusionModel, sample: Sample, config: DragConfig | None = None, *, lora: LoraSource = True, seed: int = 0
 ) -> DragResult:
-    """One edit in one call; the result and the errors are those of `DragEditor.drag`.
+    """One edit in one call: a `DragEditor`, its `set_image` and its `drag`, whose arguments these are.
 
-    Args:
-        model: from `load_model`. sample: image, points and mask.
-        config: the settings; None = those that suit the model, `DragConfig.preset(model.preset)`.
-        lora: how to fit the single-image LoRA (cached); True: as suits the model where no settings are given, else
-            `LoraConfig()`; a file or tensors of one; None for none. seed: of its fit.
-        callback: called with a `State` after every update, tracking and denoising step; True ends the dragging.
-        keep_outside: put the original pixels back outside the mask.
+    `lora` True: fitted as suits the model where no settings are given, else as in `LoraConfig()`.
     """
     if not isinstance(sample, Sample):
         raise ValueError(f"sample: {type(sample).__name__}; expected Sample(image, points, mask)")
     lora = LoraConfig() if lora is True and config else lora
-    editor = DragEditor(model, lora, seed=seed).set_image(sample.image)
-    return editor.drag(sample, config=config, callback=callback, keep_outside=keep_outside)
+    return DragEditor(model, lora, seed=seed).set_image(sample.image).drag(sample, config=config)

@@ -6,11 +6,10 @@ context lasts and then puts the very same W back: no adapter runs during the hun
 """
 
 import hashlib
-import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -34,44 +33,27 @@ from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
-WEIGHT_DECAY = 1e-2
 ADAPTER = "gooddrag"
-OTHER_KINDS = re.compile(r"hada_|lokr_|lora_mid|oft_|dora_scale|magnitude_vector")
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
 
 
 def unet_lock(unet: nn.Module) -> threading.RLock:
     """The lock of whoever works with a U-Net, since LoRAs are written into its weights; a thread may hold it twice."""
-    with _locks_guard:
-        return _locks.setdefault(unet, threading.RLock())
+    return _locks.setdefault(unet, threading.RLock())
 
 
-def with_learning_rate(config: LoraConfig | None, model: DiffusionModel) -> LoraConfig:
-    """The settings (None: the default ones) with the model's learning rate where they have none."""
-    config = config or LoraConfig()
+def with_learning_rate(config: LoraConfig, model: DiffusionModel) -> LoraConfig:
+    """The settings with the model's learning rate where they have none."""
     return config if config.lr is not None else replace(config, lr=model.lora_lr)
 
 
-def fit(
-    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, *, progress: Progress = False
-) -> Lora:
+def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *, progress: Progress = False) -> Lora:
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
-    The whole image is seen at every step (the released code crops tall images to a square).
-
-    Args:
-        z_0: (1, C, h, w) clean latent.
-        config: None: the default settings; the learning rate is the model's own where `config.lr` is None.
-        seed: of the initial A, the noise and the time steps.
-        progress: True: a bar; a function: called with ("LoRA", steps done, steps in all).
-
-    Returns:
-        float32 tensors on the CPU; empty for zero steps.
-
-    Raises:
-        FloatingPointError: the loss or a weight is not finite.
+    The whole image is seen at every step (the released code crops tall images to a square). `seed` is that of the
+    initial A, the noise and the time steps. The tensors are float32 on the CPU; there are none for zero steps.
+    FloatingPointError: the loss or a weight is not finite.
     """
     config = with_learning_rate(config, model)
     if config.steps == 0:
@@ -90,7 +72,7 @@ def fit(
             state = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
             state = {k: v.detach().float().cpu().clone() for k, v in state.items()}
         finally:
-            _remove(unet)
+            unet.unload_lora()
     check_finite("LoRA", f"step {config.steps}, its end", **state)
     return state
 
@@ -101,7 +83,7 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     weights = [p for p in model.unet.parameters() if p.requires_grad]
     for p in weights:
         p.data = p.data.float()  # fp16 gradients cannot be unscaled
-    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=1e-2)
     scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
@@ -131,10 +113,7 @@ def half_moved(z_0: Tensor, n: int, shift: int, draw: torch.Generator, first: in
 def applied(unet: UNet2DConditionModel, lora: Lora | None, scale: float = 1.0) -> Iterator[None]:
     """Inside this context every adapted weight is W + scale * B A; afterwards it is bit for bit what it was.
 
-    Other threads that want the U-Net wait meanwhile.
-
-    Raises:
-        ValueError: the LoRA does not fit the U-Net.
+    Other threads that want the U-Net wait meanwhile. ValueError: the LoRA does not fit the U-Net.
     """
     saved: list[tuple[Tensor, Tensor]] = []
     with unet_lock(unet):
@@ -161,75 +140,52 @@ def load_lora(path: str | Path, unet: UNet2DConditionModel) -> Lora:
     """Read a LoRA for a U-Net from a .safetensors file, or from the folder of a pytorch_lora_weights.safetensors.
 
     diffusers converts what it, today or when the released code was written, or kohya's trainers wrote, and peft knows
-    its strength (alpha / r), which goes into B. A text encoder's half is left out, with a warning.
+    its strength (alpha / r), which goes into B. A text encoder's half is left out, as no prompt is used.
 
     Raises:
         ValueError: no such file, damaged, of another kind (DoRA, LyCORIS's LoHa, LoKr, ...) or of another U-Net.
     """
     path = Path(path).expanduser()
     file = path / "pytorch_lora_weights.safetensors" if path.is_dir() else path
+    library, lora = StableDiffusionLoraLoaderMixin, {}
     with unet_lock(unet):
         try:
-            raw = load_file(file)
-            if other := next(filter(OTHER_KINDS.search, raw), None):
-                raise ValueError(f"{other!r} is DoRA's or LyCORIS's; expected the matrices of a plain LoRA")
-            if not any("lora" in key for key in raw):
-                raise ValueError("it holds no LoRA; expected a file of diffusers or kohya's trainers")
-            lora = _read_by(unet, file)
+            names = " ".join(load_file(file))
+            if "lora" not in names or "dora_scale" in names:  # diffusers reads a DoRA as if it were a LoRA
+                raise ValueError("expected a plain LoRA, as diffusers or kohya's trainers write them")
+            with quiet():
+                options = {"unet_config": unet.config, "return_lora_metadata": True, "use_safetensors": True}
+                state, alphas, metadata = library.lora_state_dict(file, **options)
+                # of diffusers of old, whose keys lack the prefix
+                state = {k if k.startswith(("unet.", "text_encoder")) else f"unet.{k}": v for k, v in state.items()}
+                library.load_lora_into_unet(state, alphas, unet, ADAPTER, metadata=metadata)
+            for name, layer in unet.named_modules():
+                if ADAPTER in getattr(layer, "lora_A", {}):
+                    lora[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
+                    lora[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
+            own = [key for key in state if not key.startswith("text_encoder")]
+            if not lora or len(lora) != len(own):
+                raise ValueError(f"{len(lora)} of its {len(own)} matrices fit this U-Net; expected all")
         except UNREADABLE as error:
             raise ValueError(f"lora: cannot read {file}: {first_line(error)}") from error
-    if any(key.startswith(("text_encoder", "lora_te")) for key in raw):
-        warnings.warn(f"lora: {file.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
-    return lora
-
-
-def _read_by(unet: UNet2DConditionModel, file: Path) -> Lora:
-    """Put the file's adapter on the U-Net, read its matrices, and take it off again."""
-    library, lora = StableDiffusionLoraLoaderMixin, {}
-    try:
-        with quiet():
-            options = {"unet_config": unet.config, "return_lora_metadata": True, "use_safetensors": True}
-            state, alphas, metadata = library.lora_state_dict(file, **options)
-            # of diffusers of old, whose keys lack the prefix
-            state = {k if k.startswith(("unet.", "text_encoder")) else f"unet.{k}": v for k, v in state.items()}
-            library.load_lora_into_unet(state, alphas, unet, ADAPTER, metadata=metadata)
-        for name, layer in unet.named_modules():
-            if ADAPTER in getattr(layer, "lora_A", {}):
-                lora[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
-                lora[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight * layer.scaling[ADAPTER]
-        own = [key for key in state if not key.startswith("text_encoder")]
-        if not lora or len(lora) != len(own):
-            raise ValueError(f"{len(lora)} of its {len(own)} matrices fit this U-Net; expected all")
-        if not all(value.isfinite().all() for value in lora.values()):
-            raise ValueError("not all its numbers are finite")
-        return {k: v.detach().to(torch.promote_types(v.dtype, torch.float32)) for k, v in lora.items()}
-    finally:
-        _remove(unet)
-
-
-def _remove(unet: UNet2DConditionModel) -> None:
-    unet.unload_lora()
-    unet.requires_grad_(False)
+        finally:
+            unet.unload_lora()
+    return {k: v.detach().to(torch.promote_types(v.dtype, torch.float32)) for k, v in lora.items()}
 
 
 def fit_cached(
-    model: DiffusionModel, z_0: Tensor, config: LoraConfig | None = None, seed: int = 0, *, progress: Progress = False
+    model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *, progress: Progress = False
 ) -> Lora:
     """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed, and
-    of the number of threads on a CPU, whose rounding depends on it.
-
-    A damaged cache file is fitted anew and a cache folder that cannot be written is not used, both with a warning.
+    of the number of threads on a CPU, whose rounding depends on it. A cache that cannot be written is only a warning.
     """
     config = with_learning_rate(config, model)
     threads = torch.get_num_threads() if model.device.type == "cpu" else None
     key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed} {threads}".encode())
     key.update(z_0.detach().cpu().numpy().tobytes())
     path = cache_folder("lora") / f"{key.hexdigest()[:24]}.safetensors"
-    if path.is_file():
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            warnings.warn(f"LoRA cache {path.name} is unreadable ({error}); fitting anew", stacklevel=2)
+    with suppress(OSError, SafetensorError):  # none yet, or damaged
+        return load_file(path)
     lora = fit(model, z_0, config, seed, progress=progress)
     try:
         with atomic_file(path) as temporary:

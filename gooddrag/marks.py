@@ -8,13 +8,8 @@ HANDLE, TARGET, ARROW, RIM, VEIL = "#e62828", "#285aeb", "#ffffff", "#0d0d1a", "
 
 
 def marked(image: Image.Image, points: ArrayLike, mask: np.ndarray | None = None, larger: float = 1) -> Image.Image:
-    """Draw the points and the mask of an edit on a copy of its image.
-
-    Args:
-        image: PIL RGB (W, H).
-        points: (l, 2, 2) pairs of [handle (x, y), target (x, y)] in pixels of `image`.
-        mask: bool (H, W), True = editable; None = everything is.
-        larger: how many times the usual size the marks have, for pictures that are shown small.
+    """Draw points (l, 2, 2), pairs of [handle (x, y), target (x, y)] in pixels, and mask, bool (H, W), True = editable,
+    on a copy of an RGB image; `larger`: how many times the usual size the marks have, in pictures that are shown small.
     """
     image = image.convert("RGBA")
     if mask is not None:

@@ -24,12 +24,10 @@ def transformer_blocks(unet: UNet2DConditionModel) -> list[BasicTransformerBlock
 
 
 def late_blocks(unet: UNet2DConditionModel, start: int = 10) -> list[BasicTransformerBlock]:
-    """The transformer blocks from the `start`-th on, counted from 0 on Stable Diffusion's 16.
+    """The transformer blocks from the `start`-th on, 0 to 16, counted on Stable Diffusion's 16.
 
     On a U-Net with another number n of blocks the same share of them: from ceil(start * n / 16) on.
     """
-    if not 0 <= start <= SD_BLOCKS:
-        raise ValueError(f"start: {start}; expected 0 to {SD_BLOCKS}")
     blocks = transformer_blocks(unet)
     return blocks[math.ceil(start * len(blocks) / SD_BLOCKS) :]
 

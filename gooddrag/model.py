@@ -124,11 +124,7 @@ class DiffusionModel:
         return (self.decode(z) / 2 + 0.5).clamp(0, 1)
 
     def schedule(self, num_steps: int) -> Schedule:
-        """The levels of a DDIM run of `num_steps` steps on the time steps that this model was trained with.
-
-        Raises:
-            ValueError: fewer than 1, or more than those.
-        """
+        """The levels of a DDIM run of `num_steps` steps on the time steps that this model was trained with."""
         return Schedule(self.alphas_cumprod, num_steps, self.steps_offset)
 
     def eps(self, z_t: Tensor, timestep: int | Tensor) -> Tensor:

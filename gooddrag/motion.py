@@ -37,18 +37,10 @@ class Task:
 
 
 def resized(F: Tensor, size: Size, rows: Tensor, cols: Tensor) -> Tensor:
-    """F resized to `size` (bilinear, align_corners=False), at the given rows and columns only.
+    """F resized to `size`, at rows (R,) and columns (S,) only, int64: (1, C, R, S).
 
     Equal to `interpolate(F, size, mode="bilinear", align_corners=False)[:, :, rows][:, :, :, cols]` without making
     the resized map, which for Stable Diffusion is 160 MiB.
-
-    Args:
-        F: (1, C, h, w).
-        rows: (R,) int64 in [0, H).
-        cols: (S,) int64 in [0, W).
-
-    Returns:
-        (1, C, R, S).
     """
 
     def taps(index: Tensor, n_in: int, n_out: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,14 +58,11 @@ def resized(F: Tensor, size: Size, rows: Tensor, cols: Tensor) -> Tensor:
 
 
 def patch(F: Tensor, size: Size, centre: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-    """F on the grid at centre + (dy, dx), bilinear between grid points where the centre is not an integer.
+    """F on the grid at centre + (dy, dx), (1, C, R, S); bilinear between grid points where the centre is no integer.
 
     Args:
         centre: (2,) float32, (y, x).
         dy, dx: consecutive integer offsets, (R,) and (S,) int64; centre + offset inside the grid.
-
-    Returns:
-        (1, C, R, S).
     """
     y0, x0 = centre.floor().long().unbind()
     fy, fx = (centre - centre.floor()).unbind()
@@ -96,11 +85,7 @@ def offsets(size: Size, r: int, *centres: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def next_positions(p: Tensor, q: Tensor, beta: float, *, capped: bool) -> Tensor:
-    """p + beta d with d = (q - p) / |q - p| (Sec. 3.2); `capped`: never past the target, min(beta, |q - p|).
-
-    Returns:
-        (l, 2), where p == q: p itself.
-    """
+    """p + beta d, (l, 2), with d = (q - p) / |q - p| (Sec. 3.2), and p where p == q; `capped`: never past q."""
     way = q - p
     distance = way.norm(dim=1, keepdim=True)
     length = distance.clamp_max(beta) if capped else torch.full_like(distance, beta)
@@ -108,17 +93,13 @@ def next_positions(p: Tensor, q: Tensor, beta: float, *, capped: bool) -> Tensor
 
 
 def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig) -> Tensor:
-    """The first term of Eq. 8 (`config.ip`: towards the original handle patch) or of Eq. 4 and 7 (the current one).
+    """The first term of Eq. 8 (`config.ip`: towards the original handle patch) or of Eq. 4 and 7 (the current).
 
     Args:
         F: features of the edited latent z_t^k, (1, C, h, w); the gradient flows into this one only.
         F_0: features of the unedited latent z_t^0 at the same time step, (1, C, h, w).
         p: current handles, (l, 2) float32, (y, x) on the grid.
-        task: with size, p_0 and q.
         config: r1, beta, ip, capped_step, skip_distance and drag_scale are used.
-
-    Returns:
-        0-d tensor.
     """
     c, size = config, task.size
     ahead = next_positions(p, task.q, c.beta, capped=c.capped_step)
@@ -137,11 +118,8 @@ def drag_loss(F: Tensor, F_0: Tensor, p: Tensor, task: Task, config: DragConfig)
 
 
 def mask_loss(z_prev: Tensor, z0_prev: Tensor, frozen: Tensor) -> Tensor:
-    """The second term of Eq. 4, 7 and 8 without lambda: || (z_{t-1}^k - sg(z_{t-1}^0)) (1 - M) ||_1.
-
-    Args:
-        z_prev, z0_prev: edited and original latents one denoising step on, (1, C, h, w).
-        frozen: 1 - M on the latent grid, (1, 1, h, w).
+    """The second term of Eq. 4, 7 and 8 without lambda: || (z_{t-1}^k - sg(z_{t-1}^0)) (1 - M) ||_1, of latents
+    (1, C, h, w) one denoising step on and 1 - M on their grid, (1, 1, h, w).
     """
     return ((z_prev - z0_prev.detach()) * frozen).abs().sum()
 
@@ -160,10 +138,7 @@ def gradient(loss: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
 
 @torch.no_grad()
 def distance_map(F: Tensor, f_0: Tensor, size: Size, p_i: Tensor, r2: int) -> tuple[Tensor, Tensor]:
-    """|F_p - f_0|_1 for p in Omega(p_i, r2): the heatmaps of Fig. 14.
-
-    Args:
-        F: (1, C, h, w); f_0: (C,) feature to look for; p_i: (2,) integer-valued (y, x).
+    """|F_p - f_0|_1 for p in Omega(p_i, r2): the heatmaps of Fig. 14, for a feature f_0 (C,) and an integer-valued p_i.
 
     Returns:
         (R, S) distances, and the (y, x) of its first element, (2,) int64: not p_i - r2 where the window is cut off.
@@ -179,9 +154,7 @@ def track(F: Tensor, f_0: Tensor, size: Size, p: Tensor, r2: int) -> tuple[Tenso
     """Eq. 6: each handle moves to the grid point of Omega(p_i, r2) whose feature is nearest to the original one.
 
     Args:
-        F: features of the edited latent, (1, C, h, w).
-        f_0: features at the original handles, (l, C).
-        p: (l, 2) float32, integer-valued (y, x).
+        F: features of the edited latent. f_0: those at the original handles, (l, C). p: (l, 2), integer-valued.
 
     Returns:
         The handles (l, 2), in the dtype of p, and the distance map of each, (R, S).

@@ -3,9 +3,8 @@
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,19 +17,12 @@ from gooddrag.files import expand
 from gooddrag.model import choose_model
 from gooddrag.plots import STYLE
 from gooddrag.sample import Sample
-from storybook.storybook100 import keys
 
 RESULTS = Path("../experiments/results")  # beside notebooks/
 
 
-@dataclass(frozen=True)
-class Notebook:
-    """Where a notebook runs; printed, it is one line.
-
-    Attributes:
-        about: "Colab", "Jupyter" or "Python"; the device; which model `load_model("auto")` takes here, and why.
-        figures: folder of the figures that README shows, $GOODDRAG_FIGURES or figures/ beside notebooks/.
-    """
+class Notebook(NamedTuple):
+    """Where a notebook runs, in one line, and the folder of README's figures: $GOODDRAG_FIGURES or ../figures."""
 
     about: str
     figures: Path
@@ -40,10 +32,7 @@ class Notebook:
 
 
 def setup() -> Notebook:
-    """Make figures (inline, in the project's style) and widgets work in whatever shows this notebook, and say where.
-
-    On Colab, whose own widget manager knows none but the standard widgets, custom ones are switched on.
-    """
+    """Make figures and widgets work in whatever shows this notebook; say where, and what `load_model("auto")` takes."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     frontend = "Jupyter" if hasattr(shell, "kernel") else "Python"
     style.use(STYLE)
@@ -51,7 +40,7 @@ def setup() -> Notebook:
         frontend = "Colab"
         from google.colab import output
 
-        output.enable_custom_widget_manager()
+        output.enable_custom_widget_manager()  # its own one knows none but the standard widgets
     if frontend != "Python":
         shell.run_line_magic("matplotlib", "inline")
         shell.run_line_magic("config", "InlineBackend.figure_formats = ['retina']")  # crisp on dense screens
@@ -69,9 +58,8 @@ def kept(name: str) -> Any:
 
 
 def drawn(record: dict, i: int, size: int) -> Sample:
-    """The i-th edit of a kept study, `size` px a side; a study names its edits by number or by key."""
-    edit = record["settings"]["edits"][i]
-    category, task, seed = keys()[edit] if isinstance(edit, int) else edit
+    """The i-th edit of a kept study, `size` px a side."""
+    category, task, seed = record["settings"]["edits"][i]
     return storybook.edit(seed, size, category, task)
 
 

@@ -12,6 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
@@ -26,13 +27,8 @@ STYLE = "gooddrag.paper"
 
 
 def figure(columns: int, rows: int = 1, size: float = 2.4, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:
-    """A grid of equal panels in the project's style; it belongs to no window and is shown once, where it is returned.
-
-    Args:
-        size: width of a panel in inches. aspect: its height by its width.
-
-    Returns:
-        The figure, and its axes as an array (rows, columns).
+    """A grid of equal panels in the project's style, `size` inches wide and `size * aspect` high, in no window: the
+    figure, and its axes as an array (rows, columns).
     """
     with style.context(STYLE):
         fig = Figure(figsize=(columns * size, rows * (size * aspect + 0.3)), layout="constrained")
@@ -46,11 +42,18 @@ def draw_image(ax: Axes, image: Image.Image | np.ndarray, title: str = "") -> No
     ax.set_axis_off()
 
 
-def draw_points(ax: Axes, points: ArrayLike) -> None:
-    """Handles (red), targets (blue) and the arrows between them; points (l, 2, 2)."""
+def draw_user_edit(ax: Axes, sample: Sample, title: str = "user edit") -> None:
+    """The picture as the user marked it: handles, targets, arrows between them, darker what may not change."""
+    draw_image(ax, sample.image, title)
+    if sample.mask is not None:
+        veil = np.full((*sample.mask.shape, 4), (0.05, 0.05, 0.1, 0.45))
+        veil[sample.mask, 3] = 0
+        ax.imshow(veil, interpolation="bilinear")
+        if not sample.mask.all():
+            ax.contour(sample.mask, [0.5], colors="white", linewidths=0.8)
     outline = [withStroke(linewidth=3.5, foreground="#00000080")]
     arrow = dict(arrowstyle="-|>", color=ARROW, lw=1.6, shrinkA=0, shrinkB=2, path_effects=outline)
-    for handle, target in np.asarray(points):
+    for handle, target in sample.points:
         ax.annotate("", xy=target, xytext=handle, arrowprops=arrow)
         for point, colour in ((target, TARGET), (handle, HANDLE)):
             ax.plot(*point, "o", color=colour, ms=6, mec="white", mew=0.8, zorder=5)  # above the arrows
@@ -64,31 +67,6 @@ def draw_rings(ax: Axes, targets: ArrayLike | None = None, handles: ArrayLike | 
             ax.plot(*np.asarray(points).T, "o", mfc="none", mec=colour, mew=1.4, ms=7, path_effects=halo)
 
 
-def draw_mask(ax: Axes, mask: np.ndarray | None) -> None:
-    """Darken what may not change, and outline what may; mask (H, W), True where editable."""
-    if mask is not None:
-        veil = np.full((*mask.shape, 4), (0.05, 0.05, 0.1, 0.45))
-        veil[mask, 3] = 0
-        ax.imshow(veil, interpolation="bilinear")
-        if not mask.all():
-            ax.contour(mask, [0.5], colors="white", linewidths=0.8)
-
-
-def draw_user_edit(ax: Axes, sample: Sample, title: str = "user edit") -> None:
-    """The picture as the user marked it: mask, handles, targets."""
-    draw_image(ax, sample.image, title)
-    draw_mask(ax, sample.mask)
-    draw_points(ax, sample.points)
-
-
-def draw_path(ax: Axes, path: np.ndarray) -> None:
-    """Where the handles went, (n + 1, l, 2), as `DragResult.path`."""
-    for track in np.asarray(path).transpose(1, 0, 2):
-        halo = [withStroke(linewidth=3, foreground="#ffffffa0")]
-        ax.plot(*track.T, "-", color=HANDLE, lw=1.4, path_effects=halo)
-        ax.plot(*track[-1], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
-
-
 def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "", colours: str = "magma") -> None:
     """A map (h, w) of the whole image laid over it in grey; bright is large, also in `colours="viridis"`."""
     width, height = image.size
@@ -100,19 +78,12 @@ def draw_heat(ax: Axes, image: Image.Image, heat: np.ndarray, title: str = "", c
     ax.set_axis_off()
 
 
-def draw_distance_map(
-    ax: Axes, distance: np.ndarray, title: str = "", limits: tuple[float | None, float | None] = (None, None)
-):
+def draw_distance_map(ax: Axes, distance: np.ndarray, title: str = "", limits: tuple = (None, None)) -> AxesImage:
     """A tracking window (R, S) of Eq. 6: dark is near to the original feature, the dot is the minimum.
 
-    Args:
-        limits: values of the darkest and the brightest colour; None: the map's own.
-
-    Returns:
-        What `Figure.colorbar` takes.
+    `limits`: values of the darkest and the brightest colour, None for the map's own. Returns what a colour bar takes.
     """
-    distance, (low, high) = np.asarray(distance), limits
-    shown = ax.imshow(distance, cmap="viridis", vmin=low, vmax=high, interpolation="bilinear")
+    shown = ax.imshow(distance, cmap="viridis", vmin=limits[0], vmax=limits[1], interpolation="bilinear")
     row, column = np.unravel_index(distance.argmin(), distance.shape)
     ax.plot(column, row, "o", color=HANDLE, ms=7, mec="white", mew=1)
     ax.set(xticks=[], yticks=[])
@@ -143,7 +114,10 @@ def edit_overview(result: DragResult) -> Figure:
     sample = result.sample
     panels = [("user edit", sample), ("paths of the handles", sample.image), ("after", result.image)]
     fig = image_grid([[*panels, *([("truth", sample.truth)] if sample.truth else [])]], 2.4)
-    draw_path(fig.axes[1], result.path)
+    for track in result.path.transpose(1, 0, 2):
+        halo = [withStroke(linewidth=3, foreground="#ffffffa0")]
+        fig.axes[1].plot(*track.T, "-", color=HANDLE, lw=1.4, path_effects=halo)
+        fig.axes[1].plot(*track[-1], "o", color=HANDLE, ms=5, mec="white", mew=0.8)
     return fig
 
 
@@ -151,7 +125,7 @@ def strip(result: DragResult, n: int = 5, size: float = 1.7) -> Figure:
     """The paper's Fig. 2: user edit, n intermediate pictures with the handle (red) on its way to the target (blue),
     result. An intermediate picture is what the noisy latent points to at that moment.
     """
-    sample, history = result.sample, [op for op in result.history if op.z0_hat is not None]
+    sample, history = result.sample, result.history
     picked = [history[i] for i in np.unique(np.linspace(0, len(history) - 1, n).astype(int))] if history else []
     guesses = [result.frame.to_image(result.model.decode_image(op.z0_hat)) for op in picked]
     titles = [f"k = {op.k}" for op in picked]
@@ -166,10 +140,7 @@ def curves(
 ) -> None:
     """Lines over x with a legend: values (len(x),), or (len(x), n), drawn as median and band between the quartiles.
 
-    Args:
-        lines: name -> values.
-        colours: in the order of `lines`, then the style's own.
-        style_of: passed to `Axes.plot`.
+    `lines`: name -> values. `colours`: in their order, then the style's own. `style_of`: passed to `Axes.plot`.
     """
     for i, (name, values) in enumerate(lines.items()):
         colour, values = colours[i] if i < len(colours) else f"C{i}", np.asarray(values, float)
@@ -194,11 +165,9 @@ def paired_dots(
 ) -> Figure:
     """Two ways on the same edits: one line per edit, green where the first way (blue dot) is lower, which is better.
 
-    Each panel sorts the edits by the second way.
-
     Args:
-        panels: title -> (numbers of the first way, of the second), edit by edit; on a logarithmic axis where all are
-            positive.
+        panels: title -> (numbers of the first way, of the second), edit by edit; sorted by the second, and on a
+            logarithmic axis where all are positive.
         units: what stands below the axes, panel by panel.
     """
     many = len(next(iter(panels.values()))[0]) > 25

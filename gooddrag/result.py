@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch.nn.functional as F
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -21,11 +20,6 @@ from gooddrag.frame import Frame
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-
-KEEP = ("maps", "latents")
-FORMAT_VERSION = 1  # of metrics.json
-FRAME_SIDE = 1024  # px, the long side of an animation at most
-SEEN = 16 / 255  # the least change of a cell's mean that counts as one, where no mask says what may change
 
 
 @dataclass
@@ -47,7 +41,7 @@ class Operation:
     losses: list[float]
     distances: list[float]
     spreads: list[float]
-    z0_hat: Tensor | None
+    z0_hat: Tensor
     maps: list[Tensor] | None = None
     latent: Tensor | None = None
 
@@ -56,9 +50,9 @@ class Recorder:
     """An observer that turns the loop's events into a list of `Operation`s."""
 
     def __init__(self, frame: Frame, grid: tuple[int, int], keep: Iterable[str] = ()):
-        self.frame, self.grid, self.keep = frame, grid, {keep} if isinstance(keep, str) else set(keep)
-        if unknown := self.keep - set(KEEP):
-            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected {' or '.join(KEEP)}")
+        self.frame, self.grid, self.keep = frame, grid, set(keep)
+        if unknown := self.keep - {"maps", "latents"}:
+            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected maps or latents")
         self.history: list[Operation] = []
         self._losses: list[float] = []
         self._z0_hat: Tensor | None = None
@@ -75,7 +69,7 @@ class Recorder:
                     handles=self.frame.from_grid(state.handles, self.grid),
                     losses=self._losses,
                     distances=[float(m.min()) for m in state.maps],
-                    spreads=[float(m.std()) if m.numel() > 1 else 0.0 for m in state.maps],
+                    spreads=[float(m.std()) for m in state.maps],
                     z0_hat=self._z0_hat,
                     maps=[m.cpu() for m in state.maps] if "maps" in self.keep else None,
                     latent=state.z.clone() if "latents" in self.keep else None,
@@ -113,8 +107,6 @@ def _editable(sample: Sample) -> np.ndarray:
 
 def _squared_difference(first: Image.Image, second: Image.Image, where: np.ndarray) -> float:
     """Mean squared difference of two RGB images, values in [0, 1], where `where`, bool (H, W), is True."""
-    if first.size != second.size or second.mode != "RGB":
-        raise ValueError(f"image: {second.mode}, {second.size}; expected RGB of the sample's size, {first.size}")
     difference = np.asarray(first)[where].astype(np.int32) - np.asarray(second)[where]
     return float(np.square(difference).mean() / 255**2)
 
@@ -126,8 +118,7 @@ class DragResult:
     Attributes:
         sample: what was asked for.
         image: PIL RGB of the input's size.
-        tensor: (1, 3, H, W) in [0, 1] at the model's size, before rounding.
-        latent: (1, C, h, w), the edited z_0.
+        tensor: (1, 3, H, W) in [0, 1] at the model's size, before rounding. latent: (1, C, h, w), the edited z_0.
         handles: (l, 2) final handles, (x, y) in pixels of the input.
         history: one `Operation` per drag operation.
     """
@@ -142,23 +133,15 @@ class DragResult:
     model: DiffusionModel = field(repr=False)
     frame: Frame = field(repr=False)
 
-    def keeping_outside(self, z_0: Tensor) -> Self:
-        """The same edit with the original pixels put back outside the mask.
+    def keeping_outside(self) -> Self:
+        """The same edit with the original pixels put back outside the mask; without a mask nothing is outside.
 
-        The seam is feathered inwards over one latent cell, the model's own resolution. Without a mask, outside is what
-        lies further than two cells from any visible change against the unedited latent z_0, (1, C, h, w), decoded.
+        The seam is feathered inwards over one latent cell, the model's own resolution.
         """
-        cell = self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
-        inside = self.sample.mask
-        if inside is None:
-            change = (self.tensor - self.model.decode_image(z_0)).abs().mean(1, keepdim=True)
-            change = F.avg_pool2d(change, self.model.vae_scale).repeat_interleave(3, dim=1)
-            change = F.interpolate(change, self.tensor.shape[-2:], mode="nearest")
-            changed = np.asarray(self.frame.to_image(change))[..., 0] > 255 * SEEN
-            inside = ndimage.distance_transform_edt(~changed) <= 2 * cell if changed.any() else changed
-        if inside.all():
+        mask, cell = self.sample.mask, self.model.vae_scale * self.frame.user[0] / self.frame.scaled[0]
+        if mask is None or mask.all():
             return self
-        weight = np.minimum(1.0, ndimage.distance_transform_edt(inside) / cell)
+        weight = np.minimum(1.0, ndimage.distance_transform_edt(mask) / cell)
         alpha = Image.fromarray((255 * weight).round().astype(np.uint8))
         return replace(self, image=Image.composite(self.image, self.sample.image, alpha))
 
@@ -183,18 +166,16 @@ class DragResult:
         }
 
     def frames(self) -> list[Image.Image]:
-        """Before, the guesses at the result after every third operation and the last, and the result, marked; the long
-        side has at most 1024 px."""
+        """Before, guesses after every third operation and the last, the result, all marked; at most 1024 px long."""
         picked = [op for i, op in enumerate(self.history, start=1) if i % 3 == 1 or i == len(self.history)]
-        scale = min(1.0, FRAME_SIDE / max(self.sample.image.size))
+        scale = min(1.0, 1024 / max(self.sample.image.size))
         size = tuple(max(1, round(scale * side)) for side in self.sample.image.size)
 
         def shown(image: Image.Image, handles: np.ndarray) -> Image.Image:
             small = image.resize(size, Image.Resampling.LANCZOS)
             return marked(small, scale * np.stack([handles, self.sample.targets], axis=1))
 
-        decoded = ((self.model.decode_image(op.z0_hat), op.handles) for op in picked if op.z0_hat is not None)
-        guesses = [shown(self.frame.to_image(guess), handles) for guess, handles in decoded]
+        guesses = [shown(self.frame.to_image(self.model.decode_image(op.z0_hat)), op.handles) for op in picked]
         return [shown(self.sample.image, self.sample.handles), *guesses, shown(self.image, self.handles)]
 
     def overview(self, size: int = 384) -> Image.Image:
@@ -212,8 +193,8 @@ class DragResult:
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write result.png, overview.png, trajectory.webp, metrics.json and the sample, which `Sample.open` reads."""
-        report = {"format_version": FORMAT_VERSION, "gooddrag": __version__, **self.metrics}
-        report |= {"config": asdict(self.config), "handles": self.handles.tolist()}
+        report = {"gooddrag": __version__, **self.metrics, "config": asdict(self.config)}
+        report["handles"] = self.handles.tolist()
         first, *others = self.frames()
         with atomic_folder(folder, argument="folder") as temporary:
             self.sample.save(temporary)

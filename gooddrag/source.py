@@ -11,18 +11,15 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from gooddrag.ddim import Schedule, check_finite, step
+from gooddrag.config import DragConfig
+from gooddrag.ddim import check_finite, step
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The unedited latent z_t^0 at one level: its features, and where one denoising step takes it.
-
-    Attributes:
-        z: (1, C, h, w). F: (1, C', h', w'), features of z. z_prev: the shape of z, one level down.
-    """
+    """The unedited latent z_t^0 (1, C, h, w), its features F (1, C', h', w'), and z_{t-1}^0, one denoising step on."""
 
     z: Tensor
     F: Tensor
@@ -34,27 +31,17 @@ class SourcePath:
 
     Args:
         z_T: (1, C, h, w), where the inversion ended.
-        T: its level.
-        feature_block: up block that gives the features.
-        masactrl_start: transformer block from which Latent-MasaCtrl shares (see `masactrl.late_blocks`).
+        config: num_steps and strength say at which level; feature_block and masactrl_start, what is kept of a pass.
+        store: device on which features and attention states are kept between passes; None: where they are made.
 
     Attributes:
-        store: device on which features and attention states are kept between passes; None: where they are made.
+        latents: level -> z_t^0, as far down as it has been asked for.
     """
 
-    def __init__(
-        self,
-        model: DiffusionModel,
-        schedule: Schedule,
-        z_T: Tensor,
-        T: int,
-        feature_block: int = -2,
-        masactrl_start: int = 10,
-    ):
-        self.model, self.schedule = model, schedule
-        self.feature_block, self.masactrl_start = feature_block, masactrl_start
-        self.store: torch.device | None = None
-        self.latents = {T: z_T}
+    def __init__(self, model: DiffusionModel, z_T: Tensor, config: DragConfig, store: torch.device | None = None):
+        self.model, self.schedule, self.store = model, model.schedule(config.num_steps), store
+        self.feature_block, self.masactrl_start = config.feature_block, config.masactrl_start
+        self.latents = {config.T: z_T}
         self._features: dict[int, Tensor] = {}
         self._states: dict[int, list[Tensor]] = {}
 
@@ -86,9 +73,6 @@ class SourcePath:
         # A level that is passed again, for the other half of what it knows, must not move the path.
         self.latents.setdefault(t - 1, step(z, eps, schedule.alpha(t), schedule.alpha(t - 1)))
         if sharing:
-            self._states[t] = [self._put(s) for s in states]
+            self._states[t] = [state.to(self.store) for state in states]
         else:
-            self._features[t] = self._put(F)
-
-    def _put(self, x: Tensor) -> Tensor:
-        return x if self.store is None else x.to(self.store)
+            self._features[t] = F.to(self.store)

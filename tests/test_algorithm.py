@@ -85,17 +85,11 @@ def test_order_of_events(tiny, changes, want):
     assert (last.t, last.k, last.updates) == (0, config.K, config.K * config.J)
 
 
-def test_an_update_tells_everything(tiny):
+def test_an_update_tells_where_the_latent_points_to(tiny):
     config = quick()
-    watch = run(tiny, config)
-    u = watch.of("update")[0]
-    assert u.loss == pytest.approx(u.drag_loss, abs=1e-6)  # nothing has moved: no mask term yet
+    u, a = run(tiny, config).of("update")[0], tiny.schedule(config.num_steps).alpha(4)
     assert torch.equal(u.z_before, trajectory_of(tiny, config)[-1])
-    for s in watch.of("update"):
-        assert s.grad.shape == s.z_before.shape == s.z0_hat.shape == s.z.shape and s.loss >= s.drag_loss
-    with torch.no_grad():
-        eps = tiny.eps(u.z_before, 499)
-    a = tiny.schedule(config.num_steps).alpha(4)
+    eps = tiny.eps(u.z_before, 499).detach()
     torch.testing.assert_close(u.z0_hat, (u.z_before - (1 - a).sqrt() * eps) / a.sqrt(), rtol=1e-4, atol=1e-5)
 
 
@@ -132,10 +126,7 @@ def test_callback_stops_within_one_update(tiny, event, tracking):
     assert len(watch.of("denoise")) == 4
 
 
-def test_a_trajectory_or_a_callback_that_fails_leaves_the_model_clean(tiny):
-    with pytest.raises(ValueError, match=r"^trajectory: 4 latents; expected T \+ 1 = 5$"):
-        drag_latent(tiny, trajectory_of(tiny, quick())[:-1], FAR, quick())
-
+def test_a_callback_that_fails_leaves_the_model_clean(tiny):
     def fail(state):
         if state.t == 1:
             raise KeyboardInterrupt
@@ -152,18 +143,6 @@ def test_nothing_dragged_is_plain_denoising(tiny):
     assert torch.equal(run(tiny, config).z, want)
     for other in (quick(K=0), quick(skip_distance=1e4, stop_distance=None, masactrl=False)):
         torch.testing.assert_close(run(tiny, other).z, want, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("adam", ["per_step", "once"])
-def test_what_is_given_is_not_changed(tiny, adam):
-    config = quick(adam=adam)
-    path = trajectory_of(tiny, config)
-    copies = [z.clone() for z in path]
-    z, p = drag_latent(tiny, path, FAR, config)
-    assert all(torch.equal(a, b) and not a.requires_grad for a, b in zip(path, copies, strict=True))
-    assert FAR.p_0.tolist() == [[20, 20]] and FAR.q.tolist() == [[50, 45]]
-    watch = run(tiny, config)  # a callback changes nothing
-    assert torch.equal(z, watch.z) and torch.equal(p, watch.p)
 
 
 def test_inverted_reference_is_the_stored_latent(tiny):

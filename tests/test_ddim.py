@@ -1,6 +1,6 @@
 import pytest
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler
+from diffusers import DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random
@@ -12,16 +12,10 @@ SCHEDULER = DDIMScheduler(**SD_DDIM)
 SD = Schedule(SCHEDULER.alphas_cumprod)
 
 
-def stub(z_t, timestep):
-    """A noise predictor that depends on both of its arguments."""
-    return torch.tanh(z_t) * (0.2 + timestep / 1000)
-
-
 def test_released_levels():
-    assert SD.timestep(38) == 741
-    assert SD.timestep(38 - 6) == 621  # the last of 7 dragged steps
-    assert SD.timestep(35) == 681  # DragDiffusion
     assert [SD.timestep(t) for t in (1, 2, 50)] == [1, 21, 981]
+    assert [SD.timestep(t) for t in (38, 38 - 6, 35)] == [741, 621, 681]  # T, the last of 7 dragged; DragDiffusion's T
+    assert Schedule(SCHEDULER.alphas_cumprod, 1000).timestep(1000) == 999  # diffusers says 1000: not in its table
     assert SD.timestep(0) == 0 and SD.alpha(0) == SCHEDULER.final_alpha_cumprod == SCHEDULER.alphas_cumprod[0]
 
 
@@ -32,13 +26,6 @@ def test_grid_is_diffusers(num_steps):
     assert [schedule.timestep(t) for t in range(num_steps, 0, -1)] == SCHEDULER.timesteps.tolist()
 
 
-def test_grid_stays_inside_the_training_steps():
-    assert Schedule(SCHEDULER.alphas_cumprod, 1000).timestep(1000) == 999  # diffusers says 1000: not in its table
-    for num_steps in (0, -1, 1001):
-        with pytest.raises(ValueError, match=rf"^num_steps: {num_steps}; expected 1 to 1000$"):
-            Schedule(SCHEDULER.alphas_cumprod, num_steps)
-
-
 @settings(max_examples=40)
 @given(t=st.integers(1, 50), eta=st.just(0.0) | st.floats(0.01, 1), seed=st.integers(0, 99))
 def test_denoising_step_is_diffusers(t, eta, seed):
@@ -47,18 +34,6 @@ def test_denoising_step_is_diffusers(t, eta, seed):
     want = SCHEDULER.step(eps, SD.timestep(t), z, eta=eta, variance_noise=noise).prev_sample
     got = step(z, eps, SD.alpha(t), SD.alpha(t - 1), eta, noise)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-6 if eta else 1e-12)
-
-
-@pytest.mark.parametrize("T", [1, 38])
-def test_inversion_is_diffusers(T):
-    inverse = DDIMInverseScheduler(**SD_DDIM)
-    inverse.set_timesteps(50)
-    z = want = random(1, 4, 3, 3)
-    got = list(invert(stub, z, SD, T))
-    assert len(got) == T
-    for timestep, mine in zip(inverse.timesteps.tolist()[:T], got, strict=True):  # the U-Net is told the destination
-        want = inverse.step(stub(want, timestep), timestep, want).prev_sample
-        torch.testing.assert_close(mine, want, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(("at", "want"), [("destination", [1, 21, 41]), ("source", [0, 1, 21])])
@@ -74,20 +49,10 @@ def test_told_time_steps(at, want):
     assert told == [*want, 41, 21, 1]
 
 
-def test_inversion_is_lazy_and_checked():
-    z = random(1, 4, 2, 2)
-    with pytest.raises(ValueError, match=r"^at: 'both'; expected 'destination' or 'source'$"):
-        next(invert(stub, z, SD, 3, "both"))
-    for T in (0, 51):
-        with pytest.raises(ValueError, match=rf"^T: {T}; expected 1 to 50$"):
-            next(invert(stub, z, SD, T))
-
-
 def test_noising_and_its_inverse():
     z_0, noise = random(2, 4, 2, 2), random(2, 4, 2, 2, seed=1)
     for t in (0, 10, 50):
         z_t = add_noise(z_0, noise, SD.alpha(t))
-        torch.testing.assert_close(z_t, SD.alpha(t) ** 0.5 * z_0 + (1 - SD.alpha(t)) ** 0.5 * noise)
         torch.testing.assert_close(predict_z0(z_t, noise, SD.alpha(t)), z_0, rtol=0, atol=1e-10)
     timesteps = torch.tensor([741, 1])
     want = SCHEDULER.add_noise(z_0, noise, timesteps)

@@ -2,16 +2,13 @@
 
 import dataclasses
 import gc
-import re
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import DRAG, LORA, NATIVE, mask_of, picture
 
-import gooddrag
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor, drag
 from gooddrag.model import load_model
@@ -71,19 +68,8 @@ def test_keep_outside_is_exact_and_its_seam_is_feathered_inwards(editor):
     assert not np.array_equal(edited[~mask], original[~mask])
     assert torch.equal(kept.tensor, loose.tensor)
     assert kept.metrics["damage_outside_mask"] == 0 < loose.metrics["damage_outside_mask"]
-
-
-def test_keep_outside_without_a_mask_keeps_what_is_far_from_any_change(tiny):
-    editor = DragEditor(tiny).set_image(picture())
-    result = editor.drag(POINTS, None, DRAG)
-    unedited = tiny.decode_image(editor.z_0)
-    tensor = unedited.clone()
-    tensor[..., 28:36, 28:36] = 1 - tensor[..., 28:36, 28:36].round()
-    changed = dataclasses.replace(result, tensor=tensor, image=result.frame.to_image(tensor))
-    kept = pixels(changed.keeping_outside(editor.z_0).image)
-    near = mask_of((64, 64), (20, 20, 44, 44))  # two cells of 4 px around the change
-    assert np.array_equal(kept[~near], pixels(editor.image)[~near])
-    assert np.array_equal(kept[28:36, 28:36], pixels(changed.image)[28:36, 28:36])
+    whole = editor.drag(POINTS, None, config)
+    assert whole.keeping_outside() is whole  # nothing is outside
 
 
 def test_under_the_hard_mask_the_outside_ends_as_the_unedited_latent(editor):
@@ -120,21 +106,13 @@ def test_image_first(tiny, editor, tmp_path):
 def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
-    with pytest.raises(ValueError, match=r"^config: dict; expected DragConfig$"):
-        editor.drag(POINTS, None, {"K": 3})
     with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
         editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
-    with pytest.raises(ValueError, match=r"^lora: int; expected LoraConfig, True, a path, tensors or None$"):
-        DragEditor(tiny, lora=3)
     for foreign in ("down", "conv_in.lora_B.weight"):  # would have changed nothing, silently
         with pytest.raises(ValueError, match=f"^lora: {foreign.split('.lora')[0]} does not fit this model"):
             DragEditor(tiny, lora={foreign: torch.ones(2, 2)}).set_image(picture()).invert()
-    with pytest.raises(ValueError, match="^seed: 1.5; expected a whole number from 0"):
-        DragEditor(tiny, seed=1.5)
-    with pytest.raises(ValueError, match="^callback: int; expected a function"):
-        editor.drag(POINTS, callback=3)
     for image in (picture(seed=1), picture((64, 70))):
         with pytest.raises(ValueError, match=r"^points: Sample\('', 64 x .* is of another image; expected set_image"):
             editor.drag(Sample(image, POINTS), config=DRAG)
@@ -163,7 +141,7 @@ def test_overflow_is_named(tiny_folder):
     editor = DragEditor(model).set_image(picture())
     with torch.no_grad():
         model.vae.decoder.layers[-1].bias.fill_(torch.nan)
-    with pytest.raises(FloatingPointError, match="decoded image is not finite; dtype torch.float32"):
+    with pytest.raises(FloatingPointError, match="^decoding: nan in image at t = 0; likely half"):
         editor.drag(POINTS, None, DRAG)
     with torch.no_grad():
         model.unet.conv_in.bias.fill_(torch.inf)
@@ -182,17 +160,6 @@ def test_progress_bars_are_text_on_stderr_and_end_full(tiny, capsys, monkeypatch
     assert all(": 100%|" in line for line in lines[:3]) and "1 of 3 operations" in lines[2]
     drag(tiny, Sample(picture(), POINTS), DRAG, lora=LORA)
     assert capsys.readouterr() == ("", "")
-    sources = Path(gooddrag.__file__).parent.rglob("*.py")
-    assert not [p.name for p in sources if re.search(r"tqdm\.(auto|notebook)", p.read_text(encoding="utf-8"))]
-
-
-def test_a_sample_brings_its_points_mask_and_truth(tiny, editor):
-    sample = Sample(picture(), POINTS, mask_of((64, 64), (8, 8, 56, 56)), truth=picture(seed=1), name="a name")
-    result = drag(tiny, sample, DRAG, lora=None)
-    assert result.sample is sample and result.model is tiny and result.config is DRAG
-    assert "truth_error_ratio" in result.metrics
-    for other in (editor.drag(sample, config=DRAG), editor.drag(sample.points, sample.mask, DRAG)):
-        assert torch.equal(result.latent, other.latent)
 
 
 def test_the_lora_suits_the_model_where_no_settings_are_given(tiny, monkeypatch):
@@ -205,6 +172,7 @@ def test_the_lora_suits_the_model_where_no_settings_are_given(tiny, monkeypatch)
     assert torch.equal(suited.latent, as_fitted.latent)
     given = drag(tiny, sample, DRAG), drag(tiny, sample, DRAG, lora=LoraConfig())
     assert torch.equal(given[0].latent, given[1].latent)
+    assert given[0].sample is sample and given[0].model is tiny and given[0].config is DRAG
 
 
 def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_path):
@@ -220,22 +188,18 @@ def test_low_memory_is_the_same_edit_with_checkpoints(tiny, monkeypatch, tmp_pat
     assert torch.equal(full.latent, low.latent) and full.image.tobytes() == low.image.tobytes()
 
 
-@pytest.mark.parametrize(
-    "error, kind, said",
-    [
-        (torch.OutOfMemoryError("CUDA out of memory."), MemoryError, "memory: not enough on cpu; use low_memory=True"),
-        (RuntimeError("can't allocate memory"), MemoryError, "memory: not enough on cpu; use low_memory"),
-        (RuntimeError("MPS backend out of memory (...)"), MemoryError, "memory: not enough on cpu; use low_memory"),
-        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when ..."), MemoryError, "memory: not enough on cpu; use low_memory"),
-        (RuntimeError("something else"), RuntimeError, "something else$"),
-    ],
-)
-def test_out_of_memory_says_what_to_reduce(tiny, error, kind, said):
-    def runs_out(*_):
-        raise error
+OUT = ("can't allocate memory", "MPS backend out of memory (...)", "CUBLAS_STATUS_ALLOC_FAILED when ...")
 
+
+@pytest.mark.parametrize("said", [*OUT, "something else"])
+def test_out_of_memory_says_what_to_reduce(tiny, said):
+    def runs_out(*_):
+        raise RuntimeError(said)
+
+    kind = MemoryError if said in OUT else RuntimeError
+    told = "memory: not enough on cpu; use low_memory=True" if said in OUT else said
     editor = DragEditor(tiny, low_memory=True).set_image(picture())
-    with tiny.unet.register_forward_pre_hook(runs_out), pytest.raises(kind, match=f"^{said}"):
+    with tiny.unet.register_forward_pre_hook(runs_out), pytest.raises(kind, match=f"^{told}"):
         editor.drag(POINTS, None, DRAG)
     assert not tiny.unet.is_gradient_checkpointing
 

@@ -5,6 +5,7 @@ from unittest.mock import Mock
 
 import numpy as np
 
+import storybook
 from gooddrag import notebook
 from storybook.storybook100 import keys
 
@@ -39,7 +40,7 @@ def test_two_ways_are_compared_on_the_edits_that_both_have():
     assert notebook.column(rows, "bb", "x").tolist() == [22, 2]
 
 
-def test_an_edit_of_a_kept_study_is_drawn_by_number_or_key():
+def test_an_edit_of_a_kept_study_is_drawn_by_its_key():
     category, task, seed = keys()[5]
-    by_number, by_key = (notebook.drawn({"settings": {"edits": [edit]}}, 0, 64) for edit in (5, [category, task, seed]))
-    assert by_number.image.tobytes() == by_key.image.tobytes() and by_number.image.size == (64, 64)
+    drawn = notebook.drawn({"settings": {"edits": [None, [category, task, seed]]}}, 1, 64)
+    assert drawn.image.tobytes() == storybook.edit(seed, 64, category, task).image.tobytes()

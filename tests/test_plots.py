@@ -50,25 +50,22 @@ def test_a_user_edit_shows_handle_red_target_blue_arrow_white_and_a_veil():
 
 
 def test_pictures_and_maps_are_never_blocks_and_lie_where_they_belong():
-    fig, (axes,) = plots.figure(4)
+    fig, (axes,) = plots.figure(3)
     distance = np.ones((5, 7))
     distance[3, 2] = 0
-    path = np.array([[[1, 2], [5, 6]], [[3, 4], [7, 9]]], float)  # two moments, two handles
     plots.draw_user_edit(axes[0], SAMPLE)
     plots.draw_heat(axes[1], PAGE, np.eye(8))
     plots.draw_distance_map(axes[2], distance)
-    plots.draw_path(axes[3], path)
     images = [image for ax in fig.axes for image in ax.images]
     assert len(images) == 5 and all(image.get_interpolation() in ("bicubic", "bilinear") for image in images)
     assert axes[1].images[1].get_extent() == [*axes[1].get_xlim(), *axes[1].get_ylim()] == [-0.5, 63.5, 63.5, -0.5]
     assert dots(axes[2]) == {plots.HANDLE: [(2, 3)]}  # the minimum
-    assert [line.get_xydata().tolist() for line in axes[3].lines[::2]] == path.transpose(1, 0, 2).tolist()
-    assert dots(axes[3]) == {plots.HANDLE: [(3, 4), (7, 9)]}
 
 
 def test_an_overview_shows_the_truth_where_it_is_known(result):
     fig = plots.edit_overview(result)
     assert titles(fig) == ["user edit", "paths of the handles", "after", "truth"]
+    assert fig.axes[1].lines[0].get_xydata().tolist() == result.path[:, 0].tolist()
     assert dots(fig.axes[1])[plots.HANDLE] == [tuple(result.handles[0])] and dots(fig.axes[2]) == {}
 
 

@@ -64,8 +64,6 @@ def test_frames_are_the_way_there_with_handles_red_and_targets_blue(result):
     history = [*result.history, *(replace(result.history[-1], k=k) for k in (4, 5))]
     frames = replace(result, history=history).frames()
     assert len(frames) == 1 + 3 + 1 and {f.size for f in frames} == {SIZE}  # before, 1, 4, 5, and the result
-    history = [replace(result.history[0], z0_hat=None), *result.history[1:]]  # stopped before its first update
-    assert len(replace(result, history=history).frames()) == 1 + 1 + 1
     assert len({f.tobytes() for f in result.frames()}) == 4
     large = picture((3000, 1500))
     large = replace(result, sample=Sample(large, result.sample.points), image=large)
@@ -86,10 +84,8 @@ def test_save_and_read_back(result, tmp_path):
         assert image.size == SIZE and image.tobytes() == result.image.tobytes()
     with Image.open(folder / "trajectory.webp") as gif:
         assert gif.n_frames == 3 and gif.info["loop"] == 0 and gif.size == SIZE  # the last guess is the result
-    with Image.open(folder / "overview.png") as overview:
-        assert overview.size == result.overview().size
     report = json.loads((folder / "metrics.json").read_text())
-    assert (report.pop("format_version"), report.pop("gooddrag")) == (1, __version__)
+    assert report.pop("gooddrag") == __version__
     assert DragConfig(**report.pop("config")) == CONFIG
     assert report.pop("handles") == result.handles.tolist()
     assert report == result.metrics

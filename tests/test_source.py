@@ -34,10 +34,10 @@ def test_a_second_drag_asks_nothing_of_the_source_again(tiny):
 
 def test_the_path_does_not_depend_on_who_asked_first(tiny):
     editor = DragEditor(tiny).set_image(picture())
-    schedule, z_T = tiny.schedule(QUICK.num_steps), editor.invert(QUICK)[-1]
+    z_T = editor.invert(QUICK)[-1]
 
     def path(*calls):
-        source = SourcePath(tiny, schedule, z_T, QUICK.T)
+        source = SourcePath(tiny, z_T, QUICK)
         for name, t in calls:
             getattr(source, name)(t)
         return source

@@ -217,7 +217,7 @@ def test_the_knobs_begin_with_the_models_own_settings_or_those_given(tiny):
     knobs = Knobs(None, "storybook", lora=None)
     assert knobs.config == gd.DragConfig.storybook() and knobs.lora_config is None
     knobs.values = {"preset": "fast", "lora": True}
-    assert knobs.config == gd.DragConfig.fast() and knobs.lora_config == gd.LoraConfig.fast()
+    assert knobs.config == gd.DragConfig.fast() and knobs.lora_config == gd.LoraConfig.preset("fast")
     assert Knobs(gd.DragConfig(K=3), "storybook", lora=True).lora_config == gd.LoraConfig()
     knobs = Knobs(gd.DragConfig(K=3), "released", lora=LORA)
     assert knobs.config == gd.DragConfig(K=3) and knobs.lora_config == LORA

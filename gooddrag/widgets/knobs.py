@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import ipywidgets as W
 
-from gooddrag.config import PRESETS, DragConfig, LoraConfig
+from gooddrag.config import PRESETS, DragConfig, LoraConfig, ranges
 
 FIELDS = ("K", "J", "lam", "mask_mode", "eta", "strength")  # of DragConfig; everything else is the preset's
 KNOBS = {  # in two rows; words, width, kind and its options (bounds: those of DragConfig)
@@ -39,7 +39,7 @@ class Knobs(W.VBox):
         self._lora, self.knob = lora if isinstance(lora, LoraConfig) else None, {}
         for name, (words, width, kind, options) in KNOBS.items():
             style = {"indent": False} if kind is W.Checkbox else {"style": {"description_width": "initial"}}
-            bounds = dict(zip(("min", "max"), DragConfig.RANGES.get(name, ()), strict=False))
+            bounds = dict(zip(("min", "max"), ranges(DragConfig).get(name, ()), strict=False))
             self.knob[name] = kind(description=words, layout={"width": f"{width}px"}, **style, **bounds, **options)
         preset, self.knob["lora"].value = self.knob["preset"], bool(lora)
         preset.observe(lambda _: self._fill(), "value")
