@@ -103,8 +103,8 @@ def test_drag100_from_a_zip(root, tmp_path, cache):
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("points.json", None, "has no points.json"),
-        ("original.jpg", None, "has no original"),
+        ("points.json", None, "points.json' cannot be read"),
+        ("original.jpg", None, "image: "),
         ("mask.png", None, "mask.png is missing"),
         ("points.json", b'{"points": [[1, 2], [3, 4000]]}', "is outside"),
     ],
