@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gooddrag.checkpoints import UNREADABLE, first_line, quiet
+from gooddrag.checkpoints import first_line, quiet
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise, check_finite
 from gooddrag.files import atomic_file, cache_folder
@@ -176,7 +176,7 @@ def load_lora(path: str | Path, unet: UNet2DConditionModel) -> Lora:
             if not any("lora" in key for key in raw):
                 raise ValueError("it holds no LoRA; expected a file of diffusers or kohya's trainers")
             lora = _read_by(unet, file)
-        except UNREADABLE as error:
+        except Exception as error:  # diffusers', peft's and safetensors', of many kinds
             raise ValueError(f"lora: cannot read {file}: {first_line(error)}") from error
     if any(key.startswith(("text_encoder", "lora_te")) for key in raw):
         warnings.warn(f"lora: {file.name}: its text encoder's half is left out, as no prompt is used", stacklevel=2)
