@@ -28,11 +28,7 @@ def first_line(error: BaseException) -> str:
 
 
 def check_unet(name: str, unet: dict, latent_channels: int) -> None:
-    """Refuse a U-Net by its config, if it needs more than a latent, a time step and a prompt.
-
-    Raises:
-        ValueError: says what the U-Net needs; `name` is the model's.
-    """
+    """Refuse a U-Net by its config, with a ValueError, if it needs more than a latent, a time step and a prompt."""
     wanted = "is not supported; expected Stable Diffusion 1.x or 2.x, not SDXL, an inpainting model or others"
     for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None:
@@ -87,19 +83,17 @@ def read_file(source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The libraries' own notes and bars are not shown."""
-    level, bars = logging.root.manager.disable, [x for x in (text_logging, part_logging) if x.is_progress_bar_enabled()]
+    """The libraries' own notes are not shown; their bars of loading stay off from here on."""
+    level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    for library in bars:
-        library.disable_progress_bar()
+    text_logging.disable_progress_bar()
+    part_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
-        for library in bars:
-            library.enable_progress_bar()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-import gooddrag
 from gooddrag.config import PRESETS
 from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
@@ -19,12 +18,12 @@ EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  
 SHOWN = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 # Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+ABOUT = "Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."
+app = typer.Typer(help=ABOUT, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
-ModelName = Annotated[
-    str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.')
-]
+NAMES = '"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.'
+ModelName = Annotated[str, typer.Option(metavar="NAME|PATH", help=NAMES)]
 PRESET_HELP = f"Settings: {', '.join(PRESETS)}."
 PresetName = Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="what suits the model")]
 
@@ -43,17 +42,8 @@ class Command(TyperCommand):
                 typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
                 raise typer.Exit(2) from error
             except KeyboardInterrupt:
-                kept = "the same command goes on" if self.name == "bench" else "nothing written"
-                typer.echo(f"gooddrag: interrupted, {kept}", err=True)
+                typer.echo("gooddrag: interrupted, nothing half written", err=True)
                 raise typer.Exit(130) from None
-
-
-@app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
-    """Drag points of an image with a diffusion model (GoodDrag, ICLR 2025)."""
-    if version:
-        typer.echo(f"gooddrag {gooddrag.__version__}")
-        raise typer.Exit
 
 
 @app.command(cls=Command, epilog="Example: gooddrag demo --seed 107 -o first-edit")
@@ -92,16 +82,12 @@ def drag(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the LoRA's fit; nothing else is random.")] = 0,
     lora: Annotated[Path | None, typer.Option(help="Use this LoRA file instead of fitting one.")] = None,
     no_lora: Annotated[bool, typer.Option("--no-lora", help="Use no LoRA at all.")] = False,
-    keep_outside: Annotated[
-        bool, typer.Option("--keep-outside", help="Keep the original's pixels outside the mask, or far from changes.")
-    ] = False,
+    keep_outside: Annotated[bool, typer.Option("--keep-outside", help="Keep the pixels outside the mask.")] = False,
     low_memory: Annotated[bool, typer.Option("--low-memory", help="Half the memory, a third slower.")] = False,
 ) -> None:
     """Drag points of IMAGE and write result.png, overview.png, metrics.json and the edit itself to DIR."""
     import torch
 
-    if lora and no_lora:
-        raise ValueError("lora: a file and --no-lora; expected one of them")
     sample = Sample(image, parse_points(points), mask, name=image.stem)
     for path in (image, mask, None if ">" in points else Path(points)):
         if path and expand(path).resolve().parent == expand(output).resolve():  # an edit writes the sample, too
@@ -124,16 +110,14 @@ def drag_to(
     keep_outside: bool = False,
     **editing,
 ) -> dict:
-    """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
-    before any work. `lora`: a file; True: fit one; False: none. `editing`: for DragEditor, "seed" and "low_memory".
-    """
+    """Load a model by its arguments, drag and write; returns the metrics. `lora`: a file; True: fit one; False: none.
+    `editing`: "seed" and "low_memory" of DragEditor."""
     from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
 
-    if preset:
-        DragConfig.preset(preset)
     with atomic_folder(output) as temporary:
         model = load_model(**loaded_by)
         preset = preset or model.preset
+        config = DragConfig.preset(preset)
         typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
         lora = LoraConfig.preset(preset) if lora is True else lora or None
         editor = DragEditor(model, lora, progress=sys.stderr.isatty(), **editing).set_image(sample.image)
@@ -141,7 +125,7 @@ def drag_to(
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
             note += "" if keep_outside else "; --keep-outside leaves what the drag does not touch as sharp as it was"
             typer.echo(note, err=True)
-        result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
+        result = editor.drag(sample, config=config, keep_outside=keep_outside)
         result.save(temporary)
     return result.metrics
 
@@ -233,6 +217,5 @@ def figures(
             except (CellExecutionError, DeadKernelError) as error:  # the latter where memory ran out, for instance
                 reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else error
                 raise ValueError(f"figures: {path.name} stopped: {reason}") from error
-        written = sorted(path.name for path in temporary.iterdir())
-    for name in written:
-        typer.echo(output / name)
+        for path in sorted(temporary.iterdir()):
+            typer.echo(output / path.name)

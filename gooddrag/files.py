@@ -15,7 +15,6 @@ from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 ImageSource = str | os.PathLike | bytes | Image.Image
 
-MIN_SIDE = 16  # px; below this there is nothing to drag, and no VAE latent to speak of
 _srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _srgb.tobytes()[:24] + bytes(12) + _srgb.tobytes()[36:]  # without its date: equal images are equal files
 
@@ -32,8 +31,8 @@ def load_image(source: ImageSource, argument: str = "image") -> Image.Image:
         ValueError: unreadable, not an image, truncated, below 16 px on a side, or above Pillow's 179 million pixels.
     """
     image = _read(source, argument)
-    if min(image.size) < MIN_SIDE:
-        raise ValueError(f"{argument}: {size_text(image.size)} px; expected at least {MIN_SIDE} px on each side")
+    if min(image.size) < 16:  # nothing to drag, and no VAE latent to speak of
+        raise ValueError(f"{argument}: {size_text(image.size)} px; expected at least 16 px on each side")
     if image.mode == "F":
         raise ValueError(f"{argument}: floating-point pixels, which have no agreed range; expected 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -151,10 +150,11 @@ def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator
     """
     path = expand(path)
     with _writing(path, argument):
-        # inside a folder that exists: it may be a mount point, and a rename must not cross file systems
-        temporary = _temporary(path / "new" if path.is_dir() else path)
         if path.is_file():
             raise NotADirectoryError("it is a file")
+        # inside a folder that exists: it may be a mount point, and a rename must not cross file systems
+        beside = path / "new" if path.is_dir() else path
+        temporary = beside.with_name(f".{beside.name}-{uuid4().hex[:12]}")
         temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -171,24 +171,16 @@ def atomic_folder(path: str | os.PathLike, argument: str = "output") -> Iterator
 
 @contextmanager
 def atomic_file(path: str | os.PathLike, argument: str = "output") -> Iterator[Path]:
-    """Write a temporary file, beside `path` and of its suffix, which replaces it when the block ends well."""
+    """Write a temporary file of the same name, which becomes `path` when the block ends well."""
     path = expand(path)
     with _writing(path, argument):
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        temporary.touch()
-    try:
-        yield temporary
+    with atomic_folder(path.parent, argument) as folder:
         with _writing(path, argument):
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.stem[:40]}-{uuid4().hex[:12]}{path.suffix}")
+            (folder / path.name).touch()
+        yield folder / path.name
 
 
 @contextmanager

@@ -29,10 +29,7 @@ class Sample:
         name, category, task: free text.
 
     Raises:
-        ValueError: names the argument, its value and what was expected.
-
-    Warns:
-        UserWarning: `mask_note`.
+        ValueError: names the argument, its value and what was expected. What is odd about the mask is a UserWarning.
     """
 
     image: Image.Image
@@ -91,11 +88,10 @@ class Sample:
             except (OSError, TypeError, ValueError) as error:
                 raise ValueError(f"folder: {str(kept)!r} ({error}); expected what Sample.save writes") from error
         parts = {stem: next(iter(sorted(folder.glob(f"{stem}.*"))), None) for stem in ("original", "mask", "truth")}
-        for stem in ("mask", "truth"):
-            if not about.get(f"has_{stem}", True):
-                parts[stem] = None  # a file that is there was left by an earlier sample in the same folder
-        image, labels = parts["original"] or folder / "original.*", (about.get(name, "") for name in LABELS)
-        return cls(image, parse_points(folder / "points.json"), parts["mask"], parts["truth"], *labels)
+        # what an earlier sample left in the same folder
+        parts |= {stem: None for stem in ("mask", "truth") if not about.get(f"has_{stem}", True)}
+        points, labels = parse_points(folder / "points.json"), (about.get(name, "") for name in LABELS)
+        return cls(parts["original"] or folder / "original.*", points, parts["mask"], parts["truth"], *labels)
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the folder that `Sample.open` reads; images as PNG, so that nothing is lost."""
@@ -139,9 +135,10 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     handles = points[:, 0].tolist()
     for number, handle in enumerate(handles, start=1):
         if (first := handles.index(handle) + 1) != number:
-            raise ValueError(f"points: handles {first} and {number} are both at {_at(handle)}; expected distinct ones")
+            at = f"({handle[0]:g}, {handle[1]:g})"
+            raise ValueError(f"points: handles {first} and {number} are both at {at}; expected distinct ones")
     if (points[:, 0] == points[:, 1]).all():
-        raise ValueError(f"points: handle 1 equals its target {_at(handles[0])}; expected a target elsewhere")
+        raise ValueError("points: handle 1 equals its target; expected a target elsewhere")
     return points
 
 
@@ -177,11 +174,7 @@ def parse_points(source: str | os.PathLike) -> list:
 def _named(points: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """("handle 1 at (3, 4)", the point), ... for every point."""
     return [
-        (f"{kind} {number} at {_at(point)}", point)
+        (f"{kind} {number} at ({point[0]:g}, {point[1]:g})", point)
         for number, pair in enumerate(points, start=1)
         for kind, point in zip(("handle", "target"), pair, strict=True)
     ]
-
-
-def _at(point: ArrayLike) -> str:
-    return f"({point[0]:g}, {point[1]:g})"

@@ -50,8 +50,8 @@ def test_shapes(tiny, tiny_folder, tiny_sd):
         assert not part.training and not any(p.requires_grad for p in part.parameters())
 
 
-@pytest.mark.parametrize(("size", "native"), [([20, 24], 80), (None, 256), (32, 128)])
-def test_the_trained_size_may_be_a_list_and_the_vae_another(copy, tiny, tmp_path, size, native):
+@pytest.mark.parametrize(("size", "native"), [(None, 256), (32, 128)])
+def test_the_trained_size_counts_and_the_vae_may_be_another(copy, tiny, tmp_path, size, native):
     edit(copy / "unet" / "config.json", sample_size=size)
     other = save_tiny(tmp_path / "other", seed=1)
     model = load_model(copy, device="cpu", vae=other / "vae")
@@ -73,10 +73,7 @@ def test_dtype_of_the_backbone(tiny_folder, dtype):
     assert all(part.dtype == wide for part in model.eps_and_features(z, 301))
 
 
-def test_encode_refuses_what_the_vae_would_crop(tiny, tiny_sd):
-    for model in (tiny, tiny_sd):
-        with pytest.raises(ValueError, match=r"^image: sides \(34, 32\); expected multiples of [48]$"):
-            model.encode(torch.zeros(1, 3, 34, 32))
+def test_encode_refuses_what_is_not_finite(tiny):
     assert tiny.decode(tiny.encode(torch.zeros(1, 3, 36, 20))).shape == (1, 3, 36, 20)
     with pytest.raises(FloatingPointError, match="^encode: nan in z_0 at t = 0"):
         tiny.encode(torch.full((1, 3, 32, 32), torch.nan))
@@ -147,9 +144,9 @@ def test_auto_without_a_gpu_and_with_a_wish(monkeypatch, tiny_folder):
     assert model.name == str(tiny_folder) and "GOODDRAG_MODEL" in model.why
 
 
-@pytest.mark.parametrize("device", ["nonsense", 3.5, "cuda:99"])
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
 def test_a_device_or_dtype_that_is_not_here(copy, device):
-    with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one$"):
+    with pytest.raises(ValueError, match=f"^device: '{device}' .*; expected 'cpu', or 'cuda' where there is one"):
         load_model(copy, device=device)
     with pytest.raises(ValueError, match="^dtype: 'float16'; expected torch.float32"):
         load_model(copy, device="cpu", dtype="float16")
