@@ -157,7 +157,7 @@ def test_what_goes_wrong_in_the_thread_is_red_and_a_stop_before_the_drag_is_ambe
     red, on_step = gd.DragStudio(tiny, sample, config=wrong, lora=None), studio.on_step
     studio.on_step = lambda *step: (on_step(*step), studio.stop_button.click())
     for each, style, kind, says in (
-        (red, "danger", "error", "feature_block: -4"),
+        (red, "danger", "error", "IndexError: index -4 is out of range"),
         (studio, "warning", "warning", "Stopped during the LoRA"),
     ):
         each.run_button.click()
