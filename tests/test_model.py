@@ -58,7 +58,6 @@ def test_the_trained_size_counts_and_the_vae_may_be_another(copy, tiny, tmp_path
     assert model.native_size == native
     assert same(model.vae.state_dict(), load_model(other, device="cpu").vae.state_dict())
     assert same(model.unet.state_dict(), tiny.unet.state_dict())
-    refused(copy, "^model: '.*gone/vae' .* is no folder here, and as a Hub id: cannot read", vae=tmp_path / "gone/vae")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -231,8 +230,6 @@ def test_a_unet_that_needs_more_than_a_prompt(copy_sd):
             "addition_embed_type 'text_time' is not supported; .*not SDXL",
         ),
         ({"class_embed_type": "timestep"}, "class_embed_type 'timestep' is not supported"),
-        ({"num_class_embeds": 10}, "num_class_embeds 10 is not supported"),
-        ({"encoder_hid_dim_type": "ip_image_proj"}, "encoder_hid_dim_type 'ip_image_proj' is not supported"),
         ({"in_channels": 9}, "9 channels, with latents of 4, is not supported"),
     ):
         config.write_text(usual)
