@@ -1,7 +1,4 @@
-"""A model's parts as they are stored: folders in diffusers' layout, the Hub and its cache, single checkpoint files.
-
-Configs, and the shapes in a single file, are read first: what is not supported is refused before its weights are read.
-"""
+"""A model's parts as they are stored: folders in diffusers' layout, the Hub and its cache, single checkpoint files."""
 
 import json
 import logging
@@ -12,14 +9,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as part_logging
 from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers.utils import logging as text_logging
 
@@ -28,64 +24,49 @@ Parts = tuple[UNet2DConditionModel, AutoencoderKL | AutoencoderTiny, DDIMSchedul
 # What the released code sets, whatever a model's own config says.
 RELEASED_DDIM = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 SD_DDIM = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", **RELEASED_DDIM}
+
 # What diffusers, transformers, safetensors, torch and the Hub's client raise where files are missing or damaged.
-UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError)
-UNREADABLE += (ArithmeticError, re.error, SafetensorError, SingleFileComponentError, UnpicklingError)
-UNREADABLE += tuple(
-    import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name)
-)  # by the Hub client's age
+UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError)
+UNREADABLE += (re.error, SafetensorError, SingleFileComponentError)
+UNREADABLE += tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, the first two where it ends with a colon, or its type where it has none."""
-    if isinstance(error, UnpicklingError):  # whose text recommends to run what is in the file
-        return "it does not hold tensors alone"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
-def check_unet(name: str, unet: dict, latent_channels: int | None = None, text_width: int | None = None) -> None:
-    """Refuse a U-Net by its config, if it needs more than a latent, a time step and a prompt, or others than these.
-
-    Raises:
-        ValueError: says what the U-Net needs; `name` is the model's.
-    """
-    wanted = "is not supported; expected one that takes a prompt alone, as those of Stable Diffusion 1.x and 2.x do"
-    channels, width = unet.get("in_channels", 4), unet.get("cross_attention_dim", 1280)
-    if unet.get("addition_embed_type") == "text_time":
-        raise ValueError(f"model: {name}: SDXL is not supported; its U-Net {wanted}")
+def check_unet(name: str, unet: dict, latent_channels: int) -> None:
+    """Refuse a U-Net by its config, with a ValueError, if it needs more than a latent, a time step and a prompt."""
+    wanted = "is not supported; expected Stable Diffusion 1.x or 2.x, not SDXL, an inpainting model or others"
     for key in ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         if unet.get(key) is not None:
             raise ValueError(f"model: {name}: a U-Net with {key} {unet[key]!r} {wanted}")
-    if latent_channels not in (None, channels):  # inpainting, instructions, upscaling
-        raise ValueError(f"model: {name}: a U-Net of {channels} channels {wanted}, and latents of {latent_channels}")
-    if not isinstance(width, int) or text_width not in (None, width):
-        raise ValueError(f"model: {name}: a U-Net for prompts of width {width} {wanted}, here of width {text_width}")
+    if (channels := unet.get("in_channels", 4)) != latent_channels:
+        raise ValueError(f"model: {name}: a U-Net of {channels} channels, with latents of {latent_channels}, {wanted}")
 
 
-def read_repository(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
+def read_repository(source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
     """U-Net, autoencoder, scheduler and (1, 77, D) embedding of the empty prompt, from a folder or a Hub id `source`.
 
     What is stored in half precision alone (fp16) is read too. `vae` is another autoencoder's folder or Hub id. The
-    prompt is None for a model without a text encoder.
+    prompt is None for a folder without a text encoder and a model_index.json, as the storybook's.
 
     Raises:
         ValueError: names the part that is missing, damaged or not supported.
     """
-    unet = read_config(source, "unet")
-    check_unet(name, unet)
-    has_text = Path(source, "text_encoder").is_dir()
-    if not Path(source).is_dir() or Path(source, "model_index.json").is_file():
-        has_text |= bool((read_config(source, "", "model_index.json").get("text_encoder") or [None])[0])
-    text_width = read_config(source, "text_encoder").get("hidden_size") if has_text else None
     where, part = (vae, "") if vae else (source, "vae")
-    check_unet(name, unet, read_config(where, part).get("latent_channels", 4), text_width)
-    scheduler = _part(DDIMScheduler, source, "scheduler", **RELEASED_DDIM)
+    latent_channels = read_config(where, part).get("latent_channels", 4)
+    check_unet(source, read_config(source, "unet"), latent_channels)  # before its weights are read
+    folder = Path(source)
+    has_text = any((folder / file).exists() for file in ("text_encoder", "model_index.json")) or not folder.is_dir()
     prompt = _repository_prompt(source, dtype) if has_text else None
+    scheduler = _part(DDIMScheduler, source, "scheduler", **RELEASED_DDIM)
     return _part(UNet2DConditionModel, source, "unet", dtype=dtype), _vae(where, part, dtype), scheduler, prompt
 
 
-def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
+def read_file(source: str, dtype: torch.dtype, vae: str | None = None) -> Parts:
     """The parts from one .safetensors file in the original layout of Stable Diffusion 1.x or 2.x, by diffusers.
 
     Such a file does not hold its configs. They are read from the folder it lies in, if that is in diffusers' layout
@@ -96,27 +77,15 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
     """
     file = Path(source)
     if file.suffix != ".safetensors":
-        raise ValueError(f"model: {name}: a {file.suffix} file may hold code and is not read; expected .safetensors")
-    with reading(name), safe_open(file, "pt") as opened:
-        shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118 (it is no dict)
-    if (conv_in := shapes.get("model.diffusion_model.input_blocks.0.0.weight")) is None:
-        raise ValueError(f"model: {name} is no checkpoint of Stable Diffusion: it holds no model.diffusion_model...")
-    is_xl = "model.diffusion_model.label_emb.0.0.weight" in shapes
-    check_unet(name, {"addition_embed_type": "text_time"} if is_xl else {"in_channels": conv_in[1]}, 4)
+        raise ValueError(f"model: {source}: a {file.suffix} file may hold code and is not read; expected .safetensors")
     exact = torch.promote_types(dtype, torch.float32)  # in which the prompt is computed
     given = {"torch_dtype": exact, "safety_checker": None, "feature_extractor": None}
     given |= {"vae": _vae(vae, "", exact)} if vae else {}
     beside = str(file.parent) if (file.parent / "model_index.json").is_file() else None
-    if not beside and any(key.startswith("cond_stage_model.model.") for key in shapes):  # OpenCLIP's
-        raise ValueError(f"model: {name} is Stable Diffusion 2.x; expected its model_index.json and configs beside it")
-    with reading(name if beside else f"{name}, or its configs, which are not beside it, on the Hub"):
+    with reading(source if beside else f"{source}, or its configs, which are not beside it, on the Hub"):
         from diffusers import StableDiffusionPipeline  # slow to import, and not silent
 
-        try:
-            parts = StableDiffusionPipeline.from_single_file(source, config=beside, **given)
-        except NotImplementedError as error:  # a tensor without contents
-            raise ValueError("weights of its U-Net or autoencoder are missing") from error
-        _check_complete(parts.text_encoder, [k for k, p in parts.text_encoder.named_parameters() if p.is_meta])
+        parts = StableDiffusionPipeline.from_single_file(source, config=beside, **given)
         scheduler = DDIMScheduler.from_config(parts.scheduler.config, **RELEASED_DDIM)
         prompt = _empty_prompt(parts.tokenizer, parts.text_encoder)
         return parts.unet.to(dtype), parts.vae.to(dtype), scheduler, prompt
@@ -124,20 +93,17 @@ def read_file(name: str, source: str, dtype: torch.dtype, vae: str | None = None
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The libraries' own notes and bars are not shown."""
-    level, bars = logging.root.manager.disable, [x for x in (text_logging, part_logging) if x.is_progress_bar_enabled()]
+    """The libraries' own notes are not shown; their bars of loading stay off from here on."""
+    level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    for library in bars:
-        library.disable_progress_bar()
+    text_logging.disable_progress_bar()
+    part_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument")  # from diffusers to the Hub
-            warnings.filterwarnings("ignore", "While injecting the PEFT adapters")  # that some layers have none
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
-        for library in bars:
-            library.enable_progress_bar()
 
 
 @contextmanager
@@ -147,7 +113,8 @@ def reading(where: str, source: str = ".") -> Iterator[None]:
         with quiet():
             yield
     except UNREADABLE as error:
-        as_id = "" if Path(source).is_dir() else f"{source!r} is no folder here, and as a Hub id: "
+        names = "neither 'storybook' nor 'sd15'; it is no folder here, and as a Hub id"
+        as_id = "" if Path(source).is_dir() else f"{source!r} is {names}: "
         raise ValueError(f"model: {as_id}cannot read {where}: {first_line(error)}") from error
 
 
@@ -175,19 +142,14 @@ def _part(cls, source: str, part: str, **options):
                 module, info = cls.from_pretrained(source, output_loading_info=True, variant="fp16", **options)
             except OSError:
                 raise error from None
-        _check_complete(module, info["missing_keys"])
+        if missing := info["missing_keys"]:  # the libraries go on with random weights
+            raise ValueError(f"{len(missing)} weights are missing, {min(missing)} among them")
         return module
 
 
 def _vae(source: str, part: str, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
     is_tiny = read_config(source, part).get("_class_name") == "AutoencoderTiny"
     return _part(AutoencoderTiny if is_tiny else AutoencoderKL, source, part, dtype=dtype)
-
-
-def _check_complete(module: nn.Module, missing: list[str]) -> None:
-    """Libraries go on with random weights."""
-    if missing:
-        raise ValueError(f"{len(missing)} weights of {type(module).__name__} are missing, {min(missing)} among them")
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,17 +16,14 @@ from gooddrag.files import atomic_file, atomic_folder, expand
 from gooddrag.sample import Sample, parse_points
 
 EXPECTED = (ValueError, FloatingPointError, MemoryError, ImportError, OSError)  # also an extra missing, the disk full
-REPLACED = {f"{stem}.png" for stem in ("original", "mask", "truth", "result", "overview")}  # in lower case
-REPLACED |= {"points.json", "sample.json", "metrics.json", "trajectory.webp"}
 SHOWN = ["dai_1", "dai_released_1", "md", "truth_error_inside_mask", "damage_outside_mask"]
 
 # Typer makes an option of each parameter, so that `drag` and `bench` have more of them than a function should.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")]
-ModelName = Annotated[
-    str, typer.Option(metavar="NAME|PATH", help='"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.')
-]
+NAMES = '"storybook", "sd15", "auto", a folder, a .safetensors file, a Hub id.'
+ModelName = Annotated[str, typer.Option(metavar="NAME|PATH", help=NAMES)]
 PRESET_HELP = f"Settings: {', '.join(PRESETS)}."
 PresetName = Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="what suits the model")]
 
@@ -36,16 +32,9 @@ class Command(TyperCommand):
     """Reports a user's mistake as one line with exit code 2, and each warning once."""
 
     def invoke(self, ctx):
-        shown = set()
-
-        def show(message: Warning, *_args, **_kwargs) -> None:
-            if str(message) not in shown:
-                shown.add(str(message))
-                typer.echo(f"note: {message}", err=True)
-
         with warnings.catch_warnings():
-            warnings.showwarning = show
-            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {message}", err=True)
+            warnings.simplefilter("default", UserWarning)
             try:
                 return super().invoke(ctx)
             except EXPECTED as error:
@@ -53,8 +42,7 @@ class Command(TyperCommand):
                 typer.echo(f"gooddrag: {error}{extra if isinstance(error, ImportError) else ''}", err=True)
                 raise typer.Exit(2) from error
             except KeyboardInterrupt:
-                kept = "the same command goes on" if self.name == "bench" else "nothing written"
-                typer.echo(f"gooddrag: interrupted, {kept}", err=True)
+                typer.echo("gooddrag: interrupted, nothing half written", err=True)
                 raise typer.Exit(130) from None
 
 
@@ -108,11 +96,9 @@ def drag(
     """Drag points of IMAGE and write result.png, overview.png, metrics.json and the edit itself to DIR."""
     import torch
 
-    if lora and no_lora:
-        raise ValueError("lora: a file and --no-lora; expected one of them")
     sample = Sample(image, parse_points(points), mask, name=image.stem)
     for path in (image, mask, None if ">" in points else Path(points)):
-        if path and path.name.lower() in REPLACED and expand(path).resolve().parent == expand(output).resolve():
+        if path and expand(path).resolve().parent == expand(output).resolve():  # an edit writes the sample, too
             raise ValueError(f"output: {str(output)!r} holds {path.name}, which is given; expected another folder")
     loaded_by = {"name": model, "vae": vae, "device": device, "dtype": dtype and getattr(torch, dtype, dtype)}
     given = expand(lora) if lora else not no_lora
@@ -132,16 +118,16 @@ def drag_to(
     keep_outside: bool = False,
     **editing,
 ) -> dict:
-    """Load a model by its arguments, drag and write; returns the metrics. A folder that cannot be written is refused
-    before any work. `lora`: a file; True: fit one; False: none. `editing`: for DragEditor, "seed" and "low_memory".
-    """
+    """Load a model by its arguments, drag and write; returns the metrics. `lora`: a file; True: fit one; False: none.
+    `editing`: "seed" and "low_memory" of DragEditor."""
     from gooddrag import DragConfig, DragEditor, LoraConfig, load_model
 
     if preset:
-        DragConfig.preset(preset)
+        DragConfig.preset(preset)  # or the error, before the model is loaded
     with atomic_folder(output) as temporary:
         model = load_model(**loaded_by)
         preset = preset or model.preset
+        config = DragConfig.preset(preset)
         typer.echo(f"model: {model.why}, on {model.device.type}; settings: {preset}", err=True)
         lora = LoraConfig.preset(preset) if lora is True else lora or None
         editor = DragEditor(model, lora, progress=sys.stderr.isatty(), **editing).set_image(sample.image)
@@ -149,7 +135,7 @@ def drag_to(
             note = "note: edited at {}x{}, scaled back to {}x{}".format(*editor.frame.scaled, *editor.frame.user)
             note += "" if keep_outside else "; --keep-outside leaves what is outside a mask as sharp as it was"
             typer.echo(note, err=True)
-        result = editor.drag(sample, config=DragConfig.preset(preset), keep_outside=keep_outside)
+        result = editor.drag(sample, config=config, keep_outside=keep_outside)
         result.save(temporary)
     return result.metrics
 
@@ -163,7 +149,6 @@ def bench(
     methods: Annotated[str | None, typer.Option(help='"GoodDrag,SDE-Drag".', show_default="all")] = None,
     preset: Annotated[str, typer.Option(help="Settings of GoodDrag and its ablations.")] = "released",
     only: Annotated[str | None, typer.Option(help='Places in the data set, "0-9,42".', show_default="all")] = None,
-    seeds: Annotated[str, typer.Option(help='"0,1,2": every method once with each.')] = "0",
     model: ModelName = "auto",
     vae: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Another VAE for the model.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes: one per GPU, or sharing the cores.")] = 1,
@@ -174,17 +159,15 @@ def bench(
     from gooddrag.evaluation import benchmark
     from gooddrag.evaluation.methods import methods_with
 
-    known = {name.lower(): (name, method) for name, method in methods_with(preset).items()}
-    asked = list(known) if methods is None else [name.strip().lower() for name in methods.split(",")]
+    known = methods_with(preset)
+    asked = list(known) if methods is None else [name.strip() for name in methods.split(",")]
     if unknown := [name for name in asked if name not in known]:
-        names = ", ".join(name for name, _ in known.values())
-        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {names}")
-    chosen = {(known[name][0], seed): known[name][1] for seed in numbers(seeds, "seeds") for name in asked}
-    samples = find_samples(data, source, None if only is None else numbers(only, "only"))
-    by = {"name": model, "vae": vae}
+        raise ValueError(f"methods: {', '.join(map(repr, unknown))}; expected some of {', '.join(known)}")
+    samples = find_samples(data, source, only)
     if retry:
         benchmark.forget_failures(output)
-    table = benchmark.run(output, samples, chosen, model=by, workers=workers, strict=strict)
+    chosen, loaded_by = {name: known[name] for name in asked}, {"name": model, "vae": vae}
+    table = benchmark.run(output, samples, chosen, model=loaded_by, workers=workers, strict=strict)
     with atomic_file(output / "table.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     means = benchmark.summary(table, SHOWN)
@@ -199,38 +182,30 @@ def bench(
         raise ValueError("no edit of this folder is done; see the failures above")
 
 
-def find_samples(data: str, source: Path | None, places: list[int] | None):
-    """The samples of a data set by its name or folder, or those at some places of it."""
+def find_samples(data: str, source: Path | None, only: str | None):
+    """The samples of a data set by its name or path, or those at some places of it: "0-2,7"."""
     from gooddrag.evaluation import datasets
     from storybook.storybook100 import storybook100
 
-    readers = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
-    known = ", ".join(readers)
-    if data not in readers and data != "storybook100" and not expand(data).exists():
-        raise ValueError(f"data: {data!r}; expected storybook100, {known}, or a folder or zip of samples")
-    if data in readers and data != "drag100" and source is None:  # drag100 alone can be downloaded
-        raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
-    if data not in readers and source is not None:
-        raise ValueError(f"source: {str(source)!r} beside {data!r}; expected it with {known} only")
-    samples = storybook100() if data == "storybook100" else readers.get(data, lambda _: datasets.folder(data))(source)
-    if places is None:
+    published = {name: getattr(datasets, name) for name in ("drag100", "dragbench", "sde_dragbench")}
+    if data in published:
+        if source is None and data != "drag100":  # which alone can be downloaded
+            raise ValueError(f"source: none given; expected --source with a folder or a zip of {data}")
+        samples = published[data](source)
+    elif data == "storybook100" or expand(data).exists():
+        samples = storybook100() if data == "storybook100" else datasets.folder(data)
+    else:
+        raise ValueError(f"data: {data!r}; expected storybook100, {', '.join(published)}, or a folder or zip")
+    if only is None:
         return samples
-    if max(places) >= len(samples):
-        raise ValueError(f"only: {max(places)}; expected places from 0 to {len(samples) - 1}")
-    if isinstance(samples, datasets.Dataset):
-        folders = {samples.names[i]: samples.folders[samples.names[i]] for i in places}
-        return datasets.Dataset(samples.title, folders, samples.read)
-    return [samples[i] for i in places]
-
-
-def numbers(text: str, argument: str) -> list[int]:
-    """Whole numbers and ranges as a list: "0-2,7" -> [0, 1, 2, 7]."""
-    matches = [re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", part.strip(), re.ASCII) for part in text.split(",")]
-    spans = [range(int(m[1]), int(m[2] or m[1]) + 1) if m else range(0) for m in matches]
-    found = [number for span in spans for number in span]
-    if not all(spans) or len(set(found)) < len(found):
-        raise ValueError(f'{argument}: {text!r}; expected whole numbers and ranges, each number once, like "0-9,42"')
-    return found
+    places: list[int] = []
+    try:
+        for part in only.split(","):
+            first, _, last = part.partition("-")
+            places += range(int(first), int(last or first) + 1)
+        return [samples[place] for place in places]
+    except (ValueError, IndexError) as error:
+        raise ValueError(f'only: {only!r} ({error}); expected places from 0 to {len(samples) - 1}, "0-9,42"') from error
 
 
 @app.command(cls=Command, epilog="Example: gooddrag figures 01 04")
@@ -258,6 +233,5 @@ def figures(
             except (CellExecutionError, DeadKernelError) as error:  # the latter where memory ran out, for instance
                 reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else error
                 raise ValueError(f"figures: {path.name} stopped: {reason}") from error
-        written = sorted(path.name for path in temporary.iterdir())
-    for name in written:
-        typer.echo(output / name)
+        for path in sorted(temporary.iterdir()):
+            typer.echo(output / path.name)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from gooddrag.algorithm import Callback, State, drag_latent
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import check_finite, invert
-from gooddrag.files import ImageSource, load_image, load_mask
+from gooddrag.files import ImageSource, load_image
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied, fit_cached, load_lora
 from gooddrag.model import DiffusionModel
@@ -182,7 +182,6 @@ class DragEditor:
 
     def _sample(self, points: ArrayLike | Sample, mask: ArrayLike | ImageSource | None) -> Sample:
         if not isinstance(points, Sample):
-            mask = load_mask(mask, self.image.size, self.image.info.get("orientation", 1))
             return Sample(self.image, points, mask)
         if mask is not None:
             raise ValueError("mask: given beside a Sample, which has its own; expected Sample(image, points, mask)")

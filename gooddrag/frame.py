@@ -63,8 +63,7 @@ class Frame:
             warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=4)
         frozen = self.frozen(sample.mask, grid, latent_grid)
         if sample.mask is not None and sample.mask.any() and frozen.all():
-            px = max(self.user[i] / self.scaled[i] * self.padded[i] / latent_grid[1 - i] for i in (0, 1))
-            where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid of {px:.3g} px"
+            where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid"
             warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=4)
         return Task(grid, p_0, q, frozen)
 

@@ -11,12 +11,10 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DCondi
 from torch import Tensor, nn
 
 from gooddrag.checkpoints import check_unet, first_line, read_config, read_file, read_repository
-from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import Schedule, check_finite
 
 STORYBOOK = Path(__file__).parents[1] / "storybook" / "weights"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-SD15_MIN_BYTES = 6 * 2**30  # free GPU memory from which "auto" picks Stable Diffusion 1.5 in half precision
 LORA_LR = 5e-4  # AdamW's rate for a single-image LoRA in the released code, made for Stable Diffusion's widths
 
 
@@ -28,8 +26,7 @@ class DiffusionModel:
         unet, vae: diffusers modules; they are put into eval mode, without gradients.
         scheduler: gives the noise schedule and the prediction type, "epsilon" or "v_prediction".
         prompt: (1, N, D) embedding of the empty prompt; None: one zero token, for a model without a text encoder.
-        lora_lr: learning rate that suits a single-image LoRA on this U-Net. Narrow ones need more than the released
-            5e-4, as the same step is a smaller share of their larger weights.
+        lora_lr: learning rate that suits a single-image LoRA on this U-Net; narrow ones need more than the released.
         preset: the settings (`DragConfig.preset(preset)`) of an edit that is given none.
 
     Attributes:
@@ -52,7 +49,7 @@ class DiffusionModel:
         lora_lr: float = LORA_LR,
         preset: str = "released",
     ):
-        check_unet(name, unet.config, vae.config.latent_channels, None if prompt is None else prompt.shape[-1])
+        check_unet(name, unet.config, vae.config.latent_channels)
         self.prediction_type = scheduler.config.prediction_type
         if self.prediction_type not in ("epsilon", "v_prediction"):
             raise ValueError(f"model: {name} predicts {self.prediction_type!r}; expected 'epsilon' or 'v_prediction'")
@@ -67,8 +64,7 @@ class DiffusionModel:
         tiny = isinstance(vae, AutoencoderTiny)
         levels = len(vae.config.decoder_block_out_channels if tiny else vae.config.block_out_channels)
         self.vae_scale = 2 ** (levels - 1)
-        size = unet.config.sample_size or 64  # of the latents that it was trained on: one number, or height and width
-        trained = min(size if isinstance(size, list | tuple) else [size]) * self.vae_scale
+        trained = (unet.config.sample_size or 64) * self.vae_scale
         self.native_size = trained if tiny else max(512, trained)  # no autoencoder of Stable Diffusion's needs less
         prompt = torch.zeros(1, 1, unet.config.cross_attention_dim) if prompt is None else prompt
         self.prompt = prompt.to(unet.device, unet.dtype)
@@ -101,13 +97,9 @@ class DiffusionModel:
     def encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], sides divisible by `vae_scale` -> latents (B, C, H / vae_scale, W / vae_scale).
 
-        The mean of the VAE's distribution, times its scaling factor. Latents are at least float32.
-
-        Raises:
-            ValueError: other sides. FloatingPointError: a latent is not finite.
+        The mean of the VAE's distribution, times its scaling factor. Latents are at least float32; a FloatingPointError
+        says that they are not finite.
         """
-        if image.shape[-2] % self.vae_scale or image.shape[-1] % self.vae_scale:
-            raise ValueError(f"image: sides {tuple(image.shape[-2:])}; expected multiples of {self.vae_scale}")
         encoded = self.vae.encode(image.to(self.vae.device, self.vae.dtype))
         z = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
         z = (z * self.vae.config.scaling_factor).to(torch.promote_types(self.dtype, torch.float32))
@@ -146,16 +138,10 @@ class DiffusionModel:
 
     def eps_and_features(self, z_t: Tensor, timestep: int, *blocks: int) -> tuple[Tensor, ...]:
         """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w') for
-        each of the blocks, in order of execution; by default -2.
-
-        Raises:
-            ValueError: the U-Net has no such block.
-        """
-        n, seen = len(self.unet.up_blocks), []
+        each of the blocks, in order of execution; by default -2."""
+        seen = []
         with ExitStack() as hooks:
             for block in blocks or (-2,):
-                if not -n <= block < n:
-                    raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")
                 hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, F: seen.append(F))
                 hooks.enter_context(hook)
             eps = self.eps(z_t, timestep)
@@ -190,35 +176,28 @@ def load_model(
             uses.
 
     Raises:
-        ValueError: unknown name, a part missing, damaged or not supported. MemoryError: it does not fit.
+        ValueError: unknown name, a part missing, damaged or not supported, a device that is not here or is full.
     """
-    device = None if device is None else _device(device)
-    name, why, wish = str(name), None, ""
+    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name, why = str(name), None
     if name == "auto":
         name, why = choose_model(device)
-        wish = ", which $GOODDRAG_MODEL asks for," if "$GOODDRAG_MODEL" in why else ""
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if dtype is None:
-        dtype = torch.float16 if device.type == "cuda" and name != "storybook" else torch.float32
+        dtype = torch.float16 if device.startswith("cuda") and name != "storybook" else torch.float32
     elif not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype: {dtype!r}; expected torch.float32, float16, bfloat16 or float64")
     source = {"storybook": str(STORYBOOK), "sd15": SD15}.get(name, os.path.expanduser(name))
-    if not _may_be_source(source):
-        raise ValueError(
-            f"model: {name!r}{wish} is neither 'storybook', 'sd15' or 'auto', nor a folder or a file, nor a Hub id "
-            "like 'owner/name'"
-        )
-    vae = None if vae is None else os.path.expanduser(vae)
-    if vae is not None and not _may_be_source(vae):
-        raise ValueError(f"vae: {vae!r} is neither a folder nor a Hub id like 'owner/name'")
-    settings, read = _training_settings(source), read_file if os.path.isfile(source) else read_repository
-    unet, autoencoder, scheduler, prompt = read(name, source, dtype, vae)
+    read = read_file if os.path.isfile(source) else read_repository
+    unet, autoencoder, scheduler, prompt = read(source, dtype, vae and os.path.expanduser(vae))
+    settings = read_config(source, "", "training.json") if Path(source, "training.json").is_file() else {}
     try:
         unet, autoencoder = unet.to(device), autoencoder.to(device)
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(f"memory: not enough on {device} for {name}; is another model loaded?") from error
-    model = DiffusionModel(name, unet, autoencoder, scheduler, prompt, **settings)
-    model.why = why or model.why + ("" if os.path.exists(source) else "; from the Hub, as there is no such folder here")
+    except (RuntimeError, AssertionError) as error:  # torch was built without CUDA; another model is loaded; ...
+        expected = f"expected 'cpu', or 'cuda' where there is one with memory for {name}"
+        raise ValueError(f"device: {device!r} ({first_line(error)}); {expected}") from error
+    by_default = settings.get("lora_lr", LORA_LR), settings.get("preset", "released")
+    model = DiffusionModel(name, unet, autoencoder, scheduler, prompt, *by_default)
+    model.why = why or model.why
     return model
 
 
@@ -226,41 +205,12 @@ def choose_model(device: str | torch.device | None = None) -> tuple[str, str]:
     """What "auto" stands for here: a name for `load_model`, and one line on why."""
     if (name := os.environ.get("GOODDRAG_MODEL", "auto")) != "auto" and name:
         return name, f"{name}: $GOODDRAG_MODEL asks for it"
-    if device is not None and torch.device(device).type != "cuda":
-        return "storybook", f"storybook: device {device} was asked for"
     if not torch.cuda.is_available():
         return "storybook", "storybook: no CUDA GPU here"
-    gpu = torch.device(device or "cuda")
+    gpu = str(device or "cuda")
+    if not gpu.startswith("cuda"):
+        return "storybook", f"storybook: device {gpu} was asked for"
     free = torch.cuda.mem_get_info(gpu)[0] + torch.cuda.memory_reserved(gpu)  # a cell run again replaces its model
-    if free < SD15_MIN_BYTES:
+    if free < 6 * 2**30:  # for half precision
         return "storybook", f"storybook: {free / 2**30:.1f} GiB free on the GPU, Stable Diffusion 1.5 needs 6"
     return "sd15", f"sd15: {torch.cuda.get_device_name(gpu)} with {free / 2**30:.1f} GiB free"
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """A device that is here."""
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise ValueError(
-            f"device: {str(device)!r} ({first_line(error)}); expected 'cpu', or 'cuda' where there is one"
-        ) from error
-    return found
-
-
-def _may_be_source(source: str) -> bool:
-    """Whether it is a folder or a file here, or has the form of a Hub id."""
-    is_hub_id = source.count("/") == 1 and not source.startswith((".", "/", "~"))
-    return bool(source) and (os.path.exists(source) or is_hub_id)
-
-
-def _training_settings(folder: str) -> dict[str, float | str]:
-    """The LoRA's learning rate and the preset that a model's folder asks for."""
-    asked = read_config(folder, "", "training.json") if Path(folder, "training.json").is_file() else {}
-    rate, preset = asked.get("lora_lr") or LORA_LR, asked.get("preset") or "released"
-    try:
-        LoraConfig(lr=rate), DragConfig.preset(preset)
-    except ValueError as error:
-        raise ValueError(f"model: {folder}/training.json: {error}") from error
-    return {"lora_lr": float(rate), "preset": preset}

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 from tiny import picture
 
-from gooddrag.files import SRGB, TURNS, atomic_file, atomic_folder, cache_folder, load_image, load_mask
+from gooddrag.files import SRGB, atomic_file, atomic_folder, cache_folder, load_image, load_mask
 
 DATA = Path(__file__).parent / "data"
 CASES = DATA / "cases"
@@ -38,14 +38,6 @@ def same(a, b):
     return a.size == b.size and a.mode == b.mode and a.tobytes() == b.tobytes()
 
 
-def turned(image, orientation):
-    """As a camera stores an upright image, with its EXIF orientation as keyword arguments of `encoded`."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    back = {6: 2, 8: 4}.get(orientation, TURNS.get(orientation))
-    return (image if back is None else image.transpose(Image.Transpose(back))), {"exif": exif}
-
-
 def test_modes():
     rgb, grey = noise(), noise(channels=1)
     for source in (rgb, encoded(rgb), encoded(rgb, "WEBP", lossless=True), encoded(rgb, "TIFF"), encoded(rgb, "BMP")):
@@ -60,16 +52,13 @@ def test_modes():
     assert not load_image(rgb).info and rgb.info == {"dpi": (72, 72)}
 
 
-@pytest.mark.parametrize(
-    ("dtype", "white"), [("uint16", 65535), ("int32", 65535), ("uint16", 4095), ("int32", 255), ("int32", 2**31 - 1)]
-)
-def test_deep_grey_is_scaled_to_its_white(dtype, white, recwarn):
-    values = np.linspace(0, white, W * H).reshape(H, W).astype(dtype).astype(float)
-    image = Image.fromarray(values.astype(dtype))
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_deep_grey_is_scaled(dtype):
+    values = np.linspace(0, 65535, W * H).reshape(H, W).astype(dtype)
+    image = Image.fromarray(values)
     for source in (image, encoded(image, "TIFF")):
-        assert np.abs(np.asarray(load_image(source))[..., 1] - values * 255 / white).max() <= 0.51
-    told = [str(w.message) for w in recwarn]
-    assert told == ([] if white == 65535 else [f"image: grey values up to {white:g}; {white} is taken as white"] * 2)
+        assert np.abs(np.asarray(load_image(source))[..., 1] - values / 257).max() <= 0.51
 
 
 def test_transparency_is_over_white():
@@ -87,11 +76,12 @@ def test_transparency_is_over_white():
 def test_exif_orientation(format):
     upright = Image.new("RGB", (W, H), "black")
     upright.paste("white", (0, 0, W // 2, H // 2))  # one bright quarter tells all eight apart
-    for orientation in range(1, 9):
-        stored, exif = turned(upright, orientation)
-        opened = load_image(encoded(stored, format, **exif))
-        assert opened.size == (W, H) and not opened.getexif()
-        assert opened.info == ({"orientation": orientation} if orientation > 1 else {})
+    for orientation, turn in enumerate((None, 0, 3, 1, 5, 2, 6, 4), start=1):  # as a camera stores an upright image
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
+        opened = load_image(encoded(stored, format, exif=exif))
+        assert opened.size == (W, H) and not opened.info and not opened.getexif()
         assert np.abs(np.asarray(opened, dtype=int) - np.asarray(upright)).mean() < 12  # JPEG's losses at the edges
 
 
@@ -100,14 +90,13 @@ def test_the_first_of_several_frames(format):
     first, second = noise().quantize(200).convert("RGB"), noise(seed=1)
     options = {"lossless": True} if format == "WEBP" else {}
     content = encoded(first, format, save_all=True, append_images=[second], **options)
-    with pytest.warns(UserWarning, match="^image: 2 frames; number 1 is taken"):
-        assert same(load_image(content), first)
+    assert same(load_image(content), first)
 
 
 def test_heic(monkeypatch, tmp_path):
     content = (CASES / "iphone.heic").read_bytes()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ValueError, match="^image: 224 bytes is HEIC; expected a JPEG, or `pip install pillow-heif`"):
+    with pytest.raises(ValueError, match="^image: bytes is not an image; .*`pip install pillow-heif`, HEIC"):
         load_image(content)
     monkeypatch.undo()
     pillow_heif = pytest.importorskip("pillow_heif")
@@ -119,14 +108,15 @@ def test_heic(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (b"", "image: 0 bytes is not an image"),
-        (encoded(noise())[:-600], r"image: \d+ bytes cannot be read \(.*\); expected a whole image"),
+        (b"", "image: bytes is not an image"),
+        (encoded(noise())[:-600], r"image: bytes cannot be read \(.*\); expected a whole image"),
+        (encoded(Image.new("1", (20000, 16)), "PPM").replace(b"0 16", b"0 9000"), "image: .*exceeds limit of 17"),
         (noise((1, 1)), "image: 1 x 1 px; expected at least 16 px on each side"),
-        ("no/such/file.png", "image: 'no/such/file.png' cannot be read .No such file"),
+        ("no/such/file.png", "image: 'no/such/file.png' cannot be read .*No such file"),
         ("null\0byte", "image: .* cannot be read"),
         (str(DATA / "README.md"), "image: .*README.md' is not an image"),
         (Image.new("F", (W, H)), "image: floating-point pixels"),
-        (np.zeros((H, W, 3)), "image: ndarray; expected a path, bytes or a PIL image"),
+        (np.zeros((H, W, 3)), "image: ndarray is not an image"),
     ],
 )
 def test_bad_images(source, message):
@@ -148,13 +138,9 @@ def test_damaged_images_raise_only_value_errors(format, data):
                 assert str(error).startswith(("image: ", "mask: ")) and "expected" in str(error)
 
 
-@pytest.mark.filterwarnings("error")
-def test_too_large_is_refused():
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_large_photograph_opens():
     assert load_image(encoded(Image.new("1", (12000, 9000)))).size == (12000, 9000)
-    content = encoded(Image.new("1", (20000, 16)), "PPM")
-    for height in (b"9000", b"15000"):  # above our limit, above Pillow's; the header alone is read
-        with pytest.raises(ValueError, match="^image: .*too large; expected at most 170,000,000 pixels"):
-            load_image(content.replace(b"20000 16", b"20000 " + height, 1))
 
 
 def p3_to_srgb(pixels):
@@ -169,9 +155,8 @@ def test_display_p3_becomes_srgb():
     stored = np.asarray(Image.open(CASES / "photo_display_p3.jpg"))
     expected = p3_to_srgb(stored)
     assert np.abs(expected - stored).mean() > 5
-    with pytest.warns(UserWarning, match="^image: colours converted from own to sRGB") as told:
-        loaded = load_image(CASES / "photo_display_p3.jpg")
-    assert len(told) == 1 and np.abs(np.asarray(loaded) - expected).mean() < 0.6
+    loaded = load_image(CASES / "photo_display_p3.jpg")
+    assert np.abs(np.asarray(loaded) - expected).mean() < 0.6
     assert same(load_image(encoded(loaded, icc_profile=SRGB)), loaded)
 
 
@@ -183,15 +168,8 @@ def test_srgb_and_grey_stay_bit_for_bit():
 
 
 def test_a_broken_block_does_not_spoil_the_picture():
-    with pytest.warns(UserWarning, match="^image: its colour profile cannot be used; its colours are taken as sRGB"):
-        assert same(load_image(encoded(noise(), icc_profile=b"no profile")), noise())
-    with pytest.warns(UserWarning, match="^image: its EXIF block is broken"):
-        assert same(load_image(encoded(noise(), exif=b"Exif\0\0no tiff header")), noise())
-
-
-def layer(alpha, colour):
-    """A painted layer: RGBA of one colour, opaque where `alpha` says so."""
-    return np.dstack([np.full((H, W, 3), colour, np.uint8), np.asarray(alpha, np.uint8)])
+    assert same(load_image(encoded(noise(), icc_profile=b"no profile")), noise())
+    assert same(load_image(encoded(noise(), exif=b"Exif\0\0no tiff header")), noise())
 
 
 GREY = (INSIDE * 255).astype(np.uint8)
@@ -206,8 +184,7 @@ MASKS = {
     "16 bits": encoded(Image.fromarray(INSIDE.astype(np.uint16) * 65535)),
     "CMYK": encoded(Image.fromarray(GREY).convert("RGB").convert("CMYK"), "TIFF"),
     "opaque": np.dstack([GREY] * 3 + [GREY * 0 + 255]),
-    "erased layer": layer(GREY, 255),
-    "faint brush": layer(INSIDE * 100, 0),
+    "painted layer": np.dstack([GREY * 0, GREY * 0, GREY * 0, GREY]),
     "LA": encoded(Image.merge("LA", (Image.new("L", (W, H), 255), Image.fromarray(GREY)))),
     "palette with a transparent white": encoded(Image.fromarray(~INSIDE).convert("P"), transparency=255),
     "photo with an opaque part": np.dstack([np.asarray(noise()), GREY]),
@@ -220,42 +197,24 @@ def test_kinds_of_masks():
         loaded = load_mask(mask, (W, H))
         assert loaded.dtype == bool and np.array_equal(loaded, INSIDE), kind
     assert load_mask(None, (W, H)) is None
-    assert not load_mask(layer(INSIDE * 0, 255), (W, H)).any()  # all erased: nothing may change
 
 
-@given(st.integers(1, 100), st.sampled_from(["part", "all", "nothing"]))
-def test_jpeg_masks_at_any_quality(quality, what):
-    drawn = {"part": np.kron(INSIDE, np.ones((4, 4), bool)), "all": np.ones((64, 80)), "nothing": np.zeros((64, 80))}
-    mask = np.asarray(drawn[what], bool)
+@given(st.integers(1, 100), st.booleans())
+def test_jpeg_masks_at_any_quality(quality, everything):
+    mask = np.ones((64, 80), bool) if everything else np.kron(INSIDE, np.ones((4, 4), bool))
     for subsampling in ("4:4:4", "4:2:0"):
         image = Image.fromarray(mask).convert("RGB")
         content = encoded(image, "JPEG", quality=quality, subsampling=subsampling)
-        limit = 0 if what != "part" else 0.002 if quality > 20 else 0.03
-        opened = Image.open(BytesIO(content))
-        for given_as in (content, opened, opened.convert("L"), np.asarray(opened)):
-            try:
-                assert (load_mask(given_as, image.size) != mask).mean() <= limit
-            except ValueError as error:  # opened before, nothing tells that black is 1 only because of the JPEG
-                assert what == "nothing" and np.all(np.asarray(given_as) == 1) and given_as is not opened
-                assert str(error).startswith("mask: 1 in all of its 8-bit pixels, which is black or white; expected")
-
-
-def test_a_mask_of_the_stored_photo_is_turned_along():
-    for orientation in (5, 6, 7, 8):
-        stored, _ = turned(Image.fromarray(INSIDE), orientation)
-        for mask in (np.asarray(stored), encoded(stored)):
-            assert np.array_equal(load_mask(mask, (W, H), orientation), INSIDE)
-    square = np.zeros((16, 16), bool)
-    for orientation in (3, 6):
-        with pytest.warns(UserWarning, match="^mask: its image is stored turned .EXIF.; the mask is taken as of the "):
-            load_mask(square, (16, 16), orientation)
+        limit = 0 if everything else 0.002 if quality > 20 else 0.03
+        for given_as in (content, np.asarray(Image.open(BytesIO(content)).convert("L"))):
+            assert (load_mask(given_as, image.size) != mask).mean() <= limit
 
 
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
         (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
-        (np.ones(H * W), r"mask: shape \(1200,\)"),
+        (np.ones(H * W), "mask: 1200; expected the size of the image"),
         ([[1], [1, 2]], "mask: .*expected an image or an array"),
         ([["a"]], "mask: .*no plain numbers"),
         (np.full((H, W), np.nan), "mask: NaN"),
@@ -316,16 +275,6 @@ def test_unwritable_paths_are_value_errors(tmp_path, writer, name):
     with pytest.raises(ValueError, match="^results: .*expected"), writer(tmp_path / name, argument="results"):
         raise AssertionError("the block must not run: the work would be lost")
     assert tree(tmp_path) == {"file": "a file"}
-
-
-def test_a_folder_in_the_way_of_a_file_is_found_before_anything_moves(tmp_path):
-    (tmp_path / "b").mkdir()
-    (tmp_path / "a").write_text("old")
-    message = r"^output: .* cannot be written \(b in it is a folder\)"
-    with pytest.raises(ValueError, match=message), atomic_folder(tmp_path) as temporary:
-        for name in "ab":
-            (temporary / name).write_text("new")
-    assert tree(tmp_path) == {"a": "old"} and sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_home_is_expanded(home, monkeypatch):

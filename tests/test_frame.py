@@ -111,5 +111,5 @@ def test_what_will_not_move_is_said():
     assert task.size == (48, 64) and task.p_0.tolist() == [[10, 10], [30, 30]] and task.q[0].tolist() == [10, 11]
     mask = mask_of((64, 48), (9, 9, 15, 15))  # no corner of a latent cell
     sample = Sample(picture((64, 48)), [[[10, 10], [14, 10]]], mask)
-    with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid of 8 px"):
+    with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid; the drag"):
         assert frame.task(sample, config, grid).frozen.all()

@@ -12,11 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageColor
-from test_files import H, W, encoded, noise, same, turned
+from test_files import H, W, encoded, noise, same
 
-import gooddrag as gd
-from gooddrag.config import DragConfig
-from gooddrag.editor import DragEditor
 from gooddrag.files import SRGB, load_image
 from gooddrag.marks import HANDLE, TARGET
 from gooddrag.sample import Sample, check_points, parse_points
@@ -43,11 +40,10 @@ def left_mask():
         ([], "points: none given"),
         ([[1, 2], [3, 4], [5, 6]], r"points: shape \(3, 2\); expected \(l, 2, 2\)"),
         ([[[1, 2], [W - 0.99, 4]]], r"points: target 1 at \(39.01, 4\) is outside the image of 40 x 30 px; expected 0"),
-        ([[5, 6], [5, 6], [7, 8], [7, 8]], r"points: handle 1 equals its target \(5, 6\); expected a target elsewhere"),
+        ([[5, 6], [5, 6], [7, 8], [7, 8]], "points: handle 1 equals its target; expected a target elsewhere"),
         ([[1, 2], [3, 4], [1, 2], [7, 8]], r"points: handles 1 and 2 are both at \(1, 2\)"),
-        ([[1, 2], [float("nan"), 4]], "points: .*nan.*expected finite"),
+        ([[1, 2], [float("nan"), 4]], r"points: target 1 at \(nan, 4\) is outside the image"),
         ([[1, 2], [3]], "points: .*expected pairs"),
-        ([[True, False], [True, True]], "points: .*no plain numbers"),
     ],
 )
 def test_bad_points(points, message):
@@ -83,7 +79,7 @@ def test_any_json_is_points_or_a_value_error(tmp_path_factory, value):
 def test_bad_points_text():
     for text in ("", "1,2", "1,2>3,4>5,6", "1,2>3,4;5,6", "1>2", "a,b>c,d", "1,2>3,nan", ";", "no.json", "a\0b"):
         with pytest.raises(ValueError, match="^points: .*expected"):
-            parse_points(text)
+            check_points(parse_points(text), (W, H))
 
 
 LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
@@ -95,7 +91,7 @@ LEFT, ACROSS = [[3, 4], [10, 20]], [[30, 4], [10, 20]]
         ([LEFT], left_mask(), ""),
         ([PAIR], None, ""),
         ([ACROSS, PAIR], left_mask(), "mask: handle 1 at (30, 4), target 2 at (30, 20): outside of what may change"),
-        ([LEFT], ~left_mask(), "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change; is it inv"),
+        ([LEFT], ~left_mask(), "mask: handle 1 at (3, 4), target 1 at (10, 20): outside of what may change, which is"),
         ([PAIR], np.ones((H, W), bool), "mask: everything may change, as without a mask"),
         ([PAIR], np.zeros((H, W), bool), "mask: empty (nothing above half of white), so nothing may change"),
     ],
@@ -107,29 +103,6 @@ def test_what_is_odd_about_a_mask_is_said_once(points, mask, note, recwarn):
     assert all(w.filename == __file__ for w in recwarn)
 
 
-def of_a_picker(model, photo, mask):
-    picker = gd.PointPicker(photo)
-    picker.mask = mask
-    return picker.mask
-
-
-def of_a_drag(model, photo, mask):
-    return DragEditor(model).set_image(photo).drag([LEFT], mask, DragConfig(num_steps=4, K=1, B=1, J=1)).sample.mask
-
-
-@pytest.mark.parametrize(
-    "taken",
-    [lambda model, photo, mask: Sample(photo, [LEFT], mask).mask, of_a_picker, of_a_drag],
-)
-def test_a_mask_drawn_on_the_photo_as_stored_is_turned_along_or_noted_once(tiny, taken, recwarn):
-    for size in ((W, H), (H, H)):
-        mask = left_mask()[:, : size[0]]
-        stored, exif = turned(noise(size), 6)
-        got = taken(tiny, encoded(stored, **exif), encoded(turned(Image.fromarray(mask), 6)[0]))
-        notes = [str(w.message) for w in recwarn if "its image is stored turned (EXIF)" in str(w.message)]
-        assert len(notes) == 1 if size == (H, H) else not recwarn and np.array_equal(got, mask)
-
-
 def test_sample_is_checked():
     sample = Sample(noise(), [[3, 4], [10, 20]], left_mask(), noise(seed=1), "name")
     assert sample.handles.tolist() == [[3, 4]] and sample.targets.tolist() == [[10, 20]]
@@ -139,8 +112,6 @@ def test_sample_is_checked():
         sample.points = PAIR
     with pytest.raises(ValueError, match="truth: 30 x 40 px; expected the image's 40 x 30 px"):
         Sample(noise(), PAIR, truth=noise((H, W)))
-    with pytest.raises(ValueError, match=r"^category: \['cat'\]; expected text"):
-        Sample(noise(), PAIR, category=["cat"])
 
 
 def test_a_sample_shows_itself():
@@ -180,33 +151,22 @@ def test_round_trip_is_exact(tmp_path_factory, points, mask, truth, names):
 
 
 def test_content_decides_not_the_name(home):
-    (home / "original.json").write_text("{}")  # before the image in the alphabet
-    (home / "Original.JPG").write_bytes(encoded(noise(channels=4)))  # a PNG with alpha, as in Drag100
-    (home / "MASK.PNG").write_bytes(encoded(noise(channels=1)))
+    (home / "original.JPG").write_bytes(encoded(noise(channels=4)))  # a PNG with alpha, as in Drag100
+    (home / "mask.PNG").write_bytes(encoded(noise(channels=1)))
     (home / "points.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"points": PAIR}).encode())
     sample = Sample.open("~")
     assert same(sample.image, load_image(noise(channels=4))) and sample.mask is not None
-    assert sample.name == home.name and np.array_equal(parse_points("~/points.json"), sample.points)
+    assert sample.name == home.name and parse_points("~/points.json") == PAIR
 
 
-@pytest.mark.parametrize("missing", ["original.png", "points.json", "mask.png", "truth.png"])
-def test_a_missing_part_is_named(tmp_path, missing):
-    with pytest.raises(ValueError, match="^folder: .*cannot be read; expected"):
+def test_a_missing_or_broken_part_is_named(tmp_path):
+    with pytest.raises(ValueError, match="^points: '.*missing/points.json' cannot be read"):
         Sample.open(tmp_path / "missing")
-    (Sample(noise(), PAIR, left_mask(), noise()).save(tmp_path) / missing).unlink()
-    with pytest.raises(ValueError, match=f"^folder: .* has no {missing.removesuffix('.png')}; expected original, mask"):
-        Sample.open(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("about", "message"),
-    [
-        ("{", "folder: .*cannot be read"),
-        ("{}", "folder: .*cannot be read"),
-        ('{"format_version": 2}', "folder: .*version 2 is not 1"),
-    ],
-)
-def test_bad_sample_json(tmp_path, about, message):
-    (Sample(noise(), PAIR).save(tmp_path) / "sample.json").write_text(about)
-    with pytest.raises(ValueError, match=f"^{message}.*"):
-        Sample.open(tmp_path)
+    folder = Sample(noise(), PAIR).save(tmp_path / "folder")
+    (folder / "original.png").unlink()
+    with pytest.raises(ValueError, match=r"^image: '.*folder/original.\*' cannot be read"):
+        Sample.open(folder)
+    for about in ("{", "[1]"):
+        (folder / "sample.json").write_text(about)
+        with pytest.raises(ValueError, match="^folder: '.*sample.json' .*expected what Sample.save writes"):
+            Sample.open(folder)

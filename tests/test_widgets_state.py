@@ -39,16 +39,6 @@ def test_a_stroke_is_a_round_brush_along_its_path():
         assert mask[distance < radius - 1].all() and not mask[distance > radius + 1].any()
 
 
-def test_what_is_painted_on_a_turned_photo_is_upright(recwarn):
-    page = PAGE.copy()
-    page.info["orientation"] = 3  # stored upside down
-    s = PickerState(page)
-    s.paint("box", [(0, 0), (3, 3)], editable=True)
-    s.invert_mask()
-    s.set(points=[PAIR])
-    assert not s.mask[:4, :4].any() and s.mask.sum() == s.mask.size - 16 and not recwarn
-
-
 def test_a_box_and_an_ellipse_have_their_corners_inside_and_are_cut_off_at_the_border():
     box = painted("box", [(30, 4), (10, 9)])  # corners in any order
     assert box[4:10, 10:31].all() and box.sum() == 6 * 21

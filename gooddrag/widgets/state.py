@@ -44,7 +44,7 @@ class PickerState:
 
     def load(self, image: Image.Image, points: ArrayLike | None = None, mask: ArrayLike | None = None) -> None:
         """Begin anew with another image; the mode stays. ValueError as `set`, and nothing changes."""
-        self.first = _pick(image, points, mask, image.info.get("orientation", 1))
+        self.first = _pick(image, points, mask)
         self.past: list[Pick] = []
         self.future: list[Pick] = []
         self.path: list[tuple[float, float]] = []
@@ -57,8 +57,7 @@ class PickerState:
         """Take other `points` or another `mask`, together as one change; what is not named stays. ValueError as of
         `check_points` and `load_mask`: outside the image, two handles on a spot, another size, ...
         """
-        turned = self.image.info.get("orientation", 1) if "mask" in changes else 1
-        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes), orientation=turned))
+        self.take(_pick(self.image, **({"points": self.points, "mask": self.mask} | changes)))
 
     def take(self, pick: Pick) -> None:
         """Go to a moment of this state or another one, as one change."""
@@ -179,8 +178,8 @@ class PickerState:
         self.points.flags.writeable = False
 
 
-def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None, orientation: int = 1) -> Pick:
+def _pick(image: Image.Image, points: ArrayLike | None, mask: ArrayLike | None) -> Pick:
     empty = points is None or (isinstance(points, Sized) and len(points) == 0)
     points = () if empty else check_points(points, image.size).ravel().tolist()
-    mask = load_mask(mask, image.size, orientation)
+    mask = load_mask(mask, image.size)
     return Pick(image, tuple(points), None if mask is None else zlib.compress(mask.tobytes(), 1))
