@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
@@ -27,12 +28,14 @@ SD_DDIM = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_li
 
 # What diffusers, transformers, safetensors, torch and the Hub's client raise where files are missing or damaged.
 UNREADABLE = (OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError)
-UNREADABLE += (re.error, SafetensorError, SingleFileComponentError)
+UNREADABLE += (re.error, SafetensorError, SingleFileComponentError, UnpicklingError)
 UNREADABLE += tuple(import_module(name).HTTPError for name in ("httpx", "httpx2") if find_spec(name))
 
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, the first two where it ends with a colon, or its type where it has none."""
+    if isinstance(error, UnpicklingError):  # whose text recommends to run what is in the file
+        return "it does not hold tensors alone"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 

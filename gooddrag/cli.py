@@ -198,14 +198,15 @@ def find_samples(data: str, source: Path | None, only: str | None):
         raise ValueError(f"data: {data!r}; expected storybook100, {', '.join(published)}, or a folder or zip")
     if only is None:
         return samples
-    places: list[int] = []
+    spans, known = [part.partition("-") for part in only.split(",")], range(len(samples))
     try:
-        for part in only.split(","):
-            first, _, last = part.partition("-")
-            places += range(int(first), int(last or first) + 1)
-        return [samples[place] for place in places]
+        places = [known[i] for first, _, last in spans for i in range(int(first), int(last or first) + 1)]
     except (ValueError, IndexError) as error:
-        raise ValueError(f'only: {only!r} ({error}); expected places from 0 to {len(samples) - 1}, "0-9,42"') from error
+        raise ValueError(f'only: {only!r} ({error}); expected places from 0 to {known[-1]}, "0-9,42"') from error
+    if isinstance(samples, datasets.Dataset):  # some of which may be unusable, which `run` reports
+        folders = {samples.names[i]: samples.folders[samples.names[i]] for i in places}
+        return datasets.Dataset(samples.title, folders, samples.read)
+    return [samples[i] for i in places]
 
 
 @app.command(cls=Command, epilog="Example: gooddrag figures 01 04")

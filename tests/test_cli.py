@@ -142,9 +142,10 @@ def test_bench(data, tiny_folder):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("nowhere",), "data: 'nowhere'; expected storybook100, drag100, or a folder or zip of samples"),
+        (("nowhere",), "data: 'nowhere'; expected storybook100, drag100, dragbench"),
+        (("dragbench",), "source: none given; expected --source"),
         (("data", "--methods", "GoodDrag,BadDrag"), "methods: 'BadDrag'; expected some of Unedited"),
-        (("data", "--only", "0,7"), "only: '0,7' (list index out of range); expected places from 0 to 2"),
+        (("data", "--only", "0,7"), "only: '0,7' (range object index out of range); expected places from 0 to 2"),
     ],
 )
 def test_mistakes_of_bench_are_one_line(data, tiny_folder, arguments, said):
@@ -174,13 +175,13 @@ def test_figures(place):
         assert result.exit_code == 2 and f"gooddrag: {said}" in result.stderr and not os.path.exists("out")
 
 
-def test_help():
+def test_help_and_version():
     for command in COMMANDS:
         result = gooddrag_(command, "--help")
         assert result.exit_code == 0 and f"Example: gooddrag {command} " in " ".join(result.stdout.split())
     shown = gooddrag_("--help").stdout
-    assert all(word in shown for word in (*COMMANDS, "ICLR 2025", "--install-completion"))
-    assert "Usage" in gooddrag_().output
+    assert all(word in shown for word in (*COMMANDS, "--version", "--install-completion"))
+    assert "Usage" in gooddrag_().output and gooddrag_("--version").stdout == f"gooddrag {gooddrag.__version__}\n"
 
 
 def refused(place, *arguments, said, output="out"):
