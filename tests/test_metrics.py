@@ -6,7 +6,6 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -143,17 +142,18 @@ def distance(a, b):
     return (a - b).abs().mean()
 
 
-def test_image_fidelity_is_split(sample):
-    same = metrics.image_fidelity(sample, sample.image, lpips=distance)
+def test_image_fidelity_is_split(sample, monkeypatch):
+    monkeypatch.setattr(metrics, "_lpips", lambda: distance)
+    same = metrics.image_fidelity(sample, sample.image)
     assert same["IF"] == same["IF_bg"] == same["IF_s2s"] == 1 > same["IF_s2t"]
     moved = CopyPaste(6)(None, dataclasses.replace(sample, points=POINTS[:1]))
-    one = metrics.image_fidelity(dataclasses.replace(sample, points=POINTS[:1]), moved, radius=6, lpips=distance)
+    one = metrics.image_fidelity(dataclasses.replace(sample, points=POINTS[:1]), moved, radius=6)
     assert one["IF_s2t"] == 1 and one["IF_bg"] == 1 > one["IF"]  # the pasted square lies inside the mask
     outside = np.array(sample.image)
     outside[:4] = 0
-    damaged = metrics.image_fidelity(sample, Image.fromarray(outside), radius=2, lpips=distance)
+    damaged = metrics.image_fidelity(sample, Image.fromarray(outside), radius=2)
     assert damaged["IF_bg"] < 1 and damaged["IF_s2s"] == 1
-    assert "IF_bg" not in metrics.image_fidelity(Sample(sample.image, POINTS), sample.image, lpips=distance)
+    assert "IF_bg" not in metrics.image_fidelity(Sample(sample.image, POINTS), sample.image)
 
 
 def test_quality_asks_pyiqa(sample, monkeypatch):
@@ -163,18 +163,6 @@ def test_quality_asks_pyiqa(sample, monkeypatch):
     for name in ("TReS", "MUSIQ", "TOPIQ", "niqe"):
         assert metrics.quality(sample.image, name) == pytest.approx(100 * floats(sample.image).mean(), rel=1e-5)
     assert asked == ["tres", "musiq", "topiq_nr", "niqe"]
-
-
-def test_drag_back(tiny, sample):
-    def method(model, asked, seed):
-        assert np.array_equal(asked.points, sample.points[:, ::-1]) and np.array_equal(asked.mask, sample.mask)
-        return asked.truth if seed else asked.image
-
-    edited = picture(SIZE, seed=3)
-    back, error = metrics.drag_back(method, tiny, sample, edited)
-    assert back.tobytes() == edited.tobytes()
-    assert error == pytest.approx(np.mean((floats(edited) - floats(sample.image)) ** 2))
-    assert metrics.drag_back(method, tiny, sample, edited, seed=1)[1] == 0  # who finds the way back has no error
 
 
 # statistics
@@ -187,17 +175,14 @@ def test_the_rank_correlation_is_the_mean_over_images():
     assert metrics.rank_correlation([tied], [[1, 2, 3]]) == pytest.approx(np.corrcoef(tied, [1, 2, 3])[0, 1])
 
 
-def test_ranks_and_their_means():
+def test_ranks():
     assert metrics.ranks([[0.3, 0.1, 0.2], [1, 1, 0]], higher_is_better=False).tolist() == [[3, 1, 2], [2.5, 2.5, 1]]
     assert metrics.ranks([5, 7, 6], higher_is_better=True).tolist() == [3, 1, 2]
-    rows = [("Ann", "quality", "a", "X", 1), ("Bob", "quality", "a", "X", 2), ("Ann", "quality", "a", "Y", 3)]
-    table = pd.DataFrame(rows, columns=["participant", "question", "sample", "method", "rank"])
-    assert metrics.mean_ranks(table).loc[("quality", "X")].tolist() == pytest.approx([1.5, 0.5**0.5, 2])
 
 
 def test_statistics_refuse():
     for call, message in (
-        (lambda: metrics.ranks([1, np.nan], higher_is_better=True), "values: one is not finite"),
+        (lambda: metrics.ranks([1, np.nan], higher_is_better=True), "The input contains nan"),
         (lambda: metrics.rank_correlation([1, 2], [1, 2]), r"people, metric: shapes \(2,\) and \(2,\)"),
         (lambda: metrics.mean_interval([]), "values: 0 of 0 missing"),
         (lambda: metrics.mean_interval({"a": 1.0, "b": np.nan}), r"values: 1 of 2 missing or not finite \(b\)"),
