@@ -88,33 +88,15 @@ def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Ma
         yield job
 
 
-def prepare(model: Mapping, dask_worker) -> None:
-    """Load the model in a worker of our own, before its first jobs: what dies here is no edit's fault."""
-    _take_gpu(dask_worker.name)
-    resolved(model)
-
-
-def finish(packed: bytes, model: Mapping, identity: Mapping, *, own: bool) -> None:
-    """`run_group` to its end, in a worker of Dask's; `own`: of the cluster that `run` began."""
+def finish(packed: bytes, model: Mapping, identity: Mapping, gpus: int) -> None:
+    """`run_group` to its end, in a worker of Dask's: one of many that share so many GPUs, or 0: that has its own."""
     from distributed import get_worker
     from distributed.protocol.serialize import deserialize_bytes
 
-    jobs = deserialize_bytes(packed)
-    if own:
-        _take_gpu(get_worker().name)
-    for _ in run_group(jobs, model, identity):
+    if gpus:
+        torch.cuda.set_device(get_worker().name % gpus)
+    for _ in run_group(deserialize_bytes(packed), model, identity):
         pass
-
-
-def _take_gpu(number: int) -> None:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
-
-
-def record_death(jobs: Sequence[Job], identity: Mapping) -> None:
-    """A failure of the first unfinished of some jobs, on which processes died again and again."""
-    for job in [job for job in jobs if not job.is_done(identity)][:1]:
-        job.write(identity, error="processes died on it again and again (out of memory?)")
 
 
 def _run(job: Job, model: DiffusionModel, identity: Mapping, known: dict) -> None:
