@@ -89,8 +89,9 @@ def run(
         except ValueError as error:
             unusable[samples.names[i]] = str(error)
     for argument, names in (("samples", [*unusable, *(s.name for s in usable)]), ("methods", {n for n, _ in named})):
-        if not names or len({slug(name) for name in names}) < len(names):
-            raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names, at least one")
+        files = {slug(name) for name in names}
+        if not names or len(files) < len(names) or "" in files:
+            raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names of letters or digits")
     if unusable:
         told = f"samples: {len(unusable)} of {len(samples)} cannot be used\n" + "\n".join(unusable.values())
         if strict:
@@ -99,10 +100,10 @@ def run(
     identity = client.submit(jobs.identity_of, model).result() if client else jobs.identity_of(model)
     for name, seed in named:
         for sample, error in unusable.items():
-            about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
+            about = {"sample": sample, "method": name, "seed": seed, "state": "unusable"}
             jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
-    groups = [[Job(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
-    left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
+    groups = [[Job(folder, *key, method, sample, identity) for key, method in named.items()] for sample in usable]
+    left = [[job for job in group if not job.is_done()] for group in groups]  # or the error, before any work
     todo, total = [group for group in left if group], len(usable) * len(named)
     with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
         gpus, own = 0, nullcontext(client)
@@ -110,8 +111,8 @@ def run(
             model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
             gpus, own = torch.cuda.device_count(), _processes(workers)
         with own as client:
-            serially = (job for group in todo for job in jobs.run_group(group, model, identity))
-            for _ in _on_cluster(todo, model, identity, client, gpus) if client else serially:
+            serially = (job for group in todo for job in jobs.run_group(group, model))
+            for _ in _on_cluster(todo, model, client, gpus) if client else serially:
                 bar.update()
     return read(folder)
 
@@ -133,12 +134,12 @@ def _processes(workers: int):
     return Client(n_workers=workers, silence_logs=logging.CRITICAL, **options)
 
 
-def _on_cluster(todo: list, model: Mapping, identity: Mapping, client, gpus: int) -> Iterator[Job]:
+def _on_cluster(todo: list, model: Mapping, client, gpus: int) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
     from distributed.protocol.serialize import serialize_bytes
 
     def sent(group: Sequence[Job]):  # as bytes: a worker that cannot read its task would say nothing, for ever
-        return client.submit(jobs.finish, serialize_bytes(group), model, identity, gpus, pure=False)
+        return client.submit(jobs.finish, serialize_bytes(group), model, gpus, pure=False)
 
     futures, suspects = {sent(group): group for group in todo}, []
     try:
@@ -155,7 +156,7 @@ def _on_cluster(todo: list, model: Mapping, identity: Mapping, client, gpus: int
         try:
             sent([job]).result()
         except KilledWorker:
-            job.write(identity, error="processes died on it again and again (out of memory?)")
+            job.write(error="processes died on it again and again (out of memory?)")
         yield job
 
 
@@ -171,15 +172,11 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
         records = [jobs.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
         table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
         about = ["sample", "category", "task", "pairs", "width"]
-        usable = table.sort_values("state", key=lambda state: state == "unusable", kind="stable")  # first what has them
-        samples, methods = usable[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
-        whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
-        table = whole.fillna({"state": "missing"})
+        samples = table.groupby("sample", sort=False, as_index=False)[about].first()  # not what an unusable one lacks
+        whole = samples.merge(table[["method", "seed"]].drop_duplicates(), how="cross")
+        table = whole.merge(table.drop(columns=about[1:]), how="left").fillna({"state": "missing", "pairs": 0})
     else:
-        try:
-            table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"source: {str(source)!r} cannot be read ({error}); expected results or a CSV") from error
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
     if table.empty or not {"sample", "method", "state"} <= set(table):
         raise ValueError(f"source: {str(source)!r} holds no results; expected a folder or a table of the benchmark")
     table = table.reindex(columns=COLUMNS)
