@@ -142,29 +142,12 @@ def psnr(first: Pixels, second: Pixels) -> float:
     return float(-10 * np.log10(error)) if error else float("inf")
 
 
-def image_fidelity(sample: Sample, image: Pixels, radius: int = 32) -> dict[str, float]:
-    """IF = 1 - LPIPS (AlexNet's, which downloads weights) at 224 x 224, whole and split; 1 for equal pictures.
-
-    The split is DragFlow's idea on squares of a radius (pixels) instead of drawn regions: not its table's numbers.
-
-    Returns:
-        IF: the whole images. IF_bg: with the editable part grey in both (no entry without a mask). IF_s2t: source
-        before against target after. IF_s2s: source before against source after; lower where the content has left.
-    """
-    lpips, (before, after), points = _lpips(), _pair(sample.image, image), np.rint(sample.points).astype(int)
-
-    def likeness(*pair: np.ndarray) -> float:
-        a, b = (F.interpolate(_batch(x).float(), (224, 224), mode="bilinear", antialias=True) for x in pair)
-        with torch.no_grad():
-            return 1 - float(lpips(a, b))
-
-    found = {"IF": likeness(before, after)}
-    if sample.mask is not None:
-        found["IF_bg"] = likeness(*(np.where(sample.mask[..., None], 0.5, x) for x in (before, after)))
-    squares = [(patch(before, radius, p, q), patch(after, radius, q, p), patch(after, radius, p, q)) for p, q in points]
-    for name, of in (("IF_s2t", 1), ("IF_s2s", 2)):
-        found[name] = float(np.mean([likeness(square[0], square[of]) for square in squares]))
-    return found
+@torch.no_grad()
+def image_fidelity(first: Pixels, second: Pixels) -> float:
+    """IF = 1 - LPIPS at 224 x 224, AlexNet's, which downloads weights; 1 for equal pictures."""
+    a, b = (_batch(x).float() for x in _pair(first, second))
+    a, b = (F.interpolate(x, (224, 224), mode="bilinear", antialias=True) for x in (a, b))
+    return 1 - float(_lpips()(a, b))
 
 
 @lru_cache(maxsize=1)
@@ -174,10 +157,10 @@ def _lpips() -> Callable:
     return LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
 
 
+@torch.no_grad()
 def quality(image: Pixels, name: str) -> float:
     """Quality without a reference by pyiqa (licence: non-commercial): "TReS", "MUSIQ", "TOPIQ" (Table 3) or others."""
-    with torch.no_grad():
-        return float(_pyiqa(QUALITY.get(name, name))(_batch(_floats(image)).float()))
+    return float(_pyiqa(QUALITY.get(name, name))(_batch(_floats(image)).float()))
 
 
 @lru_cache
