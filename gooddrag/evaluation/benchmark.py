@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from gooddrag.evaluation import jobs, metrics
@@ -104,16 +103,14 @@ def run(
             jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
     groups = [[Job(folder, *key, method, sample, identity) for key, method in named.items()] for sample in usable]
     left = [[job for job in group if not job.is_done()] for group in groups]  # or the error, before any work
-    todo, total = [group for group in left if group], len(usable) * len(named)
-    with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
-        gpus, own = 0, nullcontext(client)
-        if todo and workers > 1 and not client:
-            model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
-            gpus, own = torch.cuda.device_count(), _processes(workers)
-        with own as client:
-            serially = (job for group in todo for job in jobs.run_group(group, model))
-            for _ in _on_cluster(todo, model, client, gpus) if client else serially:
-                bar.update()
+    todo, gpus, context = [group for group in left if group], 0, nullcontext(client)
+    if todo and workers > 1 and not client:
+        model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
+        gpus, context = torch.cuda.device_count(), _processes(workers)
+    with context as client, tqdm(total=sum(map(len, todo)), desc="bench", unit="edit") as bar:
+        serially = (job for group in todo for job in jobs.run_group(group, model))
+        for _ in _on_cluster(todo, model, client, gpus) if client else serially:
+            bar.update()
     return read(folder)
 
 
@@ -125,7 +122,7 @@ def forget_failures(folder: str | os.PathLike) -> None:
 
 
 def _processes(workers: int):
-    """A client of so many processes on this machine, which end with this one."""
+    """A client of so many processes on this machine, which end with this one, in a `with` block."""
     from distributed import Client
 
     jobs.loaded.cache_clear()  # each process has its own
@@ -211,13 +208,9 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
     return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
 
 
-def rescore(
-    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
-) -> int:
-    """Add or renew columns of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
-
-    Returns how many there were. `measure` gives {column: number}.
-    """
+def rescore(folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable) -> int:
+    """Renew columns of finished edits, and return how many edits there were: `measure(sample, image)` gives
+    {column: number}, for instance {"IF": metrics.image_fidelity(sample.image, image)}."""
     n, by_name = 0, {sample.name: sample for sample in samples}
     for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
         record = jobs.read_record(file)

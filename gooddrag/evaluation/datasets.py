@@ -8,7 +8,6 @@ import json
 import os
 import pickle
 import re
-import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -53,9 +52,7 @@ class Dataset(Sequence[Sample]):
             sample = self.read(self.folders[name])
         except ValueError as error:
             raise ValueError(f"{self.title}: sample {name!r}: {error}") from error
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of was said when it was read
-            return replace(sample, name=name)
+        return sample if sample.name == name else replace(sample, name=name)
 
     def __repr__(self) -> str:
         return f"Dataset({self.title}, {len(self)} samples)"
@@ -88,8 +85,8 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
     def read(folder: Path) -> Sample:
         if not (folder / "mask.png").is_file():
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
-        points, label = parse_points(folder / "points.json"), category(folder.name)
-        return Sample(folder / "original.jpg", points, folder / "mask.png", category=label)
+        points, labels = parse_points(folder / "points.json"), {"name": folder.name, "category": category(folder.name)}
+        return Sample(folder / "original.jpg", points, folder / "mask.png", **labels)
 
     if source is not None:
         return _dataset("drag100", source, "points.json", read)
@@ -131,7 +128,8 @@ def dragbench(source: str | os.PathLike) -> Dataset:
             (points,), mask = _json(path / "drag_instruction.json", "points"), _mask(path)
         else:
             points, mask = _unpickled(path / "meta_data.pkl")
-        return Sample(path / "original_image.png", points, mask if np.any(mask) else None, category=path.parent.name)
+        labels = {"name": path.name, "category": path.parent.name}
+        return Sample(path / "original_image.png", points, mask if np.any(mask) else None, **labels)
 
     return _dataset("dragbench", source, "original_image.png", read)
 
@@ -145,7 +143,7 @@ def sde_dragbench(source: str | os.PathLike) -> Dataset:
     def read(path: Path) -> Sample:
         ends, mask = _json(path / "prompt.json", "source", "target"), _mask(path)
         points = np.stack([np.reshape(end, (-1, 2)) for end in ends], axis=1)
-        return Sample(path / "origin_image.png", points, mask if np.any(mask) else None)
+        return Sample(path / "origin_image.png", points, mask if np.any(mask) else None, name=path.name)
 
     return _dataset("sde_dragbench", source, "prompt.json", read)
 
