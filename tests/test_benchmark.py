@@ -16,7 +16,6 @@ from types import ModuleType
 
 import dask
 import distributed
-import numpy as np
 import pandas as pd
 import pytest
 import quick
@@ -24,6 +23,7 @@ import torch
 from quick import Brighter
 from tiny import mask_of, picture, save_tiny
 
+from experiments import edits
 from gooddrag.evaluation import benchmark, metrics
 from gooddrag.evaluation.benchmark import COLUMNS, slug
 from gooddrag.evaluation.datasets import folder as own_folder
@@ -117,13 +117,13 @@ def test_methods_samples_and_seeds_may_be_added(tiny, tmp_path):
     assert benchmark.values(table, "Brighter", "damage_outside_mask")["sample 0"] == pytest.approx(damage.mean())
 
 
-def test_scores_are_added_without_running(finished, tmp_path):
+def test_scores_are_added_without_running(finished, tmp_path, monkeypatch):
     path, table = finished
     copy = shutil.copytree(path, tmp_path / "copy")
-    n = benchmark.rescore(copy, make(2), lambda sample, image: {"nearest_page": float(np.asarray(image).mean())})
-    again = benchmark.read(copy)
-    assert n == 8 and again["nearest_page"].notna().tolist() == [True] * 8 + [False] * 4
-    same(table, again.assign(nearest_page=np.nan))
+    monkeypatch.setattr(edits, "scenes", len)
+    monkeypatch.setattr(edits, "page_distance", lambda image, scenes: scenes + image.width / 1000)
+    assert edits.fill_nearest_page(copy) == 12
+    same(table.assign(nearest_page=len("sample 0") + 0.048), benchmark.read(copy))
 
 
 def test_csv_gives_the_table_back(finished, tmp_path):

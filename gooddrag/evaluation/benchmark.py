@@ -11,7 +11,7 @@ The JSON is written last: where it is, the job is complete. A failure of a metho
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from gooddrag.evaluation import jobs, metrics
 from gooddrag.evaluation.jobs import Job, record_file, slug
 from gooddrag.evaluation.methods import METHODS, Method
 from gooddrag.evaluation.metrics import Interval
-from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -206,15 +205,3 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
     states = {state: (table["state"] == state).astype(int) for state in STATES}
     counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
     return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
-
-
-def rescore(folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable) -> int:
-    """Renew columns of finished edits, and return how many edits there were: `measure(sample, image)` gives
-    {column: number}, for instance {"IF": metrics.image_fidelity(sample.image, image)}."""
-    n, by_name = 0, {sample.name: sample for sample in samples}
-    for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
-        record = jobs.read_record(file)
-        if record and record["state"] == "done" and record["sample"] in by_name:
-            jobs.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
-            n += 1
-    return n

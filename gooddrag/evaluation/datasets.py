@@ -38,7 +38,7 @@ class Dataset(Sequence[Sample]):
         title: what errors call it. names: of the samples, sorted. folders: name -> folder.
     """
 
-    def __init__(self, title: str, folders: Mapping[str, Path], read: Callable[[Path], Sample] = Sample.open):
+    def __init__(self, title: str, folders: Mapping[str, Path], read: Callable[[Path], Sample]):
         self.title, self.folders, self.read, self.names = title, dict(folders), read, list(folders)
 
     def __len__(self) -> int:
@@ -58,9 +58,7 @@ class Dataset(Sequence[Sample]):
         return f"Dataset({self.title}, {len(self)} samples)"
 
 
-def _dataset(
-    title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample] = Sample.open
-) -> Dataset:
+def _dataset(title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample]) -> Dataset:
     """The folders that hold a file `marker`, by name, and those beside them, which should: a sample that lacks it must
     be reported, not lost. Samples named alike get their whole path."""
     root = _opened(source, title)
@@ -113,7 +111,7 @@ def fingerprint(data: Dataset) -> str:
 
 def folder(source: str | os.PathLike) -> Dataset:
     """A folder or a zip of samples as `Sample.save` writes them: `<name>/original.*, points.json, mask.*`."""
-    return _dataset("folder", source, "points.json")
+    return _dataset("folder", source, "points.json", Sample.open)
 
 
 def dragbench(source: str | os.PathLike) -> Dataset:

@@ -28,13 +28,9 @@ ENDED = ("STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED")  # replies that the 
 
 
 class Rater(Protocol):
-    """Any model that looks at images: another service is one class with these two.
+    """Any model that looks at images: another service is one class with these two."""
 
-    Attributes:
-        name: service, model and settings; with the prompt and the images it decides what is asked anew.
-    """
-
-    name: str
+    name: str  # service, model and settings: with the prompt and the images it decides what is asked anew
 
     def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
         """The reply to text and images as plain data, in the Gemini protocol's words: candidates, prompt_feedback."""

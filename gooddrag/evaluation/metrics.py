@@ -209,11 +209,9 @@ def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
 
 
 def _bootstrap(statistic: Callable, seed: int, *data: np.ndarray) -> Interval:
-    value, n = float(statistic(*data, axis=-1)), data[0].size
-    if n == 1:
-        return Interval(value, value, value, 1)  # one sample says nothing about the spread
     options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
-    return Interval(value, *map(float, stats.bootstrap(data, statistic, **options).confidence_interval), n)
+    found = stats.bootstrap(data, statistic, **options).confidence_interval
+    return Interval(float(statistic(*data, axis=-1)), float(found.low), float(found.high), data[0].size)
 
 
 def wilson(wins: int, n: int) -> Interval:
