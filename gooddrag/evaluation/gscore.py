@@ -34,7 +34,6 @@ class Rater(Protocol):
 
     def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
         """The reply to text and images as plain data, in the Gemini protocol's words: candidates, prompt_feedback."""
-        ...
 
 
 @dataclass(frozen=True)
