@@ -72,7 +72,7 @@ def test_the_whole_of_drag100():
 
 
 def test_drag100_from_a_folder(root):
-    for beside in ("__MACOSX/cat_2", ".git"):
+    for beside in ("__MACOSX/cat_2", ".git", "more/samples"):
         (root / beside).mkdir(parents=True)
     (root / "__MACOSX" / "cat_2" / "points.json").write_text("x")
     data = drag100(root)

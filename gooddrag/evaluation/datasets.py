@@ -63,7 +63,8 @@ def _dataset(title: str, source: str | os.PathLike, marker: str, read: Callable[
     be reported, not lost. Samples named alike get their whole path."""
     root = _opened(source, title)
     beside = {p for file in root.rglob(f"*/{marker}") for p in file.parent.parent.iterdir() if p.is_dir()}
-    found = sorted(p for p in beside if not re.search(r"(^|/)(\.|__)", p.relative_to(root).as_posix()))
+    found = sorted(p for p in beside if any(p.glob("*.*")))  # which hold files, and not only folders of samples
+    found = [p for p in found if not re.search(r"(^|/)(\.|__)", p.relative_to(root).as_posix())]
     if not found:
         raise ValueError(f"{title}: no sample in {str(root)!r}; expected folders with {marker}")
     names = Counter(p.name for p in found)
