@@ -23,8 +23,7 @@ from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import predict_z0
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.jobs import record_file
+from gooddrag.evaluation.jobs import read_record, record_file, write_record
 from gooddrag.evaluation.methods import METHODS, DragGan, methods_with
 from gooddrag.files import load_image
 from gooddrag.lora import applied
@@ -236,10 +235,12 @@ def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 28
 
 def fill_nearest_page(folder: Path) -> int:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
-    samples = storybook100(64)  # only their names count
-    return benchmark.rescore(
-        folder, samples, lambda sample, image: {"nearest_page": page_distance(image, scenes(sample.name))}
-    )
+    found = [(file, read_record(file)) for file in sorted(folder.glob("[!.]*/[!.]*.json"))]
+    done = [(file, record) for file, record in found if record and record["state"] == "done"]
+    for file, record in done:
+        distance = page_distance(load_image(file.with_suffix(".png")), scenes(record["sample"]))
+        write_record(file, record | {"nearest_page": distance})
+    return len(done)
 
 
 def best_median_worst(method: str = "GoodDrag") -> list[int]:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import threading
+import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -14,9 +15,8 @@ import pytest
 from PIL import Image
 from tiny import picture
 
-from gooddrag.evaluation import gemini, gscore
-from gooddrag.evaluation.gemini import CLIENTS, GeminiRater, RaterError
-from gooddrag.evaluation.gscore import PROMPTS
+from gooddrag.evaluation import gscore
+from gooddrag.evaluation.gscore import CLIENTS, PROMPTS, GeminiRater
 from gooddrag.marks import marked
 from gooddrag.sample import Sample
 
@@ -76,11 +76,12 @@ def key(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between a client's own attempts
 
 
 @pytest.fixture(params=CLIENTS)
 def rater(request, server):
-    return GeminiRater("gemini-test", request.param, f"http://127.0.0.1:{server.server_port}", attempts=2, timeout=20)
+    return GeminiRater("gemini-test", request.param, f"http://127.0.0.1:{server.server_port}")
 
 
 def sent(request):
@@ -113,7 +114,7 @@ def test_every_reply_is_kept_and_nothing_is_asked_twice(rater, server, tmp_path)
     two = {method: dict(RESULTS[method]) for method in ("GoodDrag", "SDE-Drag")}
     records = gscore.rate(rater, SAMPLES, two, tmp_path)
     assert len(records) == len(server.requests) == len(list(tmp_path.iterdir())) == 2 * 2
-    assert gscore.rate(rater, SAMPLES, two, tmp_path, again=True) == records and len(server.requests) == 4
+    assert gscore.rate(rater, SAMPLES, two, tmp_path) == records and len(server.requests) == 4
     two["GoodDrag"]["page 0"] = picture((48, 48), seed=99)
     gscore.rate(rater, SAMPLES, two, tmp_path)
     assert len(server.requests) == 5  # the changed image
@@ -150,15 +151,13 @@ def test_a_pair_of_questions_sees_the_drag_and_gives_the_geometric_mean(rater, s
 
 
 def test_a_blocked_reply_is_a_record_and_no_number(rater, server, tmp_path):
-    blocked = {"prompt: SAFETY": {"promptFeedback": {"blockReason": "SAFETY"}, "modelVersion": "v"}}
-    blocked |= {"reply: SAFETY": answer("", "SAFETY"), "reply: RECITATION": answer('{"score": 7}', "RECITATION")}
-    for i, (reason, reply) in enumerate(blocked.items()):
-        server.script, server.requests = [(200, reply), rated(9)], []
-        records = gscore.rate(rater, SAMPLES, ONE, tmp_path / str(i))
+    blocked = [(200, {"promptFeedback": {"blockReason": "OTHER"}, "modelVersion": "v"}), (200, answer("", "SAFETY"))]
+    blocked += [(200, answer('{"score": 7}', "RECITATION")), error(400, "Unable to process input image")]
+    for reply, reason in zip(blocked, ("OTHER", "SAFETY", "RECITATION", "Unable to process"), strict=True):
+        server.script, server.requests = [reply, rated(9)], []
+        records = gscore.rate(rater, SAMPLES, ONE, tmp_path / reason)
         assert [(r["status"], r["scores"]) for r in records] == [("blocked", {}), ("rated", {"GoodDrag": 9.0})]
-        assert records[0]["detail"] == reason and len(server.requests) == 2
-    again = gscore.rate(rater, SAMPLES, ONE, tmp_path / "2", again=True)  # later
-    assert [r["status"] for r in again] == ["rated", "rated"] and len(server.requests) == 3
+        assert reason in records[0]["detail"] and len(server.requests) == 2
 
 
 def test_a_busy_service_is_waited_for_by_the_clients_themselves(rater, server, tmp_path):
@@ -177,14 +176,8 @@ def test_what_is_of_no_use_is_asked_twice_more(rater, server, tmp_path, reply):
     assert record["scores"] == {"GoodDrag": 6.0} and len(server.requests) == 3
     server.script = [(200, reply)]
     (record,) = gscore.rate(rater, SAMPLES[1:], ONE, tmp_path)
-    assert record["status"] in ("cut", "malformed") and record["scores"] == {} and len(server.requests) == 6
+    assert record["status"] == "malformed" and record["scores"] == {} and len(server.requests) == 6
     assert gscore.rate(rater, SAMPLES[1:], ONE, tmp_path) == [record] and len(server.requests) == 6
-
-
-def test_one_refused_image_is_a_record_and_the_others_go_on(rater, server, tmp_path):
-    server.script = [error(400, "Unable to process input image"), rated(8)]
-    records = gscore.rate(rater, SAMPLES, ONE, tmp_path)
-    assert [r["status"] for r in records] == ["refused", "rated"] and "Unable to process" in records[0]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +185,7 @@ def test_one_refused_image_is_a_record_and_the_others_go_on(rater, server, tmp_p
     [
         ('{"score": 8}', 8),
         ('```json\n{"score": 8, "reason": "smooth"}\n```', 8),
-        ('Here {it} is: {"score": 8.5} as asked.', 8.5),
-        ('{"result": {"score": 3}}', 3),
+        ('Here it is: {"score": 8.5} as asked.', 8.5),
         *[(bad, None) for bad in ("", "8", '"8"', "[8]", "{}", '{"score": "8"}', '{"score": true}', '{"score": null}')],
         *[(bad, None) for bad in ('{"score": 11}', '{"score": -0.1}', '{"score": NaN}', '{"Score": 8}', "{" * 2000)],
     ],
@@ -212,14 +204,14 @@ def test_the_score_in_a_reply(text, score):
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (error(404), r"model: 'gemini-test' is not offered \(any more\); name another one"),
+        (error(404, "the model is gone"), "the model is gone"),
         (error(403, f"key {KEY} is not good"), r"key \[key\] is not good"),
         (error(400, "API key not valid"), "API key not valid"),
     ],
 )
 def test_what_no_other_question_helps_ends_the_run_and_it_resumes(rater, server, tmp_path, reply, said):
     server.script = [rated(5), reply]
-    with pytest.raises(RaterError, match=said):
+    with pytest.raises(RuntimeError, match=said):
         gscore.rate(rater, SAMPLES, ONE, tmp_path)
     assert len(server.requests) == 2 and len(list(tmp_path.iterdir())) == 1
     server.script = [rated(8)]
@@ -229,8 +221,8 @@ def test_what_no_other_question_helps_ends_the_run_and_it_resumes(rater, server,
 
 def test_an_unreachable_service_is_named(tmp_path):
     for client in CLIENTS:
-        with pytest.raises(RaterError):
-            gscore.rate(GeminiRater("m", client, "http://127.0.0.1:9", 1, 5), SAMPLES, ONE, tmp_path)
+        with pytest.raises(RuntimeError):
+            gscore.rate(GeminiRater("m", client, "http://127.0.0.1:9"), SAMPLES, ONE, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -238,7 +230,7 @@ def test_the_key_is_sent_and_appears_nowhere(rater, server, tmp_path, caplog, ca
     caplog.set_level(logging.DEBUG)
     spoken = answer(json.dumps({"score": 3, "reason": f"your key is {KEY}"}))
     server.script = [(200, spoken), error(403, f"key {KEY} is not good")]
-    with pytest.raises(RaterError) as caught:
+    with pytest.raises(RuntimeError) as caught:
         gscore.rate(rater, SAMPLES, ONE, tmp_path)
     request = server.requests[0]
     assert KEY in json.dumps(request.headers) and KEY not in request.path + json.dumps(request.body)
@@ -248,14 +240,15 @@ def test_the_key_is_sent_and_appears_nowhere(rater, server, tmp_path, caplog, ca
     assert "[key]" in files and KEY not in shown + caplog.text + "".join(capfd.readouterr()) + files
 
 
-def test_the_keys_places(monkeypatch):
+def test_the_keys_places(rater, server, tmp_path, monkeypatch):
     monkeypatch.setenv("GOOGLE_API_KEY", "second")
-    assert gemini.find_key() == KEY
+    gscore.rate(rater, SAMPLES[:1], ONE, tmp_path)
     monkeypatch.delenv("GEMINI_API_KEY")
-    assert gemini.find_key() == "second"
+    gscore.rate(rater, SAMPLES[1:], ONE, tmp_path)
+    assert [key in json.dumps(r.headers) for r, key in zip(server.requests, (KEY, "second"), strict=True)] == [True] * 2
     monkeypatch.setenv("GOOGLE_API_KEY", " ")
-    with pytest.raises(RaterError, match=r"^no API key; expected one in the environment, GEMINI_API_KEY or GOOGLE_"):
-        gemini.find_key()
+    with pytest.raises(RuntimeError, match=r"^no API key; expected one in the environment, GEMINI_API_KEY or GOOGLE_"):
+        gscore.rate(rater, SAMPLES, ONE, tmp_path / "2")
 
 
 # the protocol, and the numbers
@@ -276,31 +269,22 @@ def test_summary_by_hand():
         scores = {"GoodDrag": score} if status == "rated" else {}
         return dict(sample=sample, methods=["GoodDrag"], status=status, scores=scores, rater="r", prompt=prompt)
 
-    row = gscore.summary([one("a", 6), one("b", 3)]).iloc[0]
-    assert row.to_dict() == {"method": "GoodDrag", "gscore": 4.5, "samples": 2, "rated": 2} | dict.fromkeys(
-        ("blocked", "cut", "malformed", "refused"), 0
-    )
+    row = gscore.summary([one("a", 6), one("b", 3)]).iloc[0].to_dict()
+    assert row == dict(method="GoodDrag", gscore=4.5, samples=2, rated=2, blocked=0, malformed=0)
     row = gscore.summary([one("a", 6), one("b", 3), one("c", 0, "malformed")]).iloc[0]
     assert np.isnan(row["gscore"]) and (row["samples"], row["malformed"]) == (3, 1)  # no mean of the rest
     with pytest.raises(ValueError, match="^records: of more than one rater or prompt"):
         gscore.summary([one("a", 6), one("d", 1, prompt="released")])
 
 
-def test_bad_arguments_ask_nothing_and_a_broken_record_is_named(tmp_path):
+def test_bad_arguments_ask_nothing(tmp_path):
     for arguments, message in (
         (dict(prompt="best"), "prompt: 'best'; expected one of single-1, comparative-1, released, viescore-1"),
         (dict(samples=SAMPLES[:1] * 2), "samples, results: .*expected an image of every method for distinct samples"),
-        (dict(results={"GoodDrag": {"page 0": None}}), "samples, results: no image by GoodDrag of page 1"),
+        (dict(results={"GoodDrag": {"page 0": None}}), "samples, results: no GoodDrag of page 1; expected"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             gscore.rate(**{"rater": Chart(), "samples": SAMPLES, "results": RESULTS, "folder": tmp_path, **arguments})
-    assert not list(tmp_path.iterdir()) and GeminiRater().model == gemini.MODEL
-    for arguments in (dict(client="openai"), dict(model="")):
-        with pytest.raises(ValueError, match="^client, model: .*; expected google-genai or google-generativeai"):
-            GeminiRater(**arguments)
-    gscore.rate(Chart(), SAMPLES, ONE, tmp_path)
-    path = next(tmp_path.iterdir())
-    for content in ("{", "[]", "{}", '{"status": "rated", "scores": {}}'):
-        path.write_text(content)
-        with pytest.raises(ValueError, match=f"^folder: {path.name} cannot be read"):
-            gscore.rate(Chart(), SAMPLES, ONE, tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="^client: 'openai'; expected google-genai or google-generativeai"):
+        GeminiRater(client="openai")

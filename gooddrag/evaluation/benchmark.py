@@ -11,22 +11,18 @@ The JSON is written last: where it is, the job is complete. A failure of a metho
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from multiprocessing import current_process
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import torch
-from PIL import Image
 from tqdm import tqdm
 
-from gooddrag.checkpoints import first_line
 from gooddrag.evaluation import jobs, metrics
 from gooddrag.evaluation.jobs import Job, record_file, slug
 from gooddrag.evaluation.methods import METHODS, Method
 from gooddrag.evaluation.metrics import Interval
-from gooddrag.files import load_image
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
 
@@ -49,10 +45,6 @@ TABLE_1 = {
     "GoodDrag": (0.0696, 0.0673, 0.0642, 0.0623),
 }
 """The paper's Table 1: DAI on Drag100 at gamma = 1, 5, 10, 20, very probably by the released convention."""
-NO_WORKERS = (
-    "workers: no process could start; expected the call under `if __name__ == '__main__':` in a script, and memory for "
-    "a model in each; or workers=1"
-)
 
 
 def run(
@@ -74,7 +66,8 @@ def run(
         samples: with distinct names; a `Dataset` may hold unusable ones, which become rows and are warned about.
         methods: name -> method, with seed 0; (name, seed) -> method for another seed.
         model: a name for `load_model`, its arguments as a dict, or (in one process) a loaded model.
-        workers: processes on this machine, by Dask; with several GPUs each takes the next one.
+        workers: processes on this machine, by Dask; with several GPUs each takes the next one. In a script the call
+            belongs under `if __name__ == "__main__":`.
         client: a `distributed.Client` instead, whose workers see `folder` under the same path.
         strict: an unusable sample is an error, and nothing is run.
 
@@ -82,8 +75,6 @@ def run(
         ValueError: bad arguments; the folder holds results of another model, other samples or settings.
         ModuleNotFoundError: a worker cannot import a method.
     """
-    if workers > 1 and current_process().name != "MainProcess":
-        raise SystemExit(NO_WORKERS)  # a new process that imports the script runs it again
     if workers < 1 or (isinstance(model, DiffusionModel) and (workers > 1 or client)):
         raise ValueError(f"workers, model: {workers}, {model}; expected 1 or more, and a model's name for workers")
     folder = Path(folder).expanduser().absolute()
@@ -96,29 +87,29 @@ def run(
         except ValueError as error:
             unusable[samples.names[i]] = str(error)
     for argument, names in (("samples", [*unusable, *(s.name for s in usable)]), ("methods", {n for n, _ in named})):
-        if not names or len({slug(name) for name in names}) < len(names):
-            raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names, at least one")
+        files = {slug(name) for name in names}
+        if not names or len(files) < len(names) or "" in files:
+            raise ValueError(f"{argument}: {', '.join(names) or 'none'}; expected distinct names of letters or digits")
     if unusable:
         told = f"samples: {len(unusable)} of {len(samples)} cannot be used\n" + "\n".join(unusable.values())
         if strict:
             raise ValueError(told)
         warnings.warn(told, stacklevel=2)
     identity = client.submit(jobs.identity_of, model).result() if client else jobs.identity_of(model)
-    if workers > 1 and not client:
-        model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
     for name, seed in named:
         for sample, error in unusable.items():
-            about = {"sample": sample, "method": name, "seed": seed, "pairs": 0, "state": "unusable", "key": ""}
+            about = {"sample": sample, "method": name, "seed": seed, "state": "unusable"}
             jobs.write_record(record_file(folder, name, seed, sample), about | identity | {"error": error})
-    groups = [[Job(folder, *key, method, sample) for key, method in named.items()] for sample in usable]
-    left = [[job for job in group if not job.is_done(identity)] for group in groups]  # or the error, before any work
-    todo, total = [group for group in left if group], len(usable) * len(named)
-    with tqdm(total=total, initial=total - sum(map(len, todo)), desc="bench", unit="edit") as bar:
-        own = bool(todo) and workers > 1 and not client
-        with _processes(workers, model) if own else nullcontext(client) as client:
-            serially = (job for group in todo for job in jobs.run_group(group, model, identity))
-            for _ in _on_cluster(todo, model, identity, client, own=own) if client else serially:
-                bar.update()
+    groups = [[Job(folder, *key, method, sample, identity) for key, method in named.items()] for sample in usable]
+    left = [[job for job in group if not job.is_done()] for group in groups]  # or the error, before any work
+    todo, gpus, context = [group for group in left if group], 0, nullcontext(client)
+    if todo and workers > 1 and not client:
+        model = {**model, "name": jobs.resolved(model).name}  # what "auto" is here, it is in every process
+        gpus, context = torch.cuda.device_count(), _processes(workers)
+    with context as client, tqdm(total=sum(map(len, todo)), desc="bench", unit="edit") as bar:
+        serially = (job for group in todo for job in jobs.run_group(group, model))
+        for _ in _on_cluster(todo, model, client, gpus) if client else serially:
+            bar.update()
     return read(folder)
 
 
@@ -129,32 +120,22 @@ def forget_failures(folder: str | os.PathLike) -> None:
             file.unlink()
 
 
-@contextmanager
-def _processes(workers: int, model: Mapping) -> Iterator:
-    """A client of so many processes on this machine, which end with this one; each has loaded the model."""
-    from distributed import Client, LocalCluster
+def _processes(workers: int):
+    """A client of so many processes on this machine, which end with this one, in a `with` block."""
+    from distributed import Client
 
-    jobs.loaded.cache_clear()
+    jobs.loaded.cache_clear()  # each process has its own
     torch.cuda.empty_cache()
-    options = {"n_workers": workers, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-    try:
-        cluster = LocalCluster(**options, silence_logs=logging.CRITICAL)
-    except RuntimeError as error:
-        raise ValueError(f"{NO_WORKERS} ({first_line(error)})") from error
-    with cluster, Client(cluster) as client:
-        try:
-            client.run(jobs.prepare, model)
-        except OSError as error:  # a connection that broke
-            raise ValueError(f"{NO_WORKERS} ({first_line(error)})") from error
-        yield client
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    return Client(n_workers=workers, silence_logs=logging.CRITICAL, **options)
 
 
-def _on_cluster(todo: list, model: Mapping, identity: Mapping, client, *, own: bool) -> Iterator[Job]:
+def _on_cluster(todo: list, model: Mapping, client, gpus: int) -> Iterator[Job]:
     from distributed import KilledWorker, as_completed
     from distributed.protocol.serialize import serialize_bytes
 
     def sent(group: Sequence[Job]):  # as bytes: a worker that cannot read its task would say nothing, for ever
-        return client.submit(jobs.finish, serialize_bytes(group), model, identity, own=own, pure=False)
+        return client.submit(jobs.finish, serialize_bytes(group), model, gpus, pure=False)
 
     futures, suspects = {sent(group): group for group in todo}, []
     try:
@@ -164,16 +145,15 @@ def _on_cluster(todo: list, model: Mapping, identity: Mapping, client, *, own: b
                 future.result()
                 yield from group
             except KilledWorker:  # by this group, or by another that its worker had
-                suspects.append(group)
+                suspects += group
     finally:
         client.cancel(list(futures))
-    for group in suspects:  # alone, so that it is known on which edit a process dies
-        while not all(job.is_done(identity) for job in group):
-            try:
-                sent(group).result()
-            except KilledWorker:
-                jobs.record_death(group, identity)
-        yield from group
+    for job in suspects:  # alone, so that it is known on which edit a process dies
+        try:
+            sent([job]).result()
+        except KilledWorker:
+            job.write(error="processes died on it again and again (out of memory?)")
+        yield job
 
 
 def read(source: str | os.PathLike) -> pd.DataFrame:
@@ -188,15 +168,11 @@ def read(source: str | os.PathLike) -> pd.DataFrame:
         records = [jobs.read_record(file) for file in sorted(path.glob("[!.]*/[!.]*.json"))]
         table = pd.DataFrame([record for record in records if record], columns=COLUMNS)
         about = ["sample", "category", "task", "pairs", "width"]
-        usable = table.sort_values("state", key=lambda state: state == "unusable", kind="stable")  # first what has them
-        samples, methods = usable[about].drop_duplicates("sample"), table[["method", "seed"]].drop_duplicates()
-        whole = samples.merge(methods, how="cross").merge(table.drop(columns=about[1:]), how="left")
-        table = whole.fillna({"state": "missing"})
+        samples = table.groupby("sample", sort=False, as_index=False)[about].first()  # not what an unusable one lacks
+        whole = samples.merge(table[["method", "seed"]].drop_duplicates(), how="cross")
+        table = whole.merge(table.drop(columns=about[1:]), how="left").fillna({"state": "missing", "pairs": 0})
     else:
-        try:
-            table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"source: {str(source)!r} cannot be read ({error}); expected results or a CSV") from error
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
     if table.empty or not {"sample", "method", "state"} <= set(table):
         raise ValueError(f"source: {str(source)!r} holds no results; expected a folder or a table of the benchmark")
     table = table.reindex(columns=COLUMNS)
@@ -229,19 +205,3 @@ def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) 
     states = {state: (table["state"] == state).astype(int) for state in STATES}
     counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
     return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
-
-
-def rescore(
-    folder: str | os.PathLike, samples: Sequence[Sample], measure: Callable[[Sample, Image.Image], dict]
-) -> int:
-    """Add or renew columns of finished edits, from their images: `rescore(folder, samples, metrics.image_fidelity)`.
-
-    Returns how many there were. `measure` gives {column: number}.
-    """
-    n, by_name = 0, {sample.name: sample for sample in samples}
-    for file in sorted(Path(folder).expanduser().glob("[!.]*/[!.]*.json")):
-        record = jobs.read_record(file)
-        if record and record["state"] == "done" and record["sample"] in by_name:
-            jobs.write_record(file, record | measure(by_name[record["sample"]], load_image(file.with_suffix(".png"))))
-            n += 1
-    return n

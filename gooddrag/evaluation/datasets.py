@@ -1,10 +1,15 @@
-"""Drag100, DragBench and SDE-Drag's set as `Sample`s, from a folder, a zip or Google Drive; a report on each sample."""
+"""Drag100, DragBench and SDE-Drag's set as `Sample`s, from a folder, a zip or Google Drive.
+
+Zips and pickles are strangers': they are read whole or not at all, within caps, and without doing what they ask.
+"""
 
 import hashlib
 import json
 import os
+import pickle
 import re
-import warnings
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gooddrag.evaluation.unpack import opened, read_meta
-from gooddrag.files import cache_folder
-from gooddrag.sample import Sample
+from gooddrag.files import atomic_folder, cache_folder, load_image
+from gooddrag.sample import Sample, parse_points
 
 DRAG100_DRIVE_ID = "1qzUizzrSRd4bBaT-0bCYZr-MDpiKXjhW"
 DRAG100_SHA256 = "3aed266b391053192ba55746ce7d06ca54b6228f81e2adb3a9b14c55568fa918"  # see `fingerprint`
@@ -23,53 +27,46 @@ COMPOSITION = dict(animal=58, painting=5, landscape=16, plant=5, portrait=6, obj
 WORDS = {"nature": "landscape", "lighthouse": "landscape", "face": "portrait", "human": "portrait"}
 WORDS |= {"art": "painting", "plants": "plant"}
 WORDS |= dict.fromkeys(("boat", "car", "clock", "drink", "furniture", "guitar"), "object")
+MAX_FILES, MAX_BYTES = 20_000, 4 * 2**30  # of a zip, unpacked
+BAD_PICKLE = (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ImportError)
+BAD_PICKLE += (ArithmeticError, MemoryError, RecursionError, OSError)
+NUMBERS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # dtypes of arrays in a pickle
 
 
 class Dataset(Sequence[Sample]):
-    """Samples by number or name, read from their files whenever one is asked for; a slice is a Dataset.
+    """Samples by number or name, read from their files whenever one is asked for.
 
     Attributes:
         title: what errors call it. names: of the samples, sorted. folders: name -> folder.
     """
 
-    def __init__(self, title: str, folders: Mapping[str, Path], read: Callable[[Path], Sample] = Sample.open):
+    def __init__(self, title: str, folders: Mapping[str, Path], read: Callable[[Path], Sample]):
         self.title, self.folders, self.read, self.names = title, dict(folders), read, list(folders)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, key: int | str | slice) -> "Sample | Dataset":
-        if isinstance(key, slice):
-            return Dataset(self.title, {name: self.folders[name] for name in self.names[key]}, self.read)
+    def __getitem__(self, key: int | str) -> Sample:
         name = key if isinstance(key, str) else self.names[key]
         if name not in self.folders:
             raise ValueError(f"{self.title}: no sample {name!r}; expected one of {', '.join(self.names[:4])}, ...")
         try:
-            return relabelled(self.read(self.folders[name]), name=name)
+            sample = self.read(self.folders[name])
         except ValueError as error:
             raise ValueError(f"{self.title}: sample {name!r}: {error}") from error
+        return sample if sample.name == name else replace(sample, name=name)
 
     def __repr__(self) -> str:
         return f"Dataset({self.title}, {len(self)} samples)"
 
 
-def relabelled(sample: Sample, **labels: str) -> Sample:
-    """The sample under another name or category; what it warned of was said when it was read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return replace(sample, **labels)
-
-
-def _dataset(
-    title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample] = Sample.open
-) -> Dataset:
+def _dataset(title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample]) -> Dataset:
     """The folders that hold a file `marker`, by name, and those beside them, which should: a sample that lacks it must
     be reported, not lost. Samples named alike get their whole path."""
-    root = opened(source, title)
-    marked = {p.parent for p in root.rglob(marker)} - {root}
-    beside = {p for m in marked for p in m.parent.iterdir() if p.is_dir()}
-    found = sorted(beside - {parent for m in marked for parent in m.parents})
-    found = [p for p in found if not any(part.startswith((".", "__")) for part in p.relative_to(root).parts)]
+    root = _opened(source, title)
+    beside = {p for file in root.rglob(f"*/{marker}") for p in file.parent.parent.iterdir() if p.is_dir()}
+    found = sorted(p for p in beside if any(p.glob("*.*")))  # which hold files, and not only folders of samples
+    found = [p for p in found if not re.search(r"(^|/)(\.|__)", p.relative_to(root).as_posix())]
     if not found:
         raise ValueError(f"{title}: no sample in {str(root)!r}; expected folders with {marker}")
     names = Counter(p.name for p in found)
@@ -87,10 +84,10 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
     """
 
     def read(folder: Path) -> Sample:
-        sample = Sample.open(folder)
-        if sample.mask is None:
+        if not (folder / "mask.png").is_file():
             raise ValueError("mask.png is missing; every sample of Drag100 has one")
-        return relabelled(sample, category=category(folder.name))
+        points, labels = parse_points(folder / "points.json"), {"name": folder.name, "category": category(folder.name)}
+        return Sample(folder / "original.jpg", points, folder / "mask.png", **labels)
 
     if source is not None:
         return _dataset("drag100", source, "points.json", read)
@@ -106,9 +103,18 @@ def category(name: str) -> str:
     return WORDS.get(re.sub(r"^generated_\d+_|_\d+$", "", name), "animal")
 
 
+def fingerprint(data: Dataset) -> str:
+    """SHA-256 over the files that make up the samples, by name."""
+    hashed = hashlib.sha256()
+    for name, path in data.folders.items():
+        for file in sorted(path.glob("[opm]*.*")):  # original.*, points.json, mask.*
+            hashed.update(f"{name}/{file.name}".encode() + file.read_bytes())
+    return hashed.hexdigest()
+
+
 def folder(source: str | os.PathLike) -> Dataset:
     """A folder or a zip of samples as `Sample.save` writes them: `<name>/original.*, points.json, mask.*`."""
-    return _dataset("folder", source, "points.json")
+    return _dataset("folder", source, "points.json", Sample.open)
 
 
 def dragbench(source: str | os.PathLike) -> Dataset:
@@ -120,10 +126,11 @@ def dragbench(source: str | os.PathLike) -> Dataset:
 
     def read(path: Path) -> Sample:
         if (path / "drag_instruction.json").is_file():
-            (points,), mask = _json(path / "drag_instruction.json", "points"), path / "mask.png"
+            (points,), mask = _json(path / "drag_instruction.json", "points"), _mask(path)
         else:
-            points, mask = read_meta(path / "meta_data.pkl")
-        return _sample(path / "original_image.png", points, mask, path.parent.name)
+            points, mask = _unpickled(path / "meta_data.pkl")
+        labels = {"name": path.name, "category": path.parent.name}
+        return Sample(path / "original_image.png", points, mask if np.any(mask) else None, **labels)
 
     return _dataset("dragbench", source, "original_image.png", read)
 
@@ -135,79 +142,86 @@ def sde_dragbench(source: str | os.PathLike) -> Dataset:
     """
 
     def read(path: Path) -> Sample:
-        source, target = (np.reshape(end, (-1, 2)) for end in _json(path / "prompt.json", "source", "target"))
-        if len(source) != len(target):
-            raise ValueError(f"prompt.json: {len(source)} source and {len(target)} target points; expected as many")
-        return _sample(path / "origin_image.png", np.stack([source, target], axis=1), path / "mask.png")
+        ends, mask = _json(path / "prompt.json", "source", "target"), _mask(path)
+        points = np.stack([np.reshape(end, (-1, 2)) for end in ends], axis=1)
+        return Sample(path / "origin_image.png", points, mask if np.any(mask) else None, name=path.name)
 
     return _dataset("sde_dragbench", source, "prompt.json", read)
 
 
-def _sample(image: Path, points: object, mask: object, category: str = "") -> Sample:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "mask: empty")  # means the opposite in these two sets
-        sample = Sample(image, points, mask, category=category)
-    return sample if sample.mask is not None and sample.mask.any() else replace(sample, mask=None)
+def _mask(folder: Path) -> np.ndarray:
+    return np.asarray(load_image(folder / "mask.png", "mask"))
 
 
 def _json(path: Path, *keys: str) -> list:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         return [content[key] for key in keys]
-    except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read ({error}); expected an object with {', '.join(keys)}") from error
 
 
-def report(data: Dataset) -> list[dict]:
-    """One row a sample, for a table: what is in it, why it cannot be used (problem), what one should know (notes)."""
-    rows = []
-    for name in data.names:
-        rows.append(dict(name=name, category="", width=0, height=0, pairs=0, editable=0.0, problem="", notes=""))
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                sample = data[name]
-            except ValueError as error:
-                rows[-1]["problem"] = str(error)
-                continue
-        (width, height), mask = sample.image.size, sample.mask
-        notes = [str(warning.message) for warning in caught if "outside" not in str(warning.message)]
-        notes += ["no mask: everything is editable"] if mask is None else []
-        mask = np.ones((height, width), bool) if mask is None else mask
-        counts = {"pairs at rest": (sample.handles == sample.targets).all(axis=1).sum()}
-        for kind, points in (("handles", sample.handles), ("targets", sample.targets)):
-            x, y = np.rint(points).astype(int).T
-            counts[f"{kind} outside the mask"] = (~mask[y, x]).sum()
-        notes += [f"{what}: {n}" for what, n in counts.items() if n]
-        found = dict(category=sample.category, width=width, height=height, pairs=len(sample.points))
-        rows[-1] |= found | dict(editable=round(float(mask.mean()), 4), notes="; ".join(notes))
-    return rows
-
-
-def composition(data: Dataset) -> dict[str, int]:
-    """Fig. 7 (a): how many of Drag100's names are of each category."""
-    return dict(Counter(category(name) for name in data.names))
-
-
-def fingerprint(data: Dataset) -> str:
-    """SHA-256 over the files that make up the samples, by name."""
-    hashed = hashlib.sha256()
-    for name, path in data.folders.items():
-        for file in sorted(path.glob("[opm]*.*")):  # original.*, points.json, mask.*
-            hashed.update(f"{name}/{file.name}".encode() + file.read_bytes())
-    return hashed.hexdigest()
-
-
 def _from_drive() -> Path:
+    import gdown
+    from gdown.exceptions import DownloadError
+
     path = cache_folder("datasets") / "drag100.zip"
-    try:
-        import gdown
-        from gdown.exceptions import DownloadError
-    except ModuleNotFoundError as error:
-        raise ValueError(f'drag100: the download needs gdown: pip install -e ".[bench]"; or {BY_HAND}') from error
     try:
         gdown.cached_download(id=DRAG100_DRIVE_ID, path=str(path), quiet=True)
     except (DownloadError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"drag100: Google Drive did not give the file ({reason}); {BY_HAND}") from error
     return path
+
+
+def _opened(source: str | os.PathLike, title: str) -> Path:
+    """A folder as it is; a zip unpacked into the cache, once per content."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise ValueError(f"{title}: {str(source)!r} is not there; expected a folder or a zip")
+    with path.open("rb") as file:
+        target = cache_folder("datasets") / f"{title}-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    if not target.is_dir():  # complete, as it appears by a rename
+        try:
+            with zipfile.ZipFile(path) as zipped, atomic_folder(target) as temporary:
+                members = zipped.infolist()
+                if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_BYTES:
+                    raise ValueError(f"more than {MAX_FILES} files in it, or {MAX_BYTES >> 30} GiB unpacked")
+                for member in members:
+                    member.filename = member.filename.replace("\\", "/")  # as some programs on Windows write them
+                zipped.extractall(temporary, members)  # in its folder, without links, no more than file_size
+        except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, ValueError) as error:
+            raise ValueError(f"{title}: {path.name} cannot be unpacked ({error}); expected a plain zip") from error
+    return target
+
+
+def _unpickled(path: Path) -> tuple[object, object]:
+    """Points and mask of DragBench's meta_data.pkl."""
+    try:
+        with path.open("rb") as file:
+            meta = _Unpickler(file).load()
+        return meta["points"], meta.get("mask")
+    except BAD_PICKLE as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); expected a dict of points and mask") from error
+
+
+class _Unpickler(pickle._Unpickler):  # in Python, where no number in a file makes it allocate gigabytes
+    """A pickle is a program: this one builds plain values and arrays of numbers, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> object:
+        return PLAIN[module.replace("numpy._core", "numpy.core"), name]
+
+
+def _dtype(code: str, *_: object) -> np.dtype:
+    return np.dtype(NUMBERS[NUMBERS.index(code)], False, True)
+
+
+PLAIN = {
+    ("numpy", "ndarray"): None,  # named by pickles, called by none
+    ("numpy", "dtype"): _dtype,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0),  # its shape and content follow
+    ("numpy.core.multiarray", "scalar"): lambda dtype, data: np.frombuffer(data, dtype)[0].item(),
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
+}

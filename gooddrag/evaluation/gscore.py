@@ -6,37 +6,34 @@ import math
 import os
 import random
 import string
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from gooddrag.evaluation.gemini import MODEL, GeminiRater, RaterError, Refused  # noqa: F401 (names of this module)
 from gooddrag.files import atomic_file
 from gooddrag.marks import marked
 from gooddrag.sample import Sample
 
 SIDE = 1024  # px, the most that is sent
-STATUS = ("rated", "blocked", "cut", "malformed", "refused")
+TIMEOUT = 120  # seconds, of a request
+STATUS = ("rated", "blocked", "malformed")
+ENDED = ("STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED")  # replies that the service did not block
 
 
 class Rater(Protocol):
-    """Any model that looks at images: another service is one class with these two.
+    """Any model that looks at images: another service is one class with these two."""
 
-    Attributes:
-        name: service, model and settings; with the prompt and the images it decides what is asked anew.
-    """
-
-    name: str
+    name: str  # service, model and settings: with the prompt and the images it decides what is asked anew
 
     def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
         """The reply to text and images as plain data, in the Gemini protocol's words: candidates, prompt_feedback."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -61,21 +58,17 @@ class Prompt:
         return list(string.ascii_uppercase[:n]) if self.together else list(self.scores)
 
     def read(self, text: str, n: int) -> dict[str, float]:
-        """The scores in a reply, by label: the last JSON object in it that has them all, whatever is around it."""
-        found, labels, (low, high) = None, self.labels(n), self.scale
-        for start in (i for i, character in enumerate(text) if character == "{"):
-            try:
-                value, _ = json.JSONDecoder().raw_decode(text[start:])
-            except (ValueError, RecursionError):
-                continue
-            found = value if set(labels) <= set(value) else found
-        if found is None:
-            raise ValueError(f"reply: {text[:80]!r}; expected JSON with {', '.join(labels)}")
-        for label in labels:
-            value = found[label]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise ValueError(f"reply: {label} is {value!r}; expected a number from {low:g} to {high:g}")
-        return {label: float(found[label]) for label in labels}
+        """The scores in a reply, by label: from the JSON in it, whatever is around it."""
+        labels, (low, high) = self.labels(n), self.scale
+        try:
+            found = json.loads(text[text.find("{") : text.rfind("}") + 1])
+            scores = [found[label] for label in labels]
+        except (ValueError, LookupError):
+            scores = []
+        if not scores or any(type(score) not in (int, float) or not low <= score <= high for score in scores):
+            wanted = f"JSON with {', '.join(labels)}, numbers from {low:g} to {high:g}"
+            raise ValueError(f"reply: {text[:80]!r}; expected {wanted}")
+        return dict(zip(labels, map(float, scores), strict=True))
 
 
 PROMPTS = {
@@ -90,17 +83,15 @@ def rate(
     results: Mapping[str, Mapping[str, Image.Image]],
     folder: str | os.PathLike,
     prompt: str = "single-1",
-    *,
-    again: bool = False,
 ) -> list[dict]:
     """Have every result rated, each request once: what is in `folder` is not asked again.
 
-    An empty, cut or malformed reply is asked twice more. A request that the service blocks or refuses is a record
-    without a score, and the others go on; where nothing can be had (no key, no network) the same call goes on later.
+    A reply without scores is asked for twice more. A request that the service blocks or refuses is a record without a
+    score, and the others go on; where nothing can be had (no key, no network) the same call goes on later.
 
     Args:
         samples: with distinct names. results: {method: {sample name: edited image}}; none may be missing.
-        folder: one JSON file a request. prompt: a name in `PROMPTS`. again: ask again what has no score.
+        folder: one JSON file a request; without it the request is made again. prompt: a name in `PROMPTS`.
 
     Returns:
         The records: sample, methods (in the order shown), status (one of `STATUS`), scores {method: score}, detail (why
@@ -110,8 +101,8 @@ def rate(
         raise ValueError(f"prompt: {prompt!r}; expected one of {', '.join(PROMPTS)}")
     names, asked, folder = [sample.name for sample in samples], PROMPTS[prompt], Path(folder).expanduser()
     lacking = [f"{method} of {name}" for method in results for name in names if name not in results[method]]
-    if not names or not results or lacking or len(set(names)) < len(names):
-        told = f"no image by {', '.join(lacking[:5])}" if lacking else f"{names}, {list(results)}"
+    if lacking or len(set(names)) < len(names):
+        told = f"no {lacking[0]}" if lacking else ", ".join(names)
         raise ValueError(f"samples, results: {told}; expected an image of every method for distinct samples")
     if prompt == "released" and len(results) != 3:
         raise ValueError(f"results: {len(results)} methods; the released prompt speaks of 3")
@@ -129,11 +120,11 @@ def rate(
             for image in images:
                 hashed.update(repr(image.size).encode() + image.tobytes())
             path = folder / f"{hashed.hexdigest()[:24]}.json"
-            if not path.exists() or (again and _read(path)["status"] != "rated"):
+            if not path.exists():
                 with atomic_file(path, "folder") as temporary:
                     text = json.dumps(about | _asked(rater, asked, images, methods), indent=1)
                     temporary.write_text(text + "\n", encoding="utf-8")
-            records.append(_read(path))
+            records.append(json.loads(path.read_text(encoding="utf-8")))
     return records
 
 
@@ -145,47 +136,28 @@ def _asked(rater: Rater, prompt: Prompt, images: list[Image.Image], methods: lis
     question = prompt.text.replace("{labels}", ", ".join(labels))
     schema = {"type": "OBJECT", "properties": dict.fromkeys(labels, {"type": "NUMBER"}), "required": labels}
     for _ in range(3):
-        record = {"scores": {}, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-        try:
-            raw = rater.ask(question, sent, schema)
-        except Refused as error:
-            return record | {"status": "refused", "detail": str(error), "reply": "", "raw": {}}
-        text, status, detail = _read_reply(raw)
-        try:
-            parts = prompt.read(text, len(methods)) if status == "rated" else {}
-        except ValueError as error:
-            status, detail, parts = "malformed", str(error), {}
-        record |= {"status": status, "detail": detail, "reply": text, "raw": raw}
-        if status == "rated":
-            values = parts.values() if prompt.together else [math.prod(parts.values()) ** (1 / len(parts))]
-            return record | {"scores": dict(zip(methods, values, strict=True)), "parts": parts}
-        if status == "blocked":
+        raw = rater.ask(question, sent, schema)
+        text, blocked = _text(raw)
+        record = {"status": "blocked" if blocked else "malformed", "scores": {}, "detail": blocked}
+        record |= {"when": datetime.now(UTC).isoformat(timespec="seconds"), "reply": text, "raw": raw}
+        if blocked:
             break
+        try:
+            parts = prompt.read(text, len(methods))
+        except ValueError as error:
+            record["detail"] = str(error)
+            continue
+        values = parts.values() if prompt.together else [math.prod(parts.values()) ** (1 / len(parts))]
+        return record | {"status": "rated", "scores": dict(zip(methods, values, strict=True)), "parts": parts}
     return record
 
 
-def _read_reply(raw: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Text, status and why, of a reply in the Gemini protocol."""
-    if reason := raw.get("prompt_feedback", {}).get("block_reason"):
-        return "", "blocked", f"prompt: {reason}"
-    if not raw.get("candidates"):
-        return "", "cut", "no candidates"
-    candidate = raw["candidates"][0]
-    parts, finish = candidate.get("content", {}).get("parts") or [], candidate.get("finish_reason", "STOP")
+def _text(raw: Mapping) -> tuple[str, str]:
+    """The text of a reply in the Gemini protocol, and why the service blocked it ("" if it did not)."""
+    candidate = (raw.get("candidates") or [{}])[0]
+    parts, ended = candidate.get("content", {}).get("parts") or [], candidate.get("finish_reason", "STOP")
     text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
-    if finish not in ("STOP", "FINISH_REASON_UNSPECIFIED"):
-        return text, "cut" if finish == "MAX_TOKENS" else "blocked", f"reply: {finish}"
-    return text, "rated" if text.strip() else "cut", "" if text.strip() else "reply: empty"
-
-
-def _read(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["status"] not in STATUS or (record["status"] == "rated") != bool(record["scores"]):
-            raise ValueError(f"status {record['status']!r}, scores {record['scores']}")
-        return record
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"folder: {path.name} cannot be read ({error}); expected a kept reply") from error
+    return text, raw.get("prompt_feedback", {}).get("block_reason") or ("" if ended in ENDED else ended)
 
 
 def summary(records: Sequence[Mapping]) -> pd.DataFrame:
@@ -198,3 +170,75 @@ def summary(records: Sequence[Mapping]) -> pd.DataFrame:
     found = {"gscore": by["score"].agg(lambda scores: scores.mean(skipna=False)), "samples": by.size()}
     counts = {status: by["status"].agg(lambda seen, status=status: (seen == status).sum()) for status in STATUS}
     return pd.DataFrame(found | counts).reset_index()
+
+
+@dataclass(frozen=True)
+class GeminiRater:
+    """A Gemini model. The key (GEMINI_API_KEY or GOOGLE_API_KEY in the environment) is read when a request is made,
+    kept nowhere, and taken out of replies and errors.
+
+    Args:
+        model: Google withdraws models: the paper's gemini-pro-vision is gone.
+        client: "google-genai", or its predecessor "google-generativeai"; both ask a busy service again by themselves.
+        endpoint: another server of the same protocol.
+    """
+
+    model: str = "gemini-2.5-flash"
+    client: str = "google-genai"
+    endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.client not in CLIENTS:
+            raise ValueError(f"client: {self.client!r}; expected {' or '.join(CLIENTS)}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.client}:{self.model}"
+
+    def ask(self, text: str, images: Sequence[Image.Image], schema: dict) -> dict:
+        """The reply; one with a block_reason if the service refuses this request.
+
+        Raises:
+            RuntimeError: no reply, and none to be had by the next request either: no key, no such model, no network.
+        """
+        key = (os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY", "")).strip()
+        if not key:
+            raise RuntimeError("no API key; expected one in the environment, GEMINI_API_KEY or GOOGLE_API_KEY")
+        config = {"response_mime_type": "application/json", "response_schema": schema}
+        try:
+            reply = CLIENTS[self.client](self, key, [text, *images], config)
+            return json.loads(json.dumps(reply).replace(key, "[key]"))
+        except Exception as error:  # of two libraries and of what they use
+            code, message = getattr(error, "code", None), f"{type(error).__name__}: {error}".replace(key, "[key]")
+        if code == 400 and "api key" not in message.lower():
+            return {"prompt_feedback": {"block_reason": message}}
+        raise RuntimeError(message)  # not in the handler: the original, in whose text the key may stand, is not carried
+
+
+def _genai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict:
+    from google import genai
+    from google.genai import types
+
+    http = {"base_url": rater.endpoint, "api_version": "v1beta", "timeout": 1000 * TIMEOUT}
+    options = types.HttpOptions(**http, retry_options=types.HttpRetryOptions())
+    with genai.Client(api_key=key, vertexai=False, http_options=options) as client:
+        response = client.models.generate_content(model=rater.model, contents=contents, config=config)
+    return response.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response", "parsed"})
+
+
+def _generativeai(rater: GeminiRater, key: str, contents: list, config: dict) -> dict:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # that its support has ended
+        import google.generativeai as genai
+
+    endpoint = {"api_endpoint": rater.endpoint} if rater.endpoint else None
+    genai.configure(api_key=key, transport="rest", client_options=endpoint)  # kept by the library, so taken back below
+    try:
+        model = genai.GenerativeModel(rater.model, generation_config=config)
+        result = model.generate_content(contents, request_options={"timeout": TIMEOUT})._result
+        return type(result).to_dict(result, use_integers_for_enums=False, always_print_fields_with_no_presence=False)
+    finally:
+        genai.configure(api_key="", transport="rest")
+
+
+CLIENTS = {"google-genai": _genai, "google-generativeai": _generativeai}

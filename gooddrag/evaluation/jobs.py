@@ -1,6 +1,5 @@
 """One edit of a benchmark: a method on a sample, its scores, its cost, and the record that says so."""
 
-import errno
 import hashlib
 import json
 import platform
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,109 +28,91 @@ from gooddrag.model import DiffusionModel, load_model, sampled_weights
 from gooddrag.sample import Sample
 
 TRACKED = ["drag_operations", "updates", "distance_asked_px", "distance_left_px"]
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _model_in_use = threading.RLock()
 loaded = lru_cache(maxsize=1)(load_model)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A method on a sample with a seed, and the folder of its record."""
+    """A method on a sample with a seed by a model (`identity_of`), and the folder of its record."""
 
     folder: Path
     name: str
     seed: int
     method: Method
     sample: Sample
+    identity: Mapping[str, str]
 
     @property
     def file(self) -> Path:
         return record_file(self.folder, self.name, self.seed, self.sample.name)
 
-    def key(self, identity: Mapping) -> str:
+    def key(self) -> str:
         """A hash of all that decides the result."""
         s = self.sample
-        hashed = hashlib.sha256(repr([dict(identity), settings(self.method), self.seed]).encode())
+        hashed = hashlib.sha256(repr([dict(self.identity), settings(self.method), self.seed]).encode())
         for array in (s.points, s.image, *(x for x in (s.mask, s.truth) if x is not None)):
             hashed.update(repr(np.shape(array)).encode() + np.asarray(array).tobytes())
         return hashed.hexdigest()[:16]
 
-    def is_done(self, identity: Mapping) -> bool:
+    def is_done(self) -> bool:
         """Whether the record is there. Raises ValueError if it is of another sample, model or setting."""
         record = read_record(self.file)
         if record is None or record["state"] == "unusable":
             return False
-        if record["key"] != self.key(identity):
+        if record["key"] != self.key():
             raise ValueError(f"folder: {self.file} is of another sample, model or setting; expected another folder")
         return record["state"] == "failed" or self.file.with_suffix(".png").exists()
 
-    def write(self, identity: Mapping, **result: object) -> None:
+    def write(self, **result: object) -> None:
         """Write the record: "failed", unless the result says otherwise."""
         s, plain, cuda = self.sample, settings(self.method), torch.cuda.is_available()
         record = dict(sample=s.name, category=s.category, task=s.task, pairs=len(s.points), width=s.image.width)
-        record |= dict(method=self.name, seed=self.seed, state="failed", **identity, method_settings=plain)
-        record |= {"settings": hashlib.sha256(repr(plain).encode()).hexdigest()[:16], "key": self.key(identity)}
+        record |= dict(method=self.name, seed=self.seed, state="failed", **self.identity, method_settings=plain)
+        record |= {"settings": hashlib.sha256(repr(plain).encode()).hexdigest()[:16], "key": self.key()}
         record |= {"machine": torch.cuda.get_device_name() if cuda else platform.machine()}
         record |= {"threads": torch.get_num_threads(), "gooddrag": gooddrag.__version__, "torch": torch.__version__}
         write_record(self.file, record | {"finished": datetime.now(UTC).isoformat(timespec="seconds")} | result)
 
 
-def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel, identity: Mapping) -> Iterator[Job]:
+def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel) -> Iterator[Job]:
     """Run what is unfinished of all jobs on one sample, which share its LoRA; yields each when its record is there."""
     model, known = resolved(model), {}
-    if identity_of(model) != identity:
-        raise ValueError(f"model: {identity_of(model)} here; expected {identity} in every process")
+    if identity_of(model) != jobs[0].identity:
+        raise ValueError(f"model: {identity_of(model)} here; expected {jobs[0].identity} in every process")
     for job in jobs:
         with _model_in_use, one_thread(model.device):
-            if not job.is_done(identity):  # another process may have done it by now
-                _run(job, model, identity, known)
+            if not job.is_done():  # another process may have done it by now
+                _run(job, model, known)
         yield job
 
 
-def prepare(model: Mapping, dask_worker) -> None:
-    """Load the model in a worker of our own, before its first jobs: what dies here is no edit's fault."""
-    _take_gpu(dask_worker.name)
-    resolved(model)
-
-
-def finish(packed: bytes, model: Mapping, identity: Mapping, *, own: bool) -> None:
-    """`run_group` to its end, in a worker of Dask's; `own`: of the cluster that `run` began."""
+def finish(packed: bytes, model: Mapping, gpus: int) -> None:
+    """`run_group` to its end, in a worker of Dask's: one of many that share so many GPUs, or 0: that has its own."""
     from distributed import get_worker
     from distributed.protocol.serialize import deserialize_bytes
 
-    jobs = deserialize_bytes(packed)
-    if own:
-        _take_gpu(get_worker().name)
-    for _ in run_group(jobs, model, identity):
+    if gpus:
+        torch.cuda.set_device(get_worker().name % gpus)
+    for _ in run_group(deserialize_bytes(packed), model):
         pass
 
 
-def _take_gpu(number: int) -> None:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
-
-
-def record_death(jobs: Sequence[Job], identity: Mapping) -> None:
-    """A failure of the first unfinished of some jobs, on which processes died again and again."""
-    for job in [job for job in jobs if not job.is_done(identity)][:1]:
-        job.write(identity, error="processes died on it again and again (out of memory?)")
-
-
-def _run(job: Job, model: DiffusionModel, identity: Mapping, known: dict) -> None:
+def _run(job: Job, model: DiffusionModel, known: dict) -> None:
     result: dict = {}
     try:
         image = _edited(job, model, result)
         with metered(model) as cost:
             result |= scores(model, job.sample, image, known)
         result |= {"score_seconds": cost["seconds"], "state": "done"}
-    except Exception as error:  # a method is anybody's code, and what it does wrong its result; a full disk is nobody's
-        if isinstance(error, OSError) and error.errno in DISK:
-            raise
+    except OSError:
+        raise  # a full disk or a lost network is no method's failure
+    except Exception as error:  # a method is anybody's code, and what it does wrong its result
         result |= {"error": f"{type(error).__name__}: {error}"[:500], "traceback": traceback.format_exc()}
     else:
         with atomic_file(job.file.with_suffix(".png"), "folder") as temporary:
             image.save(temporary)
-    job.write(identity, **result)  # last, so that a record means a whole result
+    job.write(**result)  # last, so that a record means a whole result
 
 
 def _edited(job: Job, model: DiffusionModel, result: dict) -> Image.Image:
@@ -208,26 +189,19 @@ def scores(model: DiffusionModel, sample: Sample, image: Image.Image, known: dic
 def read_record(file: Path) -> dict | None:
     """A job's record; None if there is none, or none that is whole."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        return record if isinstance(record, dict) and {"sample", "method", "state", "key"} <= set(record) else None
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
 def slug(name: str) -> str:
     """A name as a file name: "DragDiffusion*" -> "dragdiffusion-star", "007 animal: nod" -> "007-animal-nod"."""
-    text = re.sub(r"[\W_]+", "-", name.lower().replace("*", " star")).strip("-")[:60]
-    if not text:
-        raise ValueError(f"name: {name!r}; expected letters or digits in it, to name a file after it")
-    return text
+    return re.sub(r"[\W_]+", "-", name.lower().replace("*", " star")).strip("-")[:60]
 
 
 def settings(method: Method) -> dict | str:
-    """A method as plain data: its class and every field; a partial's function and arguments; of what is neither, the
-    name alone."""
+    """A method as plain data: its class and, of a dataclass, every field; else its name alone."""
     fields = asdict(method) if is_dataclass(method) else getattr(method, "__qualname__", "")
-    if isinstance(method, partial):
-        fields = [settings(method.func), method.args, method.keywords]
     return json.loads(json.dumps({"class": type(method).__qualname__, "fields": fields}, default=str))
 
 

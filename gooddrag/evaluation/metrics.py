@@ -4,7 +4,6 @@ Images are PIL RGB images of one size, or uint8 arrays (H, W, 3); every number i
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -129,13 +128,6 @@ def features(model: DiffusionModel, x: Tensor) -> Tensor:
     return total / DIFT_NOISES
 
 
-def drag_back(method: Callable, model: DiffusionModel, sample: Sample, image: Image.Image, seed: int = 0):
-    """A result dragged back by the same method, handles and targets swapped: (the image, its mean squared difference
-    to the original)."""
-    back = method(model, replace(sample, image=image, points=sample.points[:, ::-1], truth=sample.image), seed)
-    return back, _squared(sample.image, back)
-
-
 def ssim(first: Pixels, second: Pixels) -> float:
     """Structural similarity, at most 1: Gaussian window of 11 px, borders mirrored (torchmetrics)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
@@ -145,35 +137,17 @@ def ssim(first: Pixels, second: Pixels) -> float:
 
 def psnr(first: Pixels, second: Pixels) -> float:
     """Peak signal-to-noise ratio in dB; infinite for equal images."""
-    return float(-10 * np.log10(error)) if (error := _squared(first, second)) else float("inf")
+    a, b = _pair(first, second)
+    error = ((a - b) ** 2).mean()
+    return float(-10 * np.log10(error)) if error else float("inf")
 
 
-def image_fidelity(sample: Sample, image: Pixels, radius: int = 32, lpips: Callable | None = None) -> dict[str, float]:
-    """IF = 1 - LPIPS at 224 x 224, whole and split; 1 for equal pictures.
-
-    The split is DragFlow's idea on squares of a radius (pixels) instead of drawn regions: not its table's numbers.
-
-    Args:
-        lpips: distance of two (1, 3, 224, 224) float32 in [0, 1]; None: AlexNet's, which downloads weights.
-
-    Returns:
-        IF: the whole images. IF_bg: with the editable part grey in both (no entry without a mask). IF_s2t: source
-        before against target after. IF_s2s: source before against source after; lower where the content has left.
-    """
-    lpips, (before, after), points = lpips or _lpips(), _pair(sample.image, image), np.rint(sample.points).astype(int)
-
-    def likeness(*pair: np.ndarray) -> float:
-        a, b = (F.interpolate(_batch(x).float(), (224, 224), mode="bilinear", antialias=True) for x in pair)
-        with torch.no_grad():
-            return 1 - float(lpips(a, b))
-
-    found = {"IF": likeness(before, after)}
-    if sample.mask is not None:
-        found["IF_bg"] = likeness(*(np.where(sample.mask[..., None], 0.5, x) for x in (before, after)))
-    squares = [(patch(before, radius, p, q), patch(after, radius, q, p), patch(after, radius, p, q)) for p, q in points]
-    for name, of in (("IF_s2t", 1), ("IF_s2s", 2)):
-        found[name] = float(np.mean([likeness(square[0], square[of]) for square in squares]))
-    return found
+@torch.no_grad()
+def image_fidelity(first: Pixels, second: Pixels) -> float:
+    """IF = 1 - LPIPS at 224 x 224, AlexNet's, which downloads weights; 1 for equal pictures."""
+    a, b = (_batch(x).float() for x in _pair(first, second))
+    a, b = (F.interpolate(x, (224, 224), mode="bilinear", antialias=True) for x in (a, b))
+    return 1 - float(_lpips()(a, b))
 
 
 @lru_cache(maxsize=1)
@@ -183,10 +157,10 @@ def _lpips() -> Callable:
     return LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
 
 
+@torch.no_grad()
 def quality(image: Pixels, name: str) -> float:
     """Quality without a reference by pyiqa (licence: non-commercial): "TReS", "MUSIQ", "TOPIQ" (Table 3) or others."""
-    with torch.no_grad():
-        return float(_pyiqa(QUALITY.get(name, name))(_batch(_floats(image)).float()))
+    return float(_pyiqa(QUALITY.get(name, name))(_batch(_floats(image)).float()))
 
 
 @lru_cache
@@ -235,11 +209,9 @@ def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
 
 
 def _bootstrap(statistic: Callable, seed: int, *data: np.ndarray) -> Interval:
-    value, n = float(statistic(*data, axis=-1)), data[0].size
-    if n == 1:
-        return Interval(value, value, value, 1)  # one sample says nothing about the spread
     options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
-    return Interval(value, *map(float, stats.bootstrap(data, statistic, **options).confidence_interval), n)
+    found = stats.bootstrap(data, statistic, **options).confidence_interval
+    return Interval(float(statistic(*data, axis=-1)), float(found.low), float(found.high), data[0].size)
 
 
 def wilson(wins: int, n: int) -> Interval:
@@ -253,11 +225,9 @@ def percents(low: float, high: float) -> str:
 
 
 def ranks(values: ArrayLike, *, higher_is_better: bool) -> np.ndarray:
-    """Ranks along the last axis, 1 = best; equal values share the mean of their ranks."""
+    """Ranks along the last axis, 1 = best; equal values share the mean of their ranks, and NaN is an error."""
     values = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("values: one is not finite; expected a number for every result")
-    return stats.rankdata(-values if higher_is_better else values, axis=-1)
+    return stats.rankdata(-values if higher_is_better else values, axis=-1, nan_policy="raise")
 
 
 def rank_correlation(people: ArrayLike, metric: ArrayLike) -> float:
@@ -269,11 +239,6 @@ def rank_correlation(people: ArrayLike, metric: ArrayLike) -> float:
     flat = (np.ptp(U, axis=1) == 0) | (np.ptp(R, axis=1) == 0)
     rho = [0.0 if tied else stats.spearmanr(u, r).statistic for u, r, tied in zip(U, R, flat, strict=True)]
     return float(np.mean(rho))
-
-
-def mean_ranks(answers):
-    """Fig. 11: mean, standard deviation and number of a study's ranks (DataFrame: question, method, rank, 1 = best)."""
-    return answers.groupby(["question", "method"], sort=False)["rank"].agg(["mean", "std", "count"])
 
 
 def _floats(image: Pixels) -> np.ndarray:
@@ -289,11 +254,6 @@ def _pair(first: Pixels, second: Pixels) -> tuple[np.ndarray, np.ndarray]:
     if a.shape != b.shape:
         raise ValueError(f"image: {b.shape[1]} x {b.shape[0]} px; expected the other's {a.shape[1]} x {a.shape[0]} px")
     return a, b
-
-
-def _squared(first: Pixels, second: Pixels) -> float:
-    a, b = _pair(first, second)
-    return float(((a - b) ** 2).mean())
 
 
 def _batch(x: np.ndarray) -> Tensor:
