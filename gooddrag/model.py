@@ -138,10 +138,12 @@ class DiffusionModel:
 
     def eps_and_features(self, z_t: Tensor, timestep: int, *blocks: int) -> tuple[Tensor, ...]:
         """One forward pass: noise prediction, and the output of `unet.up_blocks[block]` as features (B, C', h', w') for
-        each of the blocks, in order of execution; by default -2."""
-        seen = []
+        each of the blocks, in order of execution; by default -2. ValueError: the U-Net has no such block."""
+        n, seen = len(self.unet.up_blocks), []
         with ExitStack() as hooks:
             for block in blocks or (-2,):
+                if block < -n:
+                    raise ValueError(f"feature_block: {block}; expected {-n} to -1, as {self.label} has {n} up blocks")
                 hook = self.unet.up_blocks[block].register_forward_hook(lambda module, args, F: seen.append(F))
                 hooks.enter_context(hook)
             eps = self.eps(z_t, timestep)

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import re
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -29,7 +30,7 @@ WORDS |= {"art": "painting", "plants": "plant"}
 WORDS |= dict.fromkeys(("boat", "car", "clock", "drink", "furniture", "guitar"), "object")
 MAX_FILES, MAX_BYTES = 20_000, 4 * 2**30  # of a zip, unpacked
 BAD_PICKLE = (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, ImportError)
-BAD_PICKLE += (ArithmeticError, MemoryError, RecursionError, OSError)
+BAD_PICKLE += (ArithmeticError, MemoryError, RecursionError, OSError, struct.error)
 NUMBERS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # dtypes of arrays in a pickle
 
 
@@ -202,7 +203,8 @@ def _unpickled(path: Path) -> tuple[object, object]:
     try:
         with path.open("rb") as file:
             meta = _Unpickler(file).load()
-        return meta["points"], meta.get("mask")
+        mask = meta.get("mask")
+        return meta["points"], None if mask is None else np.asarray(mask)
     except BAD_PICKLE as error:
         raise ValueError(f"{path.name} cannot be read ({error}); expected a dict of points and mask") from error
 
@@ -214,14 +216,27 @@ class _Unpickler(pickle._Unpickler):  # in Python, where no number in a file mak
         return PLAIN[module.replace("numpy._core", "numpy.core"), name]
 
 
-def _dtype(code: str, *_: object) -> np.dtype:
-    return np.dtype(NUMBERS[NUMBERS.index(code)], False, True)
+class _Dtype:  # in place of numpy's own, whose states in a damaged pickle crash the process
+    def __init__(self, code: str, *_: object):
+        self.code = NUMBERS[NUMBERS.index(code)]
+
+    def __setstate__(self, state: tuple) -> None:
+        self.code = np.dtype({"<": "<", ">": ">"}.get(state[1], "|") + self.code)
+
+
+class _Array:
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        self.values = np.frombuffer(data, dtype.code).reshape(shape, order="F" if fortran else "C")
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        return self.values
 
 
 PLAIN = {
     ("numpy", "ndarray"): None,  # named by pickles, called by none
-    ("numpy", "dtype"): _dtype,
-    ("numpy.core.multiarray", "_reconstruct"): lambda *_: np.empty(0),  # its shape and content follow
-    ("numpy.core.multiarray", "scalar"): lambda dtype, data: np.frombuffer(data, dtype)[0].item(),
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),  # its shape and content follow
+    ("numpy.core.multiarray", "scalar"): lambda dtype, data: np.frombuffer(data, dtype.code)[0].item(),
     ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
 }
