@@ -130,7 +130,8 @@ def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu"
         net.zero_grad()
         now = time.monotonic()
         n |= {"step": n["step"] + 1, "drawn": drawn, "seconds": n["seconds"] + now - clock}
-        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (n["step"] + 1)) ** 17)
+        with torch.no_grad():  # or every step would be remembered, for a gradient
+            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (n["step"] + 1)) ** 17)
         clock, spent = now, (now - begun) / 60 / minutes
         if now - saved > 240 or spent >= 1:
             saved = now

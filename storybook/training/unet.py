@@ -202,7 +202,8 @@ def train_unet(
             progress["step"] += 1
             progress["samples"] += recipe.batch
             kept = (1 - 1 / (progress["step"] + 1)) ** (recipe.ema_power + 1)
-            torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - kept)
+            with torch.no_grad():  # or every step would be remembered, for a gradient
+                torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - kept)
             now = time.monotonic()
             progress["seconds"], clock = progress["seconds"] + now - clock, now
             spent = (progress["samples"] - began["samples"]) / samples if samples else 0.0
