@@ -21,7 +21,8 @@ from gooddrag.model import load_model
 from storybook.training import __main__ as command
 from storybook.training.autoencoder import Recipe as AutoencoderRecipe
 from storybook.training.autoencoder import grown, losses, measure
-from storybook.training.pages import page, photo_crop, training_picture, training_pictures
+from storybook.training.pages import TrainingPictures, page, photo_crop
+from storybook.training.sitting import Sitting
 from storybook.training.unet import Muon, Noise, Recipe, orthogonalised
 
 SMALL = ["--eager", "--threads", "1", "--set", "size=64", "batch=2", "refill=4", "first=1", "pool=8", "eval_every=4"]
@@ -40,15 +41,15 @@ def log_of(work):
     return [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_training_picture_is_the_same_in_every_process_and_never_held_out():
-    assert np.array_equal(training_pictures(5, 2, 48, 0.01)[1], training_picture(6, 48))
-    assert training_picture(6, 48).shape == (48, 48, 3) and training_picture(6, 48).dtype == np.uint8
-    assert not np.array_equal(training_picture(6, 48), training_picture(7, 48))
+def test_a_training_picture_is_the_same_in_every_process():
+    pictures = TrainingPictures(48)
+    assert np.array_equal(next(pictures.batches(5, 2, workers=1)), [pictures[5], pictures[6]])
+    assert pictures[6].shape == (48, 48, 3) and pictures[6].dtype == np.uint8
 
 
 def test_all_but_a_few_photographs_and_paintings_are_pages_as_drawn():
-    drawn = [np.array_equal(training_picture(seed, 32), page(seed, 32)) for seed in range(100)]
-    assert 90 <= sum(drawn) < 100
+    pictures = TrainingPictures(32)
+    assert 90 <= sum(np.array_equal(pictures[seed], page(seed, 32)) for seed in range(100)) < 100
 
 
 def test_photographs_show_the_same_square_at_any_size():
@@ -111,6 +112,15 @@ def test_training_goes_on_where_it_ended_and_what_it_exports_loads(weights, tmp_
     assert json.loads((tmp_path / "out" / "training.json").read_text())["samples"] == 112
 
 
+def test_the_average_of_the_weights_remembers_no_step(tmp_path):
+    net, ema = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False)
+    rates = {torch.optim.SGD(net.parameters()): 0.1}
+    sitting = Sitting(tmp_path / "net.safetensors", {"net": net, "ema": ema}, rates, {}, budget=2)
+    for _ in sitting:
+        sitting.step(net(torch.ones(2)).sum())
+    assert sitting.counts["step"] == 2 and not ema.weight.requires_grad
+
+
 def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
     arguments = [sys.executable, "-m", "storybook.training", "unet", "--weights", str(weights)]
     arguments += ["--work", str(tmp_path), *SMALL]
@@ -122,11 +132,6 @@ def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()[-2000:]
     assert load_file(tmp_path / "unet.safetensors")["unet/conv_out.weight"].isfinite().all()
-
-
-def test_bad_settings_are_named(weights, tmp_path):
-    with pytest.raises(SystemExit, match="^--set: bath; expected one of size, batch, "):
-        command.main(["unet", "--weights", str(weights), "--work", str(tmp_path), "--set", "bath=2"])
 
 
 def test_the_autoencoder_begins_with_the_layers_of_the_smaller_one():
