@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from tiny import random
 
 from gooddrag.model import load_model
+from storybook import sample
 from storybook.training import __main__ as command
 from storybook.training.autoencoder import Recipe as AutoencoderRecipe
 from storybook.training.autoencoder import grown, losses, measure
-from storybook.training.pages import TrainingPictures, page, photo_crop
+from storybook.training.pages import TrainingPictures, photo_crop, to_uint8
 from storybook.training.sitting import Sitting
 from storybook.training.unet import Muon, Noise, Recipe, orthogonalised
 
@@ -49,7 +50,7 @@ def test_a_training_picture_is_the_same_in_every_process():
 
 def test_all_but_a_few_photographs_and_paintings_are_pages_as_drawn():
     pictures = TrainingPictures(32)
-    assert 90 <= sum(np.array_equal(pictures[seed], page(seed, 32)) for seed in range(100)) < 100
+    assert 90 <= sum(np.array_equal(pictures[n], to_uint8(sample(n).render(32))) for n in range(100)) < 100
 
 
 def test_photographs_show_the_same_square_at_any_size():

@@ -104,11 +104,9 @@ def train_autoencoder(
     compiled: bool = True,
     **budget: float | None,
 ) -> None:
-    """Train until SIGTERM, or until this call has spent its budget; the rate falls as a cosine of what is spent.
+    """Train with the budget of a `Sitting`, in steps; the rate falls as a cosine of what is spent.
 
-    Args:
-        first: the first generation's autoencoder, whose encoder (B, 3, h, w) -> (B, 4, h / 4, w / 4) is the teacher.
-        work: folder of the checkpoint and the log. budget: of the `Sitting`, in steps.
+    `first` is the first generation's autoencoder, whose encoder (B, 3, h, w) -> (B, 4, h / 4, w / 4) is the teacher.
     """
     torch.manual_seed(0)
     where = torch.device(device)

@@ -33,9 +33,8 @@ from storybook.world.animals.breeds import BREEDS
 from storybook.world.backdrops import KINDS
 
 SIZES = {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4)}
-SPANS = (
-    {name: Animal.range(name) for name in POSE} | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
-)
+SIZES |= {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+SPANS = {name: Animal.range(name) for name in POSE} | SIZES
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
 ANCHORS = ("nose", "mouth", "chin", "forehead", "crown", "left_cheek", "right_cheek", "body", "left_eye", "right_eye")
@@ -133,10 +132,10 @@ def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
     return pyramid(made.float(), page) + 0.25 * maps
 
 
-def train(work: Path, encoder: nn.Module, *, device: str = "cpu", **budget: float) -> None:
+def train(work: Path, encoder: nn.Module, **budget: float) -> None:
     """Go on from the checkpoint in `work`, if there is one, with the budget of a `Sitting`, in steps."""
-    net = Generator(len(numbers(animal(0)))).to(device, memory_format=torch.channels_last)
-    encoder = encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
+    net = Generator(len(numbers(animal(0)))).to(memory_format=torch.channels_last)
+    encoder = encoder.to(memory_format=torch.channels_last).requires_grad_(False)
     ema, convolutions = copy.deepcopy(net).requires_grad_(False), [layer.weight for layer in net.layers]
     rest = [p for p in net.parameters() if not any(p is weight for weight in convolutions)]
     steppers = {torch.optim.Adam(rest, betas=(0.9, 0.99)): RATES[0], Muon(convolutions): RATES[1]}
@@ -145,13 +144,13 @@ def train(work: Path, encoder: nn.Module, *, device: str = "cpu", **budget: floa
     held = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64))
     for _, (drawn, x, page) in zip(sitting, batches(sitting.counts["drawn"]), strict=False):
         side = next((side for side, until in GROWTH.items() if sitting.counts["step"] < until), 128)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
-            value = loss(net(x.to(device), side), page.to(device, memory_format=torch.channels_last), encoder)
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss(net(x, side), page.to(memory_format=torch.channels_last), encoder)
         sitting.step(value)
         sitting.counts["drawn"] = drawn
         if sitting.due(EVAL_EVERY):
             with torch.no_grad():
-                made = torch.cat([ema(part.to(device), side).cpu() for part in held[0].split(16)])
+                made = torch.cat([ema(part, side) for part in held[0].split(16)])
             wanted = avg_pool2d(to_tensor(held[1].numpy()), 128 // side)
             sitting.log({"l1": (made - wanted).abs().mean().item()}, side=side)
 
@@ -184,11 +183,10 @@ if __name__ == "__main__":
     p.add_argument("--work", type=Path, required=True, help="folder of the checkpoint and the log")
     p.add_argument("--minutes", type=float)
     p.add_argument("--cooldown", type=float, default=0.0, help="last share of the minutes, in which the rate falls")
-    p.add_argument("--device", default="cpu")
     p.add_argument("--export", type=Path, help="folder for the weights")
     a = p.parse_args()
     if a.minutes:
         vae = AutoencoderTiny.from_pretrained(Path(storybook.__file__).parent / "weights", subfolder="vae")
-        train(a.work, vae.encoder, minutes=a.minutes, device=a.device, cooldown=a.cooldown)
+        train(a.work, vae.encoder, minutes=a.minutes, cooldown=a.cooldown)
     if a.export:
         export(a.work, a.export)

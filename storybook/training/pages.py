@@ -43,11 +43,6 @@ def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, *, jitter:
     return (np.asarray(crop)[..., order] * gain).clip(0, 255).astype(np.uint8)
 
 
-def page(seed: int, size: int) -> np.ndarray:
-    """Page `seed` of the book, (size, size, 3) uint8."""
-    return to_uint8(storybook.sample(seed).render(size))
-
-
 class TrainingPictures:
     """The training set: picture `seed` is (size, size, 3) uint8, the same in every process.
 
@@ -81,6 +76,6 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 @cache
 def held_out(size: int, pages: int = 64, photos: int = 32) -> tuple[Tensor, Tensor]:
     """Never trained on: (pages, 3, size, size) of the book, (photos, 3, size, size) of photographs, in [-1, 1]."""
-    drawn = [page(HELD_OUT_PAGES + i, size) for i in range(pages)]
+    drawn = [to_uint8(storybook.sample(HELD_OUT_PAGES + i).render(size)) for i in range(pages)]
     crops = [photo_crop(i, size, HELD_OUT_PHOTOS, jitter=False) for i in range(photos)]
     return to_tensor(np.stack(drawn)), to_tensor(np.stack(crops))

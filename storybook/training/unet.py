@@ -150,13 +150,11 @@ def train_unet(
     compiled: bool = True,
     **budget: float | None,
 ) -> None:
-    """Train until SIGTERM, or until this call has spent its budget.
+    """Train with the budget of a `Sitting`, in samples.
 
     Args:
         unet: weights to begin with where there is no checkpoint. vae: whose encoder gives the latents.
-        work: folder of the checkpoint and the log.
         before: what `unet` was trained with already: samples, seconds, drawn.
-        budget: of the `Sitting`, in samples.
     """
     where = torch.device(device)
     unet = unet.to(where, memory_format=torch.channels_last).train().requires_grad_(True)
