@@ -13,6 +13,7 @@ both on L1 of the picture and of its halves, quarters and eighths, which stands 
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,29 +31,30 @@ from gooddrag.sample import Sample
 
 GENERATOR = STORYBOOK / "generator" / "generator.safetensors"
 SIDE, WIDTH, EDITED = 128, 128, 6  # px of the picture; length of a style vector w; layers whose w moves
+doubled = partial(interpolate, scale_factor=2, mode="bilinear", align_corners=False)  # StyleGAN2's filter [1, 3, 3, 1]
 CHANNELS = {4: 112, 8: 112, 16: 112, 32: 96, 64: 48, 128: 24}  # of the layers at each side length
 
 
 class Modulated(nn.Module):
     """A convolution whose input channels are scaled by a style s = A w + b (Karras et al. 2020, Eq. 1 and 3).
 
-    Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W.
+    Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W; one of
+    1 x 1 is not demodulated.
     """
 
-    def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, demodulate: bool = True):
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3):
         super().__init__()
         self.style = nn.Linear(WIDTH, c_in)
         nn.init.ones_(self.style.bias)
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) / (c_in * kernel**2) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(c_out))
-        self.demodulate = demodulate
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x (B, c_in, h, w), w (B, WIDTH) -> (B, c_out, h, w)."""
         s = self.style(w)
         y = conv2d(x * s[:, :, None, None], self.weight, padding="same")
         bias = self.bias[:, None, None].to(y.dtype)
-        if not self.demodulate:
+        if self.weight.shape[-1] == 1:
             return y + bias
         power = s.float().square() @ self.weight.float().square().sum((2, 3)).mT  # (B, c_out)
         return torch.addcmul(bias, y, (power + 1e-8).rsqrt()[:, :, None, None].to(y.dtype))
@@ -68,7 +70,7 @@ class Blobs(nn.Module):
         super().__init__()
         self.centre = nn.Linear(WIDTH, 2 * count)
         self.log_radius = nn.Parameter(torch.empty(count).uniform_(-2.5, -0.8))
-        self.mix = Modulated(3 * count, c_out, kernel=1, demodulate=False)
+        self.mix = Modulated(3 * count, c_out, kernel=1)
 
     def forward(self, w: Tensor, side: int) -> Tensor:
         """w (B, WIDTH) -> (B, c_out, side, side)."""
@@ -79,11 +81,6 @@ class Blobs(nn.Module):
         disc = torch.exp(-0.5 * dy.square())[..., :, None] * torch.exp(-0.5 * dx.square())[..., None, :]
         maps = torch.cat([disc, disc * dx[..., None, :], disc * dy[..., :, None]], dim=1)
         return self.mix(maps, w)
-
-
-def doubled(x: Tensor) -> Tensor:
-    """Twice the side; bilinear, which is StyleGAN2's filter [1, 3, 3, 1]."""
-    return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Generator(nn.Module):
@@ -101,7 +98,7 @@ class Generator(nn.Module):
             for _ in range(1 if side == 4 else 2):
                 self.layers.append(Modulated(c_in, c_out))
                 c_in = c_out
-            self.to_rgb.append(Modulated(c_out, 3, kernel=1, demodulate=False))
+            self.to_rgb.append(Modulated(c_out, 3, kernel=1))
 
     def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
         """w+ (B, 11, WIDTH) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 96, 32, 32).
@@ -125,10 +122,10 @@ class Generator(nn.Module):
                     return picture, features
 
 
-def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
-    """L1 distance of two pictures, summed over their sizes, halves, quarters, ...; 0-d."""
+def pyramid(x: Tensor, y: Tensor) -> Tensor:
+    """L1 distance of two pictures, summed over their sizes, halves, quarters and eighths; 0-d."""
     total = (x - y).abs().mean()
-    for _ in range(levels - 1):
+    for _ in range(3):
         x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
         total = total + (x - y).abs().mean()
     return total
@@ -201,9 +198,8 @@ class DragGan:
     def drag(self, net: Generator, w_plus: Tensor, points: Tensor, frozen: Tensor) -> tuple[Tensor, Tensor]:
         """DragGAN on w+ (1, 11, WIDTH): the edited w+, and where the handles are, (l, 2), (y, x) in pixels.
 
-        Args:
-            points: (l, 2, 2) float32, integer-valued pairs of handle and target, (y, x) in pixels of 128.
-            frozen: 1 - M, (1, 1, 128, 128).
+        The points are integer-valued pairs of handle and target, (l, 2, 2) float32 (y, x); frozen is 1 - M, (1, 1, 128,
+        128).
         """
         size, scale = (SIDE, SIDE), SIDE / 512
         r1, r2, near = max(1, round(self.r1 * scale)), max(1, round(self.r2 * scale)), max(2 * scale, 2.0)

@@ -53,8 +53,7 @@ class DragonDiffusion:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         config = DragConfig(num_steps=self.num_steps, strength=1.0, K=0)
         editor = DragEditor(model, lora=None).set_image(sample.image)
-        z_T = editor.invert(config)[-1]
-        z = self.denoise(model, z_T, editor.frame.task(sample, config, tuple(z_T.shape[-2:])))
+        z = self.denoise(model, editor.invert(config)[-1], editor.task(sample, config))
         return editor.frame.to_image(model.decode_image(z))
 
     def denoise(self, model: DiffusionModel, z_T: Tensor, task: Task) -> Tensor:

@@ -46,15 +46,15 @@ class FastDrag:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         config = DragConfig(num_steps=self.num_steps, strength=self.strength, K=0, masactrl_start=self.start)
         editor = DragEditor(model, lora=None).set_image(sample.image)
-        z_T, frame = editor.invert(config)[-1], editor.frame
-        task = frame.task(sample, config, tuple(z_T.shape[-2:]))
-        cells = (torch.stack([task.p_0, task.q], dim=1).numpy() + 0.5) / 4 - 0.5
-        editable = task.frozen[0, 0].numpy() == 0
+        task, z_T = editor.task(sample, config), editor.invert(config)[-1]
+        cells = (torch.stack([task.p_0, task.q], dim=1).cpu().numpy() + 0.5) / 4 - 0.5
+        editable = task.frozen[0, 0].cpu().numpy() == 0
         x, empty = warp(z_T[0].cpu().numpy(), editable, cells, nearest=self.nearest)
         if self.noise:
             x[:, empty] = np.random.default_rng(seed).normal(size=(len(x), empty.sum()))
         z = torch.from_numpy(x if self.noise else fill(x, empty))[None].to(z_T)
-        return frame.to_image(model.decode_image(denoise_beside(editor.source(config), z, config.T)))
+        z = denoise_beside(editor.source(config), z, config.T)
+        return editor.frame.to_image(model.decode_image(z))
 
 
 @torch.no_grad()

@@ -91,7 +91,8 @@ class FreeDrag:
                 break
             p = p.clone()
             for i, gap in enumerate(gaps.tolist()):
-                xi = 1.0 if arrived[i] else self.share(gap)
+                closed = math.exp(math.log(9) / (0.6 * self.level) * (gap - 0.2 * self.level))
+                xi = 1.0 if arrived[i] else 1 / (1 + closed)
                 templates[i] = xi * square(F, size, p[i], self.radius) + (1 - xi) * templates[i]
                 if gap < self.level / 2:
                     p[i] = self.search(F, size, templates[i], p[i], q[i], self.longest)
@@ -103,10 +104,6 @@ class FreeDrag:
     def gap(self, F: Tensor, size: Size, p: Tensor, template: Tensor) -> Tensor:
         """mean |F(p) - T|, 0-d."""
         return (square(F, size, p, self.radius) - template).abs().mean()
-
-    def share(self, gap: float) -> float:
-        """xi, the new features' share in the template."""
-        return 1 / (1 + math.exp(math.log(9) / (0.6 * self.level) * (gap - 0.2 * self.level)))
 
     def search(self, F: Tensor, size: Size, template: Tensor, p: Tensor, q: Tensor, length: float) -> Tensor:
         """The point of ten on the way from p to q, at most `length` long, whose gap is nearest to l; (2,)."""
