@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag import motion
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import check_finite, step
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation.methods.fastdrag import denoise_beside
 from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import Size, Task
@@ -56,12 +56,12 @@ class FreeDrag:
     lora: LoraConfig | None = LoraConfig.preset("dragdiffusion")
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
-        config = DragConfig.dragdiffusion()
+        config = DragConfig.dragdiffusion(K=0)
         editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
-        task, source = editor.task(sample, config), editor.source(config)
+        task, source, (*path, _) = editor.task(sample, config), editor.source(config), editor.invert(config)
         with applied(model.unet, editor.lora):
             z, _ = self.drag(source, task, config.T)
-            z = denoise_beside(source, z, config.T)
+            z, _ = drag_latent(model, [*path, z], task, config, source=source)  # K is 0: it denoises
         return editor.frame.to_image(model.decode_image(z))
 
     def drag(self, source: SourcePath, task: Task, T: int) -> tuple[Tensor, Tensor]:
