@@ -42,12 +42,10 @@ def plan(seed: int, category: str | None = None, task: str | None = None) -> tup
         raise ValueError(f"seed: {seed}; a whole number >= 0 is expected")
     if category is not None and category not in EDITS:
         raise ValueError(f"category: {category!r}; one of {', '.join(EDITS)} is expected")
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task: {task!r}; one of {', '.join(TASKS)} is expected")
+    if task is not None and task not in (tasks := _tasks(category) if category else [*TASKS]):
+        raise ValueError(f"task: {task!r}; one of {', '.join(tasks)} is expected")
     rng = random.Random(FIRST_SEED + seed)
     category = category or _draw(rng, {c: n for c, n in COMPOSITION.items() if task is None or task in _tasks(c)})
-    if task is not None and task not in _tasks(category):
-        raise ValueError(f"task: {task!r}; one of {category}'s, {', '.join(_tasks(category))}, is expected")
     task = task or _draw(rng, {t: n for t, n in TASKS.items() if t in _tasks(category)})
     name = rng.choice([name for name, kind in EDITS[category].items() if kind.task == task])
     for _ in range(5000):

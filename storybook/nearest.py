@@ -15,12 +15,13 @@ from scipy.optimize import least_squares
 
 from storybook.world.scene import Drawn, Scene
 
+SIZE = 64  # px a side at which picture and pages are compared
 STEP = 0.03  # of CMA-ES's first generation, in ranges of the numbers
 DIFFERENCE = 0.01  # for the derivatives of a page, in ranges of the numbers
 
 
 def nearest(
-    image: Image.Image, scene: Scene, start: Scene | None = None, *, size: int = 64, evaluations: int = 300
+    image: Image.Image, scene: Scene, start: Scene | None = None, *, evaluations: int = 300
 ) -> tuple[float, Scene]:
     """The page that looks most like a picture, of all pages with the same identity as `scene`.
 
@@ -28,19 +29,18 @@ def nearest(
     searched within the ranges that pages are drawn from: first by CMA-ES, which leaves hollows, then by least squares.
 
     Args:
-        image: the picture, square, at least size x size px.
+        image: the picture, square, at least 64 px a side.
         scene: the page before the edit, where the search starts.
         start: the page after the edit, with the same identity; a second search starts there.
-        size: side at which picture and pages are compared, px.
         evaluations: about how many pages are drawn from each start.
 
     Returns:
         The mean squared difference between picture and page, of levels in [0, 1], and the page. The distance is an
         upper bound, since a search may miss the nearest page. The same arguments give the same result.
     """
-    if image.width != image.height or image.width < size:
-        raise ValueError(f"image: {image.width} x {image.height} px; a square of at least {size} px is expected")
-    goal = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BOX), np.float64) / 255
+    if image.width != image.height or image.width < SIZE:
+        raise ValueError(f"image: {image.width} x {image.height} px; a square of at least {SIZE} px is expected")
+    goal = np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX), np.float64) / 255
     starts = np.array([[value for value, _ in _numbers(page)] for page in (scene, start) if page is not None])
     lo, hi = np.array([span for _, span in _numbers(scene)]).T
     lo, hi = np.minimum(lo, starts.min(0)), np.maximum(hi, starts.max(0))  # an edit may leave the range
@@ -49,7 +49,7 @@ def nearest(
         return _with_numbers(scene, lo + u * (hi - lo))
 
     def difference(u: np.ndarray) -> np.ndarray:
-        drawn = F.avg_pool2d(page(u).render(2 * size), 2)  # as exact as a picture made smaller
+        drawn = F.avg_pool2d(page(u).render(2 * SIZE), 2)  # as exact as a picture made smaller
         return ((drawn.permute(1, 2, 0).double().numpy() + 1) / 2 - goal).ravel()
 
     found = [_search(difference, (numbers - lo) / (hi - lo), evaluations) for numbers in starts]

@@ -50,7 +50,8 @@ def storybook100(size: int = 256) -> list[Sample]:
     Returns:
         100 samples; number 7 is named "007 animal: ...", its place in the list, category and edit.
     """
-    return [_sample(number, size) for number in range(100)]
+    plans = [_plan(number) for number in range(100)]
+    return [as_sample(EDITS[category][kind], a, b, size, name, category) for name, category, kind, a, b in plans]
 
 
 def scenes(name: str) -> tuple[Scene, Scene]:
@@ -66,8 +67,3 @@ def _plan(number: int) -> tuple[str, str, str, Scene, Scene]:
     category, task, seed = keys()[number]
     _, kind, before, after = plan(seed, category, task)
     return f"{number:03d} {category}: {kind}", category, kind, before, after
-
-
-def _sample(number: int, size: int) -> Sample:
-    name, category, kind, before, after = _plan(number)
-    return as_sample(EDITS[category][kind], before, after, size, name, category)

@@ -28,7 +28,7 @@ from gooddrag.evaluation.methods import (
     Unedited,
     methods_with,
 )
-from gooddrag.evaluation.methods.sde_drag import noise_up, stations, step_along, to_cells
+from gooddrag.evaluation.methods.sde_drag import stations, to_cells
 from gooddrag.frame import Frame
 from gooddrag.sample import Sample
 
@@ -120,11 +120,11 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_no_paste_returns_the_input(tiny64, schedule):
+def test_no_paste_returns_the_input(tiny64):
     z = random(1, 4, 16, 16)
-    path = noise_up(z, schedule, 120, seeded())
+    path = SdeDrag().noised(tiny64, z, seeded())
     assert len(path) == 121 and float((path[-1] - z).std()) > 0.5
-    back = SdeDrag(lora=None).denoise(tiny64, None, path[-1].clone(), path, torch.zeros(1, 1, 16, 16))
+    back = SdeDrag().denoise(tiny64, {}, path[-1].clone(), path, torch.zeros(1, 1, 16, 16))
     assert (back - z).abs().max() < 1e-7
 
 
@@ -141,24 +141,21 @@ def test_the_loras_rate_is_scaled_with_the_models(tiny, monkeypatch):
 def test_a_step_is_diffusers_ddpm_step(schedule):
     scheduler = DDIMScheduler(**SD_DDIM)
     scheduler.set_timesteps(200)
-    x, eps, w = (random(1, 4, 3, 3, seed=seed) for seed in range(3))
-    for t in (120, 57, 2, 1):
-        timestep = int(scheduler.timesteps[200 - t])
-        assert schedule.timestep(t) == timestep
-
-        def constant(z, told, timestep=timestep):
-            assert told == timestep
-            return eps.expand_as(z)
-
-        expected = scheduler.step(eps, timestep, x, eta=1.0, variance_noise=w).prev_sample
-        xf_t = random(1, 4, 3, 3, seed=3)
-        xf_u = scheduler.step(eps, timestep, xf_t, eta=1.0, variance_noise=w).prev_sample  # the path's noise is w
-        assert (step_along(constant, x, xf_t, xf_u, schedule, t) - expected).abs().max() < 1e-6
+    timesteps = scheduler.timesteps.tolist()[-120:]
+    eps = {timestep: random(1, 4, 3, 3, seed=timestep) for timestep in timesteps}
+    x, path = random(1, 4, 3, 3), [random(1, 4, 3, 3, seed=1)]
+    expected = x
+    for timestep in timesteps:  # the noise of the path is the edited latent's
+        w = random(1, 4, 3, 3, seed=1000 + timestep)
+        steps = (scheduler.step(eps[timestep], timestep, z, eta=1.0, variance_noise=w) for z in (expected, path[0]))
+        expected, to = (step.prev_sample for step in steps)
+        path.insert(0, to)
+    model = SimpleNamespace(unet=torch.nn.Identity(), eps=lambda z, t: eps[t].expand_as(z), schedule=lambda n: schedule)
+    assert (SdeDrag().denoise(model, {}, x, path, torch.zeros(1, 1, 3, 3)) - expected).abs().max() < 1e-6
 
 
-def test_noise_up_has_the_forward_process_s_moments(schedule):
-    z = torch.full((1, 4, 64, 64), 2.0, dtype=torch.float64)
-    path = noise_up(z, schedule, 120, seeded())
+def test_the_path_has_the_forward_process_s_moments(tiny64, schedule):
+    path = SdeDrag().noised(tiny64, torch.full((1, 4, 64, 64), 2.0, dtype=torch.float64), seeded())
     alpha = float(schedule.alpha(120) / schedule.alpha(0))
     assert float(path[-1].mean()) == pytest.approx(2 * alpha**0.5, abs=0.03)
     assert float(path[-1].std()) == pytest.approx((1 - alpha) ** 0.5, abs=0.02)
@@ -201,12 +198,12 @@ def test_moved_at_the_border_and_pair_after_pair():
     assert torch.equal(moved[..., 10:16, 11:16], 1.1 * first[..., 3:9, 0:5])
 
 
-def test_latents_outside_the_mask_are_the_inputs(tiny64, schedule):
+def test_latents_outside_the_mask_are_the_inputs(tiny64):
     z = random(1, 4, 16, 16)
     frozen = torch.zeros(1, 1, 16, 16)
     frozen[..., 10:] = 1
-    path = noise_up(z, schedule, 5, seeded())
-    out = QUICK_SDE.denoise(tiny64, None, random(1, 4, 16, 16, seed=5), path, frozen)
+    path = QUICK_SDE.noised(tiny64, z, seeded())
+    out = QUICK_SDE.denoise(tiny64, {}, random(1, 4, 16, 16, seed=5), path, frozen)
     assert torch.equal(out[..., 10:], z[..., 10:]) and (out[..., :10] - z[..., :10]).abs().min() > 0
 
 
@@ -216,7 +213,7 @@ def test_lora_is_strong_at_the_clean_end(schedule, monkeypatch):
     monkeypatch.setattr(f"{module}.applied", lambda unet, lora, scale: scales.append(scale) or torch.no_grad())
     model = SimpleNamespace(unet=None, eps=lambda z, t: z, schedule=lambda num_steps: schedule)
     path = [random(1, 1, 2, 2, seed=i) for i in range(5)]
-    SdeDrag().denoise(model, None, path[-1], path, torch.zeros(1, 1, 2, 2))
+    SdeDrag().denoise(model, {}, path[-1], path, torch.zeros(1, 1, 2, 2))
     assert scales == pytest.approx([0.5, 0.5 + 0.25 * (1 - 0.5**0.5), 0.75, 0.5 + 0.25 * (1 + 0.5**0.5)])
 
 

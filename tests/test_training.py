@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from safetensors.torch import load_file
 from tiny import random
 
 from gooddrag.model import load_model
+from storybook import sample
 from storybook.training import __main__ as command
 from storybook.training.autoencoder import Recipe as AutoencoderRecipe
-from storybook.training.autoencoder import grown, losses, measure
-from storybook.training.pages import page, photo_crop, training_picture, training_pictures
+from storybook.training.autoencoder import grown, losses, train_autoencoder
+from storybook.training.pages import TrainingPictures, photo_crop, to_uint8
+from storybook.training.sitting import Sitting
 from storybook.training.unet import Muon, Noise, Recipe, orthogonalised
 
 SMALL = ["--eager", "--threads", "1", "--set", "size=64", "batch=2", "refill=4", "first=1", "pool=8", "eval_every=4"]
@@ -40,15 +43,15 @@ def log_of(work):
     return [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_training_picture_is_the_same_in_every_process_and_never_held_out():
-    assert np.array_equal(training_pictures(5, 2, 48, 0.01)[1], training_picture(6, 48))
-    assert training_picture(6, 48).shape == (48, 48, 3) and training_picture(6, 48).dtype == np.uint8
-    assert not np.array_equal(training_picture(6, 48), training_picture(7, 48))
+def test_a_training_picture_is_the_same_in_every_process():
+    pictures = TrainingPictures(48)
+    assert np.array_equal(next(pictures.batches(5, 2, workers=1)), [pictures[5], pictures[6]])
+    assert pictures[6].shape == (48, 48, 3) and pictures[6].dtype == np.uint8
 
 
 def test_all_but_a_few_photographs_and_paintings_are_pages_as_drawn():
-    drawn = [np.array_equal(training_picture(seed, 32), page(seed, 32)) for seed in range(100)]
-    assert 90 <= sum(drawn) < 100
+    pictures = TrainingPictures(32)
+    assert 90 <= sum(np.array_equal(pictures[n], to_uint8(sample(n).render(32))) for n in range(100)) < 100
 
 
 def test_photographs_show_the_same_square_at_any_size():
@@ -111,6 +114,15 @@ def test_training_goes_on_where_it_ended_and_what_it_exports_loads(weights, tmp_
     assert json.loads((tmp_path / "out" / "training.json").read_text())["samples"] == 112
 
 
+def test_the_average_of_the_weights_remembers_no_step(tmp_path):
+    net, ema = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False)
+    rates = {torch.optim.SGD(net.parameters()): 0.1}
+    sitting = Sitting(tmp_path / "net.safetensors", {"net": net, "ema": ema}, rates, {}, budget=2)
+    for _ in sitting:
+        sitting.step(net(torch.ones(2)).sum())
+    assert sitting.counts["step"] == 2 and not ema.weight.requires_grad
+
+
 def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
     arguments = [sys.executable, "-m", "storybook.training", "unet", "--weights", str(weights)]
     arguments += ["--work", str(tmp_path), *SMALL]
@@ -124,11 +136,6 @@ def test_sigterm_ends_it_with_a_checkpoint(weights, tmp_path):
     assert load_file(tmp_path / "unet.safetensors")["unet/conv_out.weight"].isfinite().all()
 
 
-def test_bad_settings_are_named(weights, tmp_path):
-    with pytest.raises(SystemExit, match="^--set: bath; expected one of size, batch, "):
-        command.main(["unet", "--weights", str(weights), "--work", str(tmp_path), "--set", "bath=2"])
-
-
 def test_the_autoencoder_begins_with_the_layers_of_the_smaller_one():
     small, large = (replace(AutoencoderRecipe(), channels=8, blocks=b).build() for b in ((1, 2, 1), (1, 1, 2, 1)))
     grown(large, small)
@@ -138,19 +145,14 @@ def test_the_autoencoder_begins_with_the_layers_of_the_smaller_one():
 
 
 def test_the_autoencoder_learns_the_teachers_latents_of_the_page_at_half_size(tiny, tmp_path):
-    recipe = replace(AutoencoderRecipe(), channels=8, blocks=(1, 1, 1, 1), size=64, crop=32)
-    torch.manual_seed(0)
-    vae, teacher = recipe.build(), tiny.vae.encoder
-    x = random(2, 3, 64, 64, dtype=torch.float32).clamp(-1, 1)
-    assert vae.encoder(x).shape == teacher(F.avg_pool2d(x, 2)).shape == (2, 4, 8, 8)
-    latent, picture = losses(vae.encoder, vae.decoder, teacher, x, 0.0)
-    by_hand = (vae.encoder(x) - teacher(F.avg_pool2d(x, 2))).square().mean()
+    recipe, first = replace(AutoencoderRecipe(), channels=8, blocks=(1, 1, 1, 1), lr=0.02), deepcopy(tiny.vae)
+    recipe = replace(recipe, size=64, crop=32, refill=8, eval_every=20)
+    vae, x = recipe.build(), random(2, 3, 64, 64, dtype=torch.float32).clamp(-1, 1)
+    assert vae.encoder(x).shape == first.encoder(F.avg_pool2d(x, 2)).shape == (2, 4, 8, 8)
+    latent, picture = losses(vae.encoder, vae.decoder, first.encoder, x, 0.0)
+    by_hand = (vae.encoder(x) - first.encoder(F.avg_pool2d(x, 2))).square().mean()
     assert latent.item() == pytest.approx(by_hand.item(), rel=0.05) and picture.item() > 0
-    before = measure(vae, teacher, 64, torch.device("cpu"))
-    optimizer = torch.optim.AdamW(vae.parameters(), 2e-3)
-    for _ in range(30):
-        (sum(losses(vae.encoder, vae.decoder, teacher, x, 0.05))).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert sum(losses(vae.encoder, vae.decoder, teacher, x, 0.0)).item() < 0.9 * (latent + picture).item()
-    assert before.keys() == {"db_pages", "db_photos", "latent_error"} and before["latent_error"] > 0
+    train_autoencoder(first, tmp_path, recipe, compiled=False, budget=40)
+    early, late = log_of(tmp_path)
+    assert (early["step"], late["step"]) == (20, 40) and late["loss"] < 0.9 * early["loss"]
+    assert late["db_pages"] > early["db_pages"] and 0 < late["latent_error"] < 0.1 and np.isfinite(late["db_photos"])

@@ -3,31 +3,50 @@
 import argparse
 import json
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 
+from gooddrag.checkpoints import SD_DDIM
+from gooddrag.files import atomic_folder
 from storybook.training import autoencoder, unet
-from storybook.training.files import export, load_checkpoint
+from storybook.training.sitting import load_checkpoint
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def changed(recipe, settings: list[str]):
-    """The recipe with settings like "batch=256", each read as its field's type."""
-    types = {f.name: f.type for f in fields(recipe)}
-    pairs = dict(setting.split("=", 1) for setting in settings)
-    if unknown := sorted(pairs.keys() - types.keys()):
-        raise SystemExit(f"--set: {unknown[0]}; expected one of {', '.join(types)}")
-    read = {name: (value == "True") if types[name] is bool else types[name](value) for name, value in pairs.items()}
-    return replace(recipe, **read)
+    """The recipe with settings like "batch=256", each read as the type of its field."""
+    pairs = (setting.split("=", 1) for setting in settings)
+    return replace(recipe, **{name: type(getattr(recipe, name))(value) for name, value in pairs})
+
+
+def export(options: argparse.Namespace, net: UNet2DConditionModel, card: dict) -> None:
+    """Write diffusers' layout in half precision, and beside it training.json, the log and the teacher."""
+    progress = load_checkpoint(options.work / "unet.safetensors", {"ema": net})
+    card |= {"samples": progress["samples"], "hours": round(progress["seconds"] / 3600, 3)}
+    card |= {"pictures": progress["drawn"], "held_out": card.get("held_out", {}) | progress.get("held_out", {})}
+    vae = AutoencoderTiny.from_pretrained(options.weights / "vae")
+    if options.autoencoder:
+        vae, card["size"] = autoencoder.Recipe().build(), autoencoder.Recipe().size
+        card["held_out"] |= load_checkpoint(options.autoencoder / "autoencoder.safetensors", {"vae": vae})["held_out"]
+    log, teacher = options.work / "metrics.jsonl", options.weights / "teacher"
+    with atomic_folder(options.out, argument="out") as folder:
+        net.half().save_pretrained(folder / "unet", max_shard_size=options.pieces)
+        vae.half().save_pretrained(folder / "vae")
+        DDIMScheduler(**SD_DDIM).save_pretrained(folder / "scheduler")
+        (folder / "training.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        if log.exists():
+            shutil.copyfile(log, folder / "history.jsonl")
+        if teacher.exists():
+            shutil.copytree(teacher, folder / "teacher")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m storybook.training", description=__doc__)
-    parser.add_argument("part", choices=("unet", "autoencoder", "export"), nargs="?", default="unet")
+    parser.add_argument("part", choices=("unet", "autoencoder", "export"))
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights to begin with")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint and the log")
     parser.add_argument("--out", type=Path, help="export: folder that is written")
@@ -42,39 +61,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="numbers of the recipe")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    options.work.mkdir(parents=True, exist_ok=True)
     card = json.loads((options.weights / "training.json").read_text(encoding="utf-8"))
     teacher = options.weights / "teacher"  # gives the latents of pages of half the size; without one the model's own
     vae = AutoencoderTiny.from_pretrained(teacher if teacher.exists() else options.weights / "vae").float()
     net = UNet2DConditionModel.from_pretrained(options.weights, subfolder="unet").float()
-    budget = {"device": options.device, "minutes": options.minutes}
+    if options.part == "export":
+        export(options, net, card)
+        return
+    more = {"device": options.device, "compiled": not options.eager, "cooldown": options.cooldown}
+    more |= {"budget": options.samples, "minutes": options.minutes}
     if options.part == "autoencoder":
-        recipe = changed(autoencoder.Recipe(), options.set)
-        autoencoder.train_autoencoder(
-            vae, options.work, recipe, steps=options.samples, compiled=not options.eager, **budget
-        )
-        return
-    if options.part == "unet":
-        recipe = changed(unet.Recipe(), options.set)
+        autoencoder.train_autoencoder(vae, options.work, changed(autoencoder.Recipe(), options.set), **more)
+    else:
         before = {"samples": card["samples"], "seconds": 3600 * card["hours"], "drawn": card["pictures"]}
-        more = {"samples": options.samples, "cooldown": options.cooldown, "compiled": not options.eager}
-        unet.train_unet(net, vae, options.work, recipe, before=before, **budget, **more)
-        return
-    progress = load_checkpoint(options.work / "unet.safetensors", {"ema": net})
-    card |= {
-        "samples": progress["samples"],
-        "hours": round(progress["seconds"] / 3600, 3),
-        "pictures": progress["drawn"],
-    }
-    card["held_out"] = card.get("held_out", {}) | progress.get("held_out", {})
-    vae = AutoencoderTiny.from_pretrained(options.weights / "vae")
-    if options.autoencoder:
-        vae = autoencoder.Recipe().build()
-        card["held_out"] |= load_checkpoint(options.autoencoder / "autoencoder.safetensors", {"vae": vae})["held_out"]
-        card["size"] = autoencoder.Recipe().size
-    export(options.out, net, vae, card, options.work / "metrics.jsonl", options.pieces)
-    if teacher.exists():
-        shutil.copytree(teacher, options.out / "teacher", dirs_exist_ok=True)
+        unet.train_unet(net, vae, options.work, changed(unet.Recipe(), options.set), before=before, **more)
 
 
 if __name__ == "__main__":

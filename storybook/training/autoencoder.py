@@ -5,7 +5,6 @@ so that a U-Net trained on those fits unchanged. The decoder draws the page of 2
 """
 
 import math
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from storybook.training.files import load_checkpoint, log, save_checkpoint
-from storybook.training.pages import Pages, held_out, to_tensor, until_sigterm
-
-MEASURES = ("db_pages", "db_photos", "latent_error")
+from storybook.training.pages import TrainingPictures, held_out, to_tensor
+from storybook.training.sitting import Sitting
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,6 @@ class Recipe:
     kept: int = 8  # refills to draw crops from
     workers: int = 1
     eval_every: int = 1000  # steps
-    save_seconds: float = 240.0
 
     def build(self) -> AutoencoderTiny:
         """A new autoencoder, eight times smaller latents of four channels."""
@@ -85,7 +81,8 @@ def measure(vae: AutoencoderTiny, teacher: nn.Module, size: int, device: torch.d
 
     z = torch.cat([teacher(F.avg_pool2d(part, 2)) for part in pages.split(8)])
     found = torch.cat([vae.encoder(part) for part in pages.split(8)])
-    return dict(zip(MEASURES, (decibels(pages), decibels(photos), ((found - z).norm() / z.norm()).item()), strict=True))
+    error = ((found - z).norm() / z.norm()).item()
+    return {"db_pages": decibels(pages), "db_photos": decibels(photos), "latent_error": error}
 
 
 def crops(pages: Tensor, recipe: Recipe, device: torch.device) -> Tensor:
@@ -104,56 +101,29 @@ def train_autoencoder(
     recipe: Recipe,
     *,
     device: str = "cpu",
-    steps: int | None = None,
-    minutes: float | None = None,
     compiled: bool = True,
+    **budget: float | None,
 ) -> None:
-    """Train until SIGTERM, or until the whole training has `steps` or `minutes`; goes on from `work`'s checkpoint.
+    """Train with the budget of a `Sitting`, in steps; the rate falls as a cosine of what is spent.
 
-    Args:
-        first: the first generation's autoencoder, whose encoder (B, 3, h, w) -> (B, 4, h / 4, w / 4) is the teacher.
-        work: folder of the checkpoint and the log.
+    `first` is the first generation's autoencoder, whose encoder (B, 3, h, w) -> (B, 4, h / 4, w / 4) is the teacher.
     """
     torch.manual_seed(0)
-    where, path = torch.device(device), work / "autoencoder.safetensors"
+    where = torch.device(device)
     vae = grown(recipe.build(), first).to(where, memory_format=torch.channels_last)
     teacher = first.encoder.to(where).eval().requires_grad_(False)
     encoder, decoder = (torch.compile(part) if compiled else part for part in (vae.encoder, vae.decoder))
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=recipe.lr, weight_decay=0.0)
-    progress = {"step": 0, "seconds": 0.0, "drawn": 0}
-    if path.exists():
-        progress = load_checkpoint(path, {"vae": vae}, [optimizer])
-        torch.manual_seed(progress["step"])
-    budgets = [(steps, "step", 1.0), (minutes, "seconds", 60.0)]
-
-    def spent() -> float:
-        return max((progress[name] / (unit * budget) for budget, name, unit in budgets if budget), default=0.0)
-
-    pages = Pages(recipe.size, recipe.refill, recipe.workers, progress["drawn"], recipe.photos)
+    optimizer = torch.optim.AdamW(vae.parameters(), weight_decay=0.0)
+    sitting = Sitting(work / "autoencoder.safetensors", {"vae": vae}, {optimizer: recipe.lr}, {}, **budget)
+    counts = sitting.counts
+    torch.manual_seed(counts["step"])
+    pages = TrainingPictures(recipe.size, recipe.photos).batches(counts["drawn"], recipe.refill, recipe.workers)
     kept: deque[Tensor] = deque(maxlen=recipe.kept)
-    clock = saved = time.monotonic()
-    with until_sigterm() as stopped:
-        while not stopped() and spent() < 1:
-            if not kept or progress["step"] % 64 == 0:
-                kept.append(torch.from_numpy(pages.take()))
-                pictures, progress["drawn"] = torch.cat(list(kept)), pages.drawn
-            warm, cool = min(1.0, (progress["step"] + 1) / 100), 0.5 + 0.5 * math.cos(math.pi * min(1.0, spent()))
-            optimizer.param_groups[0]["lr"] = recipe.lr * warm * (cool if spent() else 1.0)
-            latent, picture = losses(encoder, decoder, teacher, crops(pictures, recipe, where), recipe.latent_noise)
-            (latent + picture).backward()
-            nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            progress["step"] += 1
-            now = time.monotonic()
-            progress["seconds"], clock = progress["seconds"] + now - clock, now
-            if progress["step"] % recipe.eval_every == 0 or spent() >= 1:
-                progress["held_out"] = measure(vae, teacher, recipe.size, where)
-                counts = {name: progress[name] for name in ("step", "seconds", "drawn")}
-                now_lost = {"loss": picture.item(), "latent_loss": latent.item()}
-                log(work / "metrics.jsonl", phase="autoencoder", **counts, **progress["held_out"], **now_lost)
-            if now - saved > recipe.save_seconds:
-                saved = now
-                save_checkpoint(path, {"vae": vae}, [optimizer], progress)
-    pages.close()
-    save_checkpoint(path, {"vae": vae}, [optimizer], progress)
+    for _ in sitting:
+        if not kept or counts["step"] % 64 == 0:
+            kept.append(torch.from_numpy(next(pages)))
+            pictures, counts["drawn"] = torch.cat(list(kept)), counts["drawn"] + recipe.refill
+        latent, picture = losses(encoder, decoder, teacher, crops(pictures, recipe, where), recipe.latent_noise)
+        sitting.step(latent + picture, 0.5 + 0.5 * math.cos(math.pi * sitting.spent))
+        if sitting.due(recipe.eval_every):
+            sitting.log(measure(vae, teacher, recipe.size, where), latent_loss=latent.item())

@@ -11,7 +11,6 @@ import copy
 import itertools
 import json
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,26 +22,58 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 import storybook
-from gooddrag.evaluation.methods.draggan import Generator, pyramid
+from gooddrag.evaluation.methods import draggan
+from gooddrag.evaluation.methods.draggan import WIDTH, pyramid
 from gooddrag.files import atomic_file
-from storybook.training.files import load_checkpoint, log, save_checkpoint
 from storybook.training.pages import HELD_OUT_PAGES, to_tensor, to_uint8
+from storybook.training.sitting import Sitting, load_checkpoint
 from storybook.training.unet import Muon
 from storybook.world.animals.animal import POSE, Animal
 from storybook.world.animals.breeds import BREEDS
 from storybook.world.backdrops import KINDS
 
 SIZES = {"x": (0.3, 0.7), "y": (0.4, 0.9), "body": (0.13, 0.27), "head": (0.16, 0.26), "neck": (0.15, 0.4)}
-SPANS = (
-    {name: Animal.range(name) for name in POSE} | SIZES | {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
-)
+SIZES |= {"eye": (0.95, 1.2), "lids": (0.3, 1.0), "mouth": (0.0, 1.0)}
+SPANS = {name: Animal.range(name) for name in POSE} | SIZES
 PATTERNS = sorted({pattern for breed in BREEDS.values() for pattern in breed.patterns})
 PLACES = sorted(set(KINDS))
 ANCHORS = ("nose", "mouth", "chin", "forehead", "crown", "left_cheek", "right_cheek", "body", "left_eye", "right_eye")
 ANCHORS += ("left_ear_tip", "right_ear_tip", "tail_tip", "trunk_tip", "left_wing_tip", "right_wing_tip")
-BATCH = 16
+BATCH, EVAL_EVERY = 16, 400  # steps
 RATES = 2e-3, 3e-3  # of Adam, and of Muon for the convolutions
 GROWTH = {32: 1500, 64: 3500}  # px: the step at which the next layers join in
+
+
+class Generator(draggan.Generator):
+    """DragGAN's generator behind a mapping: numbers -> w -> picture. The end of w is the places of a page's parts.
+
+    At first a blob's centre is a sum of these, weights adding up to 1, so that it turns and grows with them.
+    """
+
+    def __init__(self, numbers: int):
+        super().__init__()
+        parts = len(ANCHORS)
+        steps = [m for n in (numbers, 256, 256) for m in (nn.Linear(n, 256), nn.LeakyReLU(0.2))]
+        self.rest = nn.Sequential(*steps, nn.Linear(256, WIDTH - 2 * parts))
+        for layer in self.to_rgb:
+            nn.init.zeros_(layer.weight)  # layers that were not trained yet add nothing
+        for blobs in self.blobs.values():
+            count = len(blobs.log_radius)
+            near = torch.eye(parts)[torch.arange(count) % parts] + 0.3 * torch.randn(count, parts)
+            near = near - near.mean(1, keepdim=True) + 1 / parts
+            weight = 0.1 * blobs.centre.weight.detach().unflatten(0, (2, count))  # of x, of y
+            weight[..., -2 * parts :] = 0
+            weight[0, :, -2 * parts :: 2] = weight[1, :, 1 - 2 * parts :: 2] = near
+            blobs.centre.weight = nn.Parameter(weight.flatten(0, 1))
+            nn.init.zeros_(blobs.centre.bias)
+
+    def mapping(self, numbers: Tensor) -> Tensor:
+        """Numbers (B, n), the places first -> w (B, WIDTH)."""
+        return torch.cat([self.rest(numbers), numbers[:, : 2 * len(ANCHORS)]], dim=1)
+
+    def forward(self, numbers: Tensor, side: int = 128) -> Tensor:
+        """Numbers (B, n) -> pictures (B, 3, side, side)."""
+        return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1), side)[0]
 
 
 def animal(seed: int) -> Animal:
@@ -101,47 +132,27 @@ def loss(made: Tensor, page: Tensor, encoder: nn.Module) -> Tensor:
     return pyramid(made.float(), page) + 0.25 * maps
 
 
-def train(work: Path, encoder: nn.Module, *, minutes: float, device: str = "cpu", cooldown: float = 0.0) -> None:
-    """Go on from the checkpoint in `work`, if there is one; the rate falls to 0 in the last `cooldown` of the time."""
-    net = Generator(len(numbers(animal(0)))).to(device, memory_format=torch.channels_last)
-    encoder = encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
+def train(work: Path, encoder: nn.Module, **budget: float) -> None:
+    """Go on from the checkpoint in `work`, if there is one, with the budget of a `Sitting`, in steps."""
+    net = Generator(len(numbers(animal(0)))).to(memory_format=torch.channels_last)
+    encoder = encoder.to(memory_format=torch.channels_last).requires_grad_(False)
     ema, convolutions = copy.deepcopy(net).requires_grad_(False), [layer.weight for layer in net.layers]
     rest = [p for p in net.parameters() if not any(p is weight for weight in convolutions)]
-    steppers = [torch.optim.Adam(rest, betas=(0.9, 0.99)), Muon(convolutions, RATES[1])]
-    path, state, n = work / "generator.safetensors", {"net": net, "ema": ema}, {"step": 0, "drawn": 0, "seconds": 0.0}
-    if path.exists():
-        n = load_checkpoint(path, state, steppers)
-    torch.manual_seed(n["step"])
-    held, losses = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64)), []
-    work.mkdir(parents=True, exist_ok=True)
-    spent, begun = 0.0, time.monotonic()
-    saved = clock = begun
-    for drawn, x, page in batches(n["drawn"]):
-        side = next((side for side, until in GROWTH.items() if n["step"] < until), 128)
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
-            value = loss(net(x.to(device), side), page.to(device, memory_format=torch.channels_last), encoder)
-        value.backward()
-        losses.append(value.detach())
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        fall = min(1, (n["step"] + 1) / 100, (1 - spent) / cooldown if cooldown else 1)
-        for stepper, rate in zip(steppers, RATES, strict=True):
-            stepper.param_groups[0]["lr"] = rate * fall
-            stepper.step()
-        net.zero_grad()
-        now = time.monotonic()
-        n |= {"step": n["step"] + 1, "drawn": drawn, "seconds": n["seconds"] + now - clock}
-        torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - (1 - 1 / (n["step"] + 1)) ** 17)
-        clock, spent = now, (now - begun) / 60 / minutes
-        if now - saved > 240 or spent >= 1:
-            saved = now
+    steppers = {torch.optim.Adam(rest, betas=(0.9, 0.99)): RATES[0], Muon(convolutions): RATES[1]}
+    sitting = Sitting(work / "generator.safetensors", {"net": net, "ema": ema}, steppers, {}, **budget)
+    torch.manual_seed(sitting.counts["step"])
+    held = draw(range(HELD_OUT_PAGES, HELD_OUT_PAGES + 64))
+    for _, (drawn, x, page) in zip(sitting, batches(sitting.counts["drawn"]), strict=False):
+        side = next((side for side, until in GROWTH.items() if sitting.counts["step"] < until), 128)
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss(net(x, side), page.to(memory_format=torch.channels_last), encoder)
+        sitting.step(value)
+        sitting.counts["drawn"] = drawn
+        if sitting.due(EVAL_EVERY):
             with torch.no_grad():
-                made = torch.cat([ema(part.to(device), side).cpu() for part in held[0].split(16)])
-            n["l1"] = (made - avg_pool2d(to_tensor(held[1].numpy()), 128 // side)).abs().mean().item()
-            log(work / "generator.jsonl", **n, side=side, loss=torch.stack(losses).mean().item())
-            losses.clear()
-            save_checkpoint(path, state, steppers, n)
-        if spent >= 1:
-            return
+                made = torch.cat([ema(part, side) for part in held[0].split(16)])
+            wanted = avg_pool2d(to_tensor(held[1].numpy()), 128 // side)
+            sitting.log({"l1": (made - wanted).abs().mean().item()}, side=side)
 
 
 def packed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -170,13 +181,12 @@ def export(work: Path, folder: Path) -> None:
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--work", type=Path, required=True, help="folder of the checkpoint and the log")
-    p.add_argument("--minutes", type=float, default=0.0)
+    p.add_argument("--minutes", type=float)
     p.add_argument("--cooldown", type=float, default=0.0, help="last share of the minutes, in which the rate falls")
-    p.add_argument("--device", default="cpu")
     p.add_argument("--export", type=Path, help="folder for the weights")
     a = p.parse_args()
     if a.minutes:
         vae = AutoencoderTiny.from_pretrained(Path(storybook.__file__).parent / "weights", subfolder="vae")
-        train(a.work, vae.encoder, minutes=a.minutes, device=a.device, cooldown=a.cooldown)
+        train(a.work, vae.encoder, minutes=a.minutes, cooldown=a.cooldown)
     if a.export:
         export(a.work, a.export)

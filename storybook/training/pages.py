@@ -1,12 +1,7 @@
 """Pictures to train on: pages of the book, and crops of the photographs in scikit-image's wheel."""
 
-import multiprocessing
 import random
-import signal
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 import storybook
 from storybook.edits import to_uint8
@@ -47,30 +43,29 @@ def photo_crop(seed: int, size: int, names: tuple[str, ...] = PHOTOS, *, jitter:
     return (np.asarray(crop)[..., order] * gain).clip(0, 255).astype(np.uint8)
 
 
-def page(seed: int, size: int) -> np.ndarray:
-    """Page `seed` of the book, (size, size, 3) uint8."""
-    return to_uint8(storybook.sample(seed).render(size))
+class TrainingPictures:
+    """The training set: picture `seed` is (size, size, 3) uint8, the same in every process.
 
-
-def training_picture(seed: int, size: int, photos: float = 0.01, paintings: float = 0.4) -> np.ndarray:
-    """Picture `seed` of the training set, (size, size, 3) uint8.
-
-    One in a hundred is a crop of a photograph. Three of five paintings are replaced by another page, so that 2 % are
+    A share of `photos` are crops of photographs. Three of five paintings are replaced by another page, so that 2 % are
     left.
     """
-    rng = random.Random(f"training {seed}")
-    if rng.random() < photos:
-        return photo_crop(seed, size)
-    scene = storybook.sample(seed)
-    while isinstance(scene, Painting) and rng.random() > paintings:
-        scene = storybook.sample(rng.randrange(HELD_OUT_PAGES))
-    return to_uint8(scene.render(size))
 
+    def __init__(self, size: int, photos: float = 0.01):
+        self.size, self.photos = size, photos
 
-def training_pictures(first: int, count: int, size: int, photos: float) -> np.ndarray:
-    """(count, size, size, 3) uint8: pictures `first` to `first + count - 1`; runs in a process of its own."""
-    torch.set_num_threads(1)
-    return np.stack([training_picture(seed, size, photos) for seed in range(first, first + count)])
+    def __getitem__(self, seed: int) -> np.ndarray:
+        rng = random.Random(f"training {seed}")
+        if rng.random() < self.photos:
+            return photo_crop(seed, self.size)
+        scene = storybook.sample(seed)
+        while isinstance(scene, Painting) and rng.random() > 0.4:
+            scene = storybook.sample(rng.randrange(HELD_OUT_PAGES))
+        return to_uint8(scene.render(self.size))
+
+    def batches(self, first: int, count: int, workers: int) -> Iterator[np.ndarray]:
+        """Pictures from number `first` on, (count, size, size, 3) at a time, which processes draw ahead."""
+        how = {"num_workers": workers, "multiprocessing_context": "spawn", "generator": torch.Generator()}
+        return iter(DataLoader(self, count, sampler=range(first, HELD_OUT_PAGES), collate_fn=np.stack, **how))
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
@@ -81,43 +76,6 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 @cache
 def held_out(size: int, pages: int = 64, photos: int = 32) -> tuple[Tensor, Tensor]:
     """Never trained on: (pages, 3, size, size) of the book, (photos, 3, size, size) of photographs, in [-1, 1]."""
-    drawn = [page(HELD_OUT_PAGES + i, size) for i in range(pages)]
+    drawn = [to_uint8(storybook.sample(HELD_OUT_PAGES + i).render(size)) for i in range(pages)]
     crops = [photo_crop(i, size, HELD_OUT_PHOTOS, jitter=False) for i in range(photos)]
     return to_tensor(np.stack(drawn)), to_tensor(np.stack(crops))
-
-
-class Pages:
-    """Training pictures from processes that draw them ahead.
-
-    Args:
-        size: px. count: pictures of one `take`. workers: processes.
-        drawn: number of the first picture. photos: share of photographs.
-    """
-
-    def __init__(self, size: int, count: int, workers: int, drawn: int, photos: float = 0.01):
-        self.size, self.count, self.drawn, self.photos = size, count, drawn, photos
-        spawn = multiprocessing.get_context("spawn")  # a fork of a process that runs OpenMP threads may hang
-        self._pool, self._ahead, self._coming = ProcessPoolExecutor(workers, spawn), 2 * workers, deque()
-
-    def take(self) -> np.ndarray:
-        """The next pictures, (count, size, size, 3) uint8."""
-        while len(self._coming) <= self._ahead:
-            first = self.drawn + len(self._coming) * self.count
-            self._coming.append(self._pool.submit(training_pictures, first, self.count, self.size, self.photos))
-        pictures = self._coming.popleft().result()
-        self.drawn += self.count
-        return pictures
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def until_sigterm() -> Iterator[Callable[[], bool]]:
-    """Inside this context SIGTERM only makes the function that is yielded true."""
-    asked: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 
 from gooddrag.checkpoints import SD_DDIM
-from storybook.training.files import load_checkpoint, log, save_checkpoint
-from storybook.training.pages import Pages, held_out, to_tensor, until_sigterm
+from storybook.training.pages import TrainingPictures, held_out, to_tensor
+from storybook.training.sitting import Sitting
 
 
 @dataclass(frozen=True)
@@ -25,17 +24,14 @@ class Recipe:
     batch: int = 32
     lr: float = 6e-4  # of AdamW, for what is no matrix
     muon_lr: float = 1e-3  # of Muon; steps have AdamW's size (Liu et al. 2025)
-    warmup: int = 100  # steps
     weight_decay: float = 0.01
     min_snr: float = 5.0  # loss weight min(SNR, 5) / SNR of the noise's error (Hang et al. 2023)
-    ema_power: float = 16.0  # the average's memory is 1 / 18 of the training so far (Karras et al. 2024)
     fresh: float = 0.25  # new pages per sample: each latent is seen four times
     pool: int = 32_768  # latents kept
     refill: int = 512  # pages drawn at a time
     first: int = 8  # refills before the first step
     workers: int = 1  # processes that draw
     eval_every: int = 16_000  # samples
-    save_seconds: float = 240.0
 
 
 def one_token(attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
@@ -83,7 +79,7 @@ class Noise(nn.Module):
 class Muon(torch.optim.Optimizer):
     """Momentum whose steps are orthogonalised matrices (Jordan et al. 2024); convolutions are flattened to matrices."""
 
-    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(self, params: list[nn.Parameter], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -110,13 +106,13 @@ def orthogonalised(m: Tensor) -> Tensor:
     return (x if m.shape[0] <= m.shape[1] else x.T).to(m.dtype)
 
 
-def optimizers(unet: UNet2DConditionModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside, AdamW for the rest."""
+def optimizers(unet: UNet2DConditionModel, recipe: Recipe) -> dict[torch.optim.Optimizer, float]:
+    """Muon for the matrices inside, AdamW for the rest, and their rates."""
     ends = {id(p) for part in (unet.conv_in, unet.conv_out, unet.time_embedding) for p in part.parameters()}
     matrices = [p for p in unet.parameters() if p.ndim >= 2 and id(p) not in ends]
     others = [p for p in unet.parameters() if p.ndim < 2 or id(p) in ends]
-    adamw = torch.optim.AdamW(others, recipe.lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
-    return [adamw, Muon(matrices, recipe.muon_lr, weight_decay=recipe.weight_decay)]
+    adamw = torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True)
+    return {adamw: recipe.lr, Muon(matrices, weight_decay=recipe.weight_decay): recipe.muon_lr}
 
 
 class Latents:
@@ -151,72 +147,35 @@ def train_unet(
     *,
     before: dict,
     device: str = "cpu",
-    samples: int | None = None,
-    minutes: float | None = None,
-    cooldown: float = 0.0,
     compiled: bool = True,
+    **budget: float | None,
 ) -> None:
-    """Train until SIGTERM, or until this call has spent `samples` or `minutes`; goes on from `work`'s checkpoint.
+    """Train with the budget of a `Sitting`, in samples.
 
     Args:
         unet: weights to begin with where there is no checkpoint. vae: whose encoder gives the latents.
-        work: folder of the checkpoint and the log.
         before: what `unet` was trained with already: samples, seconds, drawn.
-        cooldown: last share of the budget, in which the rate falls to zero.
     """
-    where, path = torch.device(device), work / "unet.safetensors"
+    where = torch.device(device)
     unet = unet.to(where, memory_format=torch.channels_last).train().requires_grad_(True)
     unet.set_attn_processor({k: one_token if "attn2" in k else AttnProcessor() for k in unet.attn_processors})
     noise = Noise(recipe, unet.config.cross_attention_dim).to(where)
     ema = copy.deepcopy(unet).requires_grad_(False)
-    steppers, state = optimizers(unet, recipe), {"unet": unet, "ema": ema}
-    progress = {"step": 0, **before}
-    if path.exists():
-        progress = load_checkpoint(path, state, steppers)
-    torch.manual_seed(progress["samples"])
+    path, modules = work / "unet.safetensors", {"unet": unet, "ema": ema}
+    sitting = Sitting(path, modules, optimizers(unet, recipe), before, unit="samples", **budget)
+    counts = sitting.counts
+    torch.manual_seed(counts["samples"])
     encoder = vae.encoder.to(where, memory_format=torch.channels_last).eval().requires_grad_(False)
     evals = [torch.cat([encoder(x.to(where)) for x in pictures.split(8)]) for pictures in held_out(recipe.size)]
-    run, began, losses = torch.compile(unet) if compiled else unet, dict(progress), []
-    begun = clock = saved = time.monotonic()
-    spent, evaluated = 0.0, progress["samples"]
-    pages = Pages(recipe.size, recipe.refill, recipe.workers, progress["drawn"])
+    run = torch.compile(unet) if compiled else unet
+    pages = TrainingPictures(recipe.size).batches(counts["drawn"], recipe.refill, recipe.workers)
     latents = Latents(recipe, torch.compile(encoder) if compiled else encoder, where)
-    with until_sigterm() as stopped:
-        while not stopped() and spent < 1:
-            wanted = (progress["samples"] - began["samples"]) * recipe.fresh + recipe.first * recipe.refill
-            while latents.added < wanted:
-                latents.add(pages.take())
-                progress["drawn"] = pages.drawn
-            rate = min(1.0, (progress["step"] + 1) / recipe.warmup)
-            rate *= min(1.0, (1 - spent) / cooldown) if cooldown else 1.0
-            for stepper, own in zip(steppers, (recipe.lr, recipe.muon_lr), strict=True):
-                for group in stepper.param_groups:
-                    group["lr"] = own * rate
-            loss = noise(run, latents.batch(recipe.batch))
-            loss.backward()
-            nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-            for stepper in steppers:
-                stepper.step()
-                stepper.zero_grad()
-            losses.append(loss.detach())
-            progress["step"] += 1
-            progress["samples"] += recipe.batch
-            kept = (1 - 1 / (progress["step"] + 1)) ** (recipe.ema_power + 1)
-            torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - kept)
-            now = time.monotonic()
-            progress["seconds"], clock = progress["seconds"] + now - clock, now
-            spent = (progress["samples"] - began["samples"]) / samples if samples else 0.0
-            spent = max(spent, (now - begun) / 60 / minutes if minutes else 0.0)
-            if progress["samples"] - evaluated >= recipe.eval_every or spent >= 1:
-                evaluated = progress["samples"]
-                names = ("eps_mse_pages", "eps_mse_photos")
-                progress["held_out"] = {k: noise.measure(ema, z) for k, z in zip(names, evals, strict=True)}
-                counts = {name: progress[name] for name in ("step", "samples", "seconds", "drawn")}
-                mean = torch.stack(losses).mean().item()
-                log(work / "metrics.jsonl", phase="unet", **counts, **progress["held_out"], loss=mean, rate=rate)
-                losses.clear()
-            if now - saved > recipe.save_seconds:
-                saved = now
-                save_checkpoint(path, state, steppers, progress)
-    pages.close()
-    save_checkpoint(path, state, steppers, progress)
+    for _ in sitting:
+        wanted = (counts["samples"] - sitting.first) * recipe.fresh + recipe.first * recipe.refill
+        while latents.added < wanted:
+            latents.add(next(pages))
+            counts["drawn"] += recipe.refill
+        sitting.step(noise(run, latents.batch(recipe.batch)), samples=recipe.batch)
+        if sitting.due(recipe.eval_every):
+            names = ("eps_mse_pages", "eps_mse_photos")
+            sitting.log({name: noise.measure(ema, z) for name, z in zip(names, evals, strict=True)})

@@ -41,19 +41,12 @@ def _lattice(seed: int, n: int) -> Tensor:
     return torch.rand(1, 1, n, n, generator=torch.Generator().manual_seed(seed))
 
 
-def noise(x: Tensor, y: Tensor, seed: int, freq: float, octaves: int = 1) -> Tensor:
+def noise(x: Tensor, y: Tensor, seed: int, freq: float) -> Tensor:
     """Smooth noise in about [0, 1] (bicubic value noise), `freq` bumps per picture side; the same at any resolution."""
-    x, y = torch.broadcast_tensors(x, y)
-    total, weight, out = 0.0, 1.0, torch.zeros_like(x)
-    for octave in range(octaves):
-        f = freq * 2**octave
-        n = int(f) + 4
-        grid = torch.stack([x, y], dim=-1)[None] * (2 * f / (n - 1)) - (f / (n - 1))  # unit square -> centre of lattice
-        lattice = _lattice(seed + 7919 * octave, n)
-        wave = F.grid_sample(lattice, grid, mode="bicubic", align_corners=True, padding_mode="reflection")
-        out = out + weight * wave[0, 0]
-        total, weight = total + weight, weight * 0.5
-    return out / total
+    n = int(freq) + 4
+    grid = torch.stack(torch.broadcast_tensors(x, y), dim=-1)[None]
+    grid = grid * (2 * freq / (n - 1)) - (freq / (n - 1))  # unit square -> centre of lattice
+    return F.grid_sample(_lattice(seed, n), grid, mode="bicubic", align_corners=True, padding_mode="reflection")[0, 0]
 
 
 def flat(colour: Colour) -> Paint:

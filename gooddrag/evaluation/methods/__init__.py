@@ -1,18 +1,21 @@
 """Ways to edit an image, by the names of the paper's tables: `METHODS["GoodDrag"](model, sample, seed)`."""
 
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from PIL import Image
 
+from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.editor import drag
 from gooddrag.evaluation.methods.bounds import Blurred, CopyPaste, Unedited, VaeRoundTrip
 from gooddrag.evaluation.methods.draggan import DragGan
-from gooddrag.evaluation.methods.dragging import Dragging, draggings  # noqa: F401 (a name of this package)
 from gooddrag.evaluation.methods.dragnoise import DragNoise
 from gooddrag.evaluation.methods.dragondiffusion import DragonDiffusion
 from gooddrag.evaluation.methods.fastdrag import FastDrag
 from gooddrag.evaluation.methods.freedrag import FreeDrag
 from gooddrag.evaluation.methods.sde_drag import SdeDrag
 from gooddrag.model import DiffusionModel
+from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 
 
@@ -29,13 +32,44 @@ class Method(Protocol):
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image: ...
 
 
+@dataclass(frozen=True)
+class Dragging:
+    """Algorithm 1 with one setting; `lora`: None: without one. The seed is the LoRA's: all else is deterministic."""
+
+    config: DragConfig = DragConfig()
+    lora: LoraConfig | None = LoraConfig()
+
+    def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
+        return self.edit(model, sample, seed).image
+
+    def edit(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> DragResult:
+        """The same edit with its handles, history and metrics."""
+        return drag(model, sample, self.config, lora=self.lora, seed=seed)
+
+
 def methods_with(preset: str) -> dict[str, Method]:
-    """Every method for a diffusion model, by name; what a preset changes is told at `dragging.draggings`."""
+    """Every method for a diffusion model, by name.
+
+    GoodDrag and its ablations take all of the preset (`DragConfig.preset`), with its LoRA. DragDiffusion keeps its own
+    settings but for lambda, so that no method is held against another one whose mask weighs more. DragDiffusion* makes
+    210 updates.
+    """
+    if preset == "dragdiffusion":
+        raise ValueError("preset: 'dragdiffusion', which is a method of its own; expected a preset of GoodDrag")
+    own, lora = DragConfig.preset(preset), LoraConfig.preset(preset)
+    rival, rival_lora = DragConfig.dragdiffusion(lam=own.lam), LoraConfig.preset("dragdiffusion")
     bounds = {"Unedited": Unedited(), "VAE round trip": VaeRoundTrip(), "Copy-paste": CopyPaste(), "Blur": Blurred()}
+    settings = {
+        "DragDiffusion": Dragging(rival, rival_lora),
+        "DragDiffusion*": Dragging(replace(rival, K=210), rival_lora),
+        "GoodDrag": Dragging(own, lora),
+        "GoodDrag without AlDD": Dragging(replace(own, aldd=False), lora),
+        "GoodDrag without IP": Dragging(replace(own, ip=False), lora),
+    }
     others = {"SDE-Drag": SdeDrag(), "FastDrag": FastDrag(), "FreeDrag": FreeDrag(), "DragNoise": DragNoise()}
     others |= {"FastDrag improved": FastDrag(nearest=True, noise=True)}  # as LazyDrag (ICLR 2026) found it to gain
     others |= {"DragonDiffusion": DragonDiffusion(), "DragGAN": DragGan()}
-    return {**bounds, **draggings(preset), **others}
+    return bounds | settings | others
 
 
 METHODS: dict[str, Method] = methods_with("released")

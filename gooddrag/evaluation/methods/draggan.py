@@ -13,6 +13,7 @@ both on L1 of the picture and of its halves, quarters and eighths, which stands 
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,31 +30,31 @@ from gooddrag.model import STORYBOOK, DiffusionModel
 from gooddrag.sample import Sample
 
 GENERATOR = STORYBOOK / "generator" / "generator.safetensors"
-SIDE, EDITED = 128, 6  # px of the picture; layers whose w moves
-PARTS = 16  # of a page, whose places w holds, (x, y) in [-1, 1]
+SIDE, WIDTH, EDITED = 128, 128, 6  # px of the picture; length of a style vector w; layers whose w moves
+doubled = partial(interpolate, scale_factor=2, mode="bilinear", align_corners=False)  # StyleGAN2's filter [1, 3, 3, 1]
 CHANNELS = {4: 112, 8: 112, 16: 112, 32: 96, 64: 48, 128: 24}  # of the layers at each side length
 
 
 class Modulated(nn.Module):
     """A convolution whose input channels are scaled by a style s = A w + b (Karras et al. 2020, Eq. 1 and 3).
 
-    Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W.
+    Scaling the input by s and the output by (sum (s W)^2)^-1/2 is the same as modulating and demodulating W; one of
+    1 x 1 is not demodulated.
     """
 
-    def __init__(self, w_width: int, c_in: int, c_out: int, *, kernel: int = 3, demodulate: bool = True):
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3):
         super().__init__()
-        self.style = nn.Linear(w_width, c_in)
+        self.style = nn.Linear(WIDTH, c_in)
         nn.init.ones_(self.style.bias)
         self.weight = nn.Parameter(torch.randn(c_out, c_in, kernel, kernel) / (c_in * kernel**2) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(c_out))
-        self.demodulate = demodulate
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x (B, c_in, h, w), w (B, w_width) -> (B, c_out, h, w)."""
+        """x (B, c_in, h, w), w (B, WIDTH) -> (B, c_out, h, w)."""
         s = self.style(w)
         y = conv2d(x * s[:, :, None, None], self.weight, padding="same")
         bias = self.bias[:, None, None].to(y.dtype)
-        if not self.demodulate:
+        if self.weight.shape[-1] == 1:
             return y + bias
         power = s.float().square() @ self.weight.float().square().sum((2, 3)).mT  # (B, c_out)
         return torch.addcmul(bias, y, (power + 1e-8).rsqrt()[:, :, None, None].to(y.dtype))
@@ -62,25 +63,17 @@ class Modulated(nn.Module):
 class Blobs(nn.Module):
     """Soft discs whose centres are linear in w: what moves in the picture moves with them (Epstein et al. 2022).
 
-    Each gives three maps: the disc itself, and inside it the distance from its centre across and down. At first a
-    centre is a sum of the places of PARTS, weights adding up to 1, so that it turns and grows with them.
+    Each gives three maps: the disc itself, and inside it the distance from its centre across and down.
     """
 
-    def __init__(self, w_width: int, c_out: int, count: int = 64):
+    def __init__(self, c_out: int, count: int = 64):
         super().__init__()
-        self.centre = nn.Linear(w_width, 2 * count)
-        near = torch.eye(PARTS)[torch.arange(count) % PARTS] + 0.3 * torch.randn(count, PARTS)
-        near = near - near.mean(1, keepdim=True) + 1 / PARTS
-        weight = 0.1 * self.centre.weight.detach().unflatten(0, (2, count))  # of x, of y
-        weight[..., -2 * PARTS :] = 0
-        weight[0, :, -2 * PARTS :: 2] = weight[1, :, 1 - 2 * PARTS :: 2] = near
-        self.centre.weight = nn.Parameter(weight.flatten(0, 1))
-        nn.init.zeros_(self.centre.bias)
+        self.centre = nn.Linear(WIDTH, 2 * count)
         self.log_radius = nn.Parameter(torch.empty(count).uniform_(-2.5, -0.8))
-        self.mix = Modulated(w_width, 3 * count, c_out, kernel=1, demodulate=False)
+        self.mix = Modulated(3 * count, c_out, kernel=1)
 
     def forward(self, w: Tensor, side: int) -> Tensor:
-        """w (B, w_width) -> (B, c_out, side, side)."""
+        """w (B, WIDTH) -> (B, c_out, side, side)."""
         at = (2 * torch.arange(side, device=w.device) + 1) / side - 1
         x, y = self.centre(w).float().unflatten(1, (2, -1, 1)).unbind(1)  # (B, count, 1)
         radius = self.log_radius.float().exp()[:, None]
@@ -90,43 +83,25 @@ class Blobs(nn.Module):
         return self.mix(maps, w)
 
 
-def doubled(x: Tensor) -> Tensor:
-    """Twice the side; bilinear, which is StyleGAN2's filter [1, 3, 3, 1]."""
-    return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
 class Generator(nn.Module):
-    """A StyleGAN2-shaped network, blobs in place of noise: numbers -> w -> picture of 128 x 128.
+    """A StyleGAN2-shaped network, blobs in place of noise: w+, a w for each of 11 layers -> picture of 128 x 128.
 
-    Args:
-        numbers: how many describe a page, the places of its PARTS first. w_width: length of a style vector w.
-        hidden: width of the mapping.
-
-    Attributes:
-        layers: styled convolutions, one at 4 px and two at each of 8 to 128 px: w+ holds a w for each of the 11.
+    Its styled convolutions, `layers`, are one at 4 px and two at each of 8 to 128 px.
     """
 
-    def __init__(self, numbers: int, w_width: int = 128, hidden: int = 256):
+    def __init__(self):
         super().__init__()
-        widths = [numbers, hidden, hidden, hidden]
-        steps = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.rest = nn.Sequential(*steps, nn.Linear(hidden, w_width - 2 * PARTS))
         self.start = nn.Parameter(torch.randn(1, CHANNELS[4], 4, 4))
         self.layers, self.to_rgb, c_in = nn.ModuleList(), nn.ModuleList(), CHANNELS[4]
-        self.blobs = nn.ModuleDict({str(side): Blobs(w_width, CHANNELS[side]) for side in (16, 32)})
+        self.blobs = nn.ModuleDict({str(side): Blobs(CHANNELS[side]) for side in (16, 32)})
         for side, c_out in CHANNELS.items():
             for _ in range(1 if side == 4 else 2):
-                self.layers.append(Modulated(w_width, c_in, c_out))
+                self.layers.append(Modulated(c_in, c_out))
                 c_in = c_out
-            self.to_rgb.append(Modulated(w_width, c_out, 3, kernel=1, demodulate=False))
-            nn.init.zeros_(self.to_rgb[-1].weight)  # layers that were not trained yet add nothing
-
-    def mapping(self, numbers: Tensor) -> Tensor:
-        """Numbers (B, n) -> w (B, w_width). The first 2 * PARTS numbers are places, and the end of w is these."""
-        return torch.cat([self.rest(numbers), numbers[:, : 2 * PARTS]], dim=1)
+            self.to_rgb.append(Modulated(c_out, 3, kernel=1))
 
     def synthesis(self, w_plus: Tensor, side: int = 128) -> tuple[Tensor, Tensor]:
-        """w+ (B, 11, w_width) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 96, 32, 32).
+        """w+ (B, 11, WIDTH) -> pictures (B, 3, side, side), about [-1, 1], and features (B, 96, 32, 32).
 
         A smaller side, 32 or 64, leaves the last layers out.
         """
@@ -146,33 +121,22 @@ class Generator(nn.Module):
                 if x.shape[-1] == side:
                     return picture, features
 
-    def forward(self, numbers: Tensor, side: int = 128) -> Tensor:
-        """Numbers (B, n) -> pictures (B, 3, side, side)."""
-        return self.synthesis(self.mapping(numbers)[:, None].expand(-1, len(self.layers), -1), side)[0]
 
-
-def pyramid(x: Tensor, y: Tensor, levels: int = 4) -> Tensor:
-    """L1 distance of two pictures, summed over their sizes, halves, quarters, ...; 0-d."""
+def pyramid(x: Tensor, y: Tensor) -> Tensor:
+    """L1 distance of two pictures, summed over their sizes, halves, quarters and eighths; 0-d."""
     total = (x - y).abs().mean()
-    for _ in range(levels - 1):
+    for _ in range(3):
         x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
         total = total + (x - y).abs().mean()
     return total
 
 
 def load_generator(path: Path | None = None) -> tuple[Generator, Tensor]:
-    """The storybook's generator (or another file), and the w of pages to start a projection from, (n, w_width).
-
-    It begins at w: the mapping network, which only training needs, is not in the file.
-    """
-    path = path or GENERATOR
-    if not path.is_file():
-        raise ValueError(f"weights: no {path}; expected what `python -m storybook.training.generator` exports")
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    """The storybook's generator (or another file), and the w of pages to start a projection from, (n, WIDTH)."""
+    tensors, net = {name: tensor.float() for name, tensor in load_file(path or GENERATOR).items()}, Generator()
     for name in [name for name in tensors if name.endswith(".scale")]:
         tensors[name.removesuffix(".scale")] *= tensors.pop(name)
-    bank, net = tensors.pop("bank"), Generator(2 * PARTS)
-    del net.rest
+    bank = tensors.pop("bank")
     net.load_state_dict(tensors)
     return net.requires_grad_(False), bank
 
@@ -212,7 +176,7 @@ class DragGan:
             return frame.to_image(net.synthesis(w_plus)[0] / 2 + 0.5)
 
     def invert(self, picture: Tensor, net: Generator, bank: Tensor) -> tuple[Generator, Tensor]:
-        """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, w_width) of it."""
+        """PTI: a generator of its own for a picture (1, 3, 128, 128) in [-1, 1], and the w+ (1, 11, WIDTH) of it."""
         n, small = len(net.layers), avg_pool2d(picture, 4)
         with torch.no_grad():
             far = [pyramid(net.synthesis(w.expand(1, n, -1), side=32)[0], small) for w in bank]
@@ -232,11 +196,10 @@ class DragGan:
         return net.requires_grad_(False), w_plus
 
     def drag(self, net: Generator, w_plus: Tensor, points: Tensor, frozen: Tensor) -> tuple[Tensor, Tensor]:
-        """DragGAN on w+ (1, 11, w_width): the edited w+, and where the handles are, (l, 2), (y, x) in pixels.
+        """DragGAN on w+ (1, 11, WIDTH): the edited w+, and where the handles are, (l, 2), (y, x) in pixels.
 
-        Args:
-            points: (l, 2, 2) float32, integer-valued pairs of handle and target, (y, x) in pixels of 128.
-            frozen: 1 - M, (1, 1, 128, 128).
+        The points are integer-valued pairs of handle and target, (l, 2, 2) float32 (y, x); frozen is 1 - M, (1, 1, 128,
+        128).
         """
         size, scale = (SIDE, SIDE), SIDE / 512
         r1, r2, near = max(1, round(self.r1 * scale)), max(1, round(self.r2 * scale)), max(2 * scale, 2.0)

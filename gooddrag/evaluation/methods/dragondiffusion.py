@@ -53,14 +53,15 @@ class DragonDiffusion:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         config = DragConfig(num_steps=self.num_steps, strength=1.0, K=0)
         editor = DragEditor(model, lora=None).set_image(sample.image)
-        z_T = editor.invert(config)[-1]
-        z = self.denoise(model, z_T, editor.frame.task(sample, config, tuple(z_T.shape[-2:])))
+        z = self.denoise(model, editor.invert(config)[-1], editor.task(sample, config))
         return editor.frame.to_image(model.decode_image(z))
 
     def denoise(self, model: DiffusionModel, z_T: Tensor, task: Task) -> Tensor:
         """From z_T to the edited z_0, (1, C, h, w); the unedited latent goes down beside it."""
         schedule, frozen, unedited = model.schedule(self.num_steps), task.frozen.to(z_T), z_T
-        z = pasted(z_T, task)
+        z = z_T.clone()
+        for p, q in boxes(task, tuple(z.shape[-2:])):
+            z[:, :, *q] = z_T[:, :, *p]
         for i, t in enumerate(range(self.num_steps, 0, -1)):
             timestep, alphas = schedule.timestep(t), (schedule.alpha(t), schedule.alpha(t - 1))
             with torch.no_grad(), recorded_states(model.unet, self.start) as states:
@@ -118,11 +119,3 @@ def boxes(task: Task, size: Size) -> list[tuple[Tensor, Tensor]]:
     last, reach = torch.tensor(size) - 2, torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).T
     cells = [((points.cpu() + 0.5) * scale).long().clamp_min(1).minimum(last) for points in (task.p_0, task.q)]
     return [(p[:, None] + reach, q[:, None] + reach) for p, q in zip(*cells, strict=True)]
-
-
-def pasted(z: Tensor, task: Task) -> Tensor:
-    """z with the 3 x 3 cells around each handle copied to its target."""
-    out = z.clone()
-    for p, q in boxes(task, tuple(z.shape[-2:])):
-        out[:, :, *q] = z[:, :, *p]
-    return out

@@ -17,15 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig
-from gooddrag.ddim import step
 from gooddrag.editor import DragEditor
-from gooddrag.masactrl import borrowed_attention
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from gooddrag.source import SourcePath
 
 
 @dataclass(frozen=True)
@@ -46,25 +43,15 @@ class FastDrag:
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
         config = DragConfig(num_steps=self.num_steps, strength=self.strength, K=0, masactrl_start=self.start)
         editor = DragEditor(model, lora=None).set_image(sample.image)
-        z_T, frame = editor.invert(config)[-1], editor.frame
-        task = frame.task(sample, config, tuple(z_T.shape[-2:]))
-        cells = (torch.stack([task.p_0, task.q], dim=1).numpy() + 0.5) / 4 - 0.5
-        editable = task.frozen[0, 0].numpy() == 0
+        task, source, (*path, z_T) = editor.task(sample, config), editor.source(config), editor.invert(config)
+        cells = (torch.stack([task.p_0, task.q], dim=1).cpu().numpy() + 0.5) / 4 - 0.5
+        editable = task.frozen[0, 0].cpu().numpy() == 0
         x, empty = warp(z_T[0].cpu().numpy(), editable, cells, nearest=self.nearest)
         if self.noise:
             x[:, empty] = np.random.default_rng(seed).normal(size=(len(x), empty.sum()))
         z = torch.from_numpy(x if self.noise else fill(x, empty))[None].to(z_T)
-        return frame.to_image(model.decode_image(denoise_beside(editor.source(config), z, config.T)))
-
-
-@torch.no_grad()
-def denoise_beside(source: SourcePath, z: Tensor, T: int) -> Tensor:
-    """Eq. 2 from level T to 0; the late self-attentions read keys and values of the source, the unedited latent."""
-    model, schedule = source.model, source.schedule
-    for t in range(T, 0, -1):
-        with borrowed_attention(model.unet, source.shared(t), source.masactrl_start):
-            z = step(z, model.eps(z, schedule.timestep(t)), schedule.alpha(t), schedule.alpha(t - 1))
-    return z
+        z, _ = drag_latent(model, [*path, z], task, config, source=source)  # K is 0: it denoises
+        return editor.frame.to_image(model.decode_image(z))
 
 
 def warp(x: NDArray, mask: NDArray, points: NDArray, *, nearest: bool = False) -> tuple[NDArray, NDArray]:

@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag import motion
+from gooddrag.algorithm import drag_latent
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import check_finite, step
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation.methods.fastdrag import denoise_beside
 from gooddrag.lora import applied
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import Size, Task
@@ -56,12 +56,12 @@ class FreeDrag:
     lora: LoraConfig | None = LoraConfig.preset("dragdiffusion")
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
-        config = DragConfig.dragdiffusion()
+        config = DragConfig.dragdiffusion(K=0)
         editor = DragEditor(model, self.lora, seed=seed).set_image(sample.image)
-        task, source = editor.task(sample, config), editor.source(config)
+        task, source, (*path, _) = editor.task(sample, config), editor.source(config), editor.invert(config)
         with applied(model.unet, editor.lora):
             z, _ = self.drag(source, task, config.T)
-            z = denoise_beside(source, z, config.T)
+            z, _ = drag_latent(model, [*path, z], task, config, source=source)  # K is 0: it denoises
         return editor.frame.to_image(model.decode_image(z))
 
     def drag(self, source: SourcePath, task: Task, T: int) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,8 @@ class FreeDrag:
                 break
             p = p.clone()
             for i, gap in enumerate(gaps.tolist()):
-                xi = 1.0 if arrived[i] else self.share(gap)
+                closed = math.exp(math.log(9) / (0.6 * self.level) * (gap - 0.2 * self.level))
+                xi = 1.0 if arrived[i] else 1 / (1 + closed)
                 templates[i] = xi * square(F, size, p[i], self.radius) + (1 - xi) * templates[i]
                 if gap < self.level / 2:
                     p[i] = self.search(F, size, templates[i], p[i], q[i], self.longest)
@@ -103,10 +104,6 @@ class FreeDrag:
     def gap(self, F: Tensor, size: Size, p: Tensor, template: Tensor) -> Tensor:
         """mean |F(p) - T|, 0-d."""
         return (square(F, size, p, self.radius) - template).abs().mean()
-
-    def share(self, gap: float) -> float:
-        """xi, the new features' share in the template."""
-        return 1 / (1 + math.exp(math.log(9) / (0.6 * self.level) * (gap - 0.2 * self.level)))
 
     def search(self, F: Tensor, size: Size, template: Tensor, p: Tensor, q: Tensor, length: float) -> Tensor:
         """The point of ten on the way from p to q, at most `length` long, whose gap is nearest to l; (2,)."""

@@ -10,7 +10,6 @@ the latent is the VAE's mean, as everywhere in this package, where the released 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from gooddrag.config import LoraConfig, level
-from gooddrag.ddim import Schedule, add_noise, step
+from gooddrag.ddim import add_noise, step
+from gooddrag.editor import DragEditor
 from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
-from gooddrag.lora import Lora, applied, fit_cached
+from gooddrag.lora import Lora, applied
 from gooddrag.model import LORA_LR, DiffusionModel
 from gooddrag.sample import Sample
 
@@ -48,16 +48,22 @@ class SdeDrag:
     lora_floor: float = 0.5
 
     def __call__(self, model: DiffusionModel, sample: Sample, seed: int = 0) -> Image.Image:
-        frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
-        z = model.encode(frame.to_tensor(sample.image))
-        lora = None if self.lora is None else fit_cached(model, z, self.lora_for(model), seed)
-        latent_grid, schedule = tuple(z.shape[-2:]), model.schedule(self.num_steps)
+        editor = DragEditor(model, self.lora_for(model), seed=seed).set_image(sample.image)
+        frame, z, generator = editor.frame, editor.z_0, torch.Generator().manual_seed(seed)
+        latent_grid = tuple(z.shape[-2:])
         frozen = frame.frozen(sample.mask, frame.grid_size(latent_grid, "latent4"), latent_grid).to(z)
-        generator = torch.Generator().manual_seed(seed)
         for cur, nxt in stations(to_cells(sample.points, frame, model.vae_scale)):
-            path = noise_up(z, schedule, level(self.t0, self.num_steps), generator)
-            z = self.denoise(model, lora, self.moved(path[-1], cur, nxt, generator), path, frozen)
+            path = self.noised(model, z, generator)
+            z = self.denoise(model, editor.lora, self.moved(path[-1], cur, nxt, generator), path, frozen)
         return frame.to_image(model.decode_image(z))
+
+    def noised(self, model: DiffusionModel, z: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """xf_0, ..., xf_T: the forward process with fresh noise at every hop; each the shape of z, (1, C, h, w)."""
+        path, schedule = [z], model.schedule(self.num_steps)
+        for t in range(1, level(self.t0, self.num_steps) + 1):
+            noise = torch.randn(z.shape, generator=generator).to(z)
+            path.append(add_noise(path[-1], noise, schedule.alpha(t) / schedule.alpha(t - 1)))
+        return path
 
     def moved(self, x: Tensor, cur: np.ndarray, nxt: np.ndarray, generator: torch.Generator) -> Tensor:
         """x (1, C, h, w) with the squares around `cur` put at `nxt`, pair after pair, and noise where they were; both
@@ -81,16 +87,18 @@ class SdeDrag:
         return replace(self.lora, lr=min(1.0, self.lora.lr * model.lora_lr / LORA_LR))
 
     @torch.no_grad()
-    def denoise(
-        self, model: DiffusionModel, lora: Lora | None, x: Tensor, path: list[Tensor], frozen: Tensor
-    ) -> Tensor:
-        """From x_T to x_0 along the noise of the path; what is frozen follows the path itself."""
+    def denoise(self, model: DiffusionModel, lora: Lora, x: Tensor, path: list[Tensor], frozen: Tensor) -> Tensor:
+        """From x_T to x_0 along the noise of the path, x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the
+        DDPM mean: one U-Net call for both latents. What is frozen follows the path itself.
+        """
         T, schedule = len(path) - 1, model.schedule(self.num_steps)
         for t in range(T, 0, -1):
             scale = self.lora_floor + (1 - self.lora_floor) * (1 + math.cos(math.pi * t / T)) / 2
+            both = torch.cat([x, path[t]])
             with applied(model.unet, lora, scale):
-                x = step_along(model.eps, x, path[t], path[t - 1], schedule, t)
-            x = torch.where(frozen > 0, path[t - 1], x)
+                eps = model.eps(both, schedule.timestep(t))
+            mean = step(both, eps, schedule.alpha(t), schedule.alpha(t - 1), eta=1.0)
+            x = torch.where(frozen > 0, path[t - 1], mean[:1] + (path[t - 1] - mean[1:]))
         return x
 
 
@@ -111,24 +119,3 @@ def stations(cells: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     n = 1 if m <= 2 else min((m // 2, m // 2 + 1), key=lambda n: abs(m / n - 2))
     at = [s + np.trunc(i * d / n).astype(int) for i in range(n + 1)]
     return list(zip(at[:-1], at[1:], strict=True))
-
-
-def noise_up(z: Tensor, schedule: Schedule, T: int, generator: torch.Generator) -> list[Tensor]:
-    """xf_0, ..., xf_T: the forward process with fresh noise at every hop; each the shape of z, (1, C, h, w)."""
-    path = [z]
-    for t in range(1, T + 1):
-        left = schedule.alpha(t) / schedule.alpha(t - 1)
-        noise = torch.randn(z.shape, generator=generator).to(z)
-        path.append(add_noise(path[-1], noise, left))
-    return path
-
-
-def step_along(
-    eps: Callable[[Tensor, int], Tensor], x: Tensor, xf_t: Tensor, xf_u: Tensor, schedule: Schedule, t: int
-) -> Tensor:
-    """x_u = D(x_t) + sigma w with w = (xf_u - D(xf_t)) / sigma, D the DDPM mean: one U-Net call on both latents, all
-    (1, C, h, w). x_u equals xf_u, up to rounding, if x equals xf_t."""
-    alpha_t, alpha_u = schedule.alpha(t), schedule.alpha(t - 1)
-    both = torch.cat([x, xf_t])
-    mean = step(both, eps(both, schedule.timestep(t)), alpha_t, alpha_u, eta=1.0)
-    return mean[:1] + (xf_u - mean[1:])

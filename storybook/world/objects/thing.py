@@ -44,10 +44,6 @@ class Thing(Scene):
             backdrop = replace(backdrop, kind=rng.choice(("room", "room", "studio")), hue=rng.choice(WALLS))
         return cls(ITEMS[kind].sample(rng), backdrop)
 
-    @property
-    def kind(self) -> str:
-        return next(kind for kind, made in ITEMS.items() if made is type(self.item))
-
     def draw(self, canvas: Canvas) -> None:
         self.backdrop.draw(canvas)
         self.item.draw(canvas, self.backdrop)
