@@ -271,7 +271,7 @@ def test_a_process_that_dies_costs_its_edit_alone(tiny_folder, tmp_path):
         table = benchmark.run(tmp_path / "out", make(3), methods, model=str(tiny_folder), workers=2)
     assert table["state"].tolist() == ["done", "done", "failed", "done", "done", "done"]
     assert table["error"][2] == "processes died on it again and again (out of memory?)"
-    assert log.read_text().splitlines().count("sample 1 0") == 4  # beside others, and alone
+    assert log.read_text().splitlines().count("sample 1 0") in (3, 4)  # twice beside others, then alone
 
 
 def test_processes_that_cannot_read_a_method_end_the_run(tiny_folder, tmp_path, monkeypatch):
