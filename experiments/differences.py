@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments.study import Records, Scenes, Study, drag_each
+from experiments.study import Records, Scenes, Study, changes, drag_each
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
@@ -39,16 +39,16 @@ def switch(row: int) -> dict[str, Any]:
     return {field: printed[field] for field in FIELDS[row]}
 
 
-def named(changes: dict[str, Any]) -> str:
+def named(changed: dict[str, Any]) -> str:
     """lam = 0.2, as a reader would type it."""
-    return ", ".join(f"{field} = {value}" for field, value in changes.items())
+    return ", ".join(f"{field} = {value}" for field, value in changed.items())
 
 
 SWITCHES = {named(switch(row)): row for row in FIELDS}  # way -> row
 WAYS = {
     RELEASED: {},
     **{way: switch(row) for way, row in SWITCHES.items()},
-    PRINTED: {k: v for k, v in asdict(DragConfig.paper()).items() if v != getattr(DragConfig(), k)},
+    PRINTED: changes(DragConfig.paper()),
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from experiments.card import bench
 from experiments.latents import denoised, there_and_back
-from experiments.study import NO_STOP, Study, drag_and_compare, page_distance
+from experiments.study import NO_STOP, Study, changes, page_distance
 from gooddrag import plots
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
@@ -43,13 +43,9 @@ SHORT = 0.3  # of the way
 PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
 
 
-def _changes(config: DragConfig) -> dict:
-    return {name: value for name, value in asdict(config).items() if value != getattr(DragConfig(), name)}
-
-
-def _noisy(**changes: Any) -> dict:
+def _noisy(**fields: Any) -> dict:
     """A candidate: 25 levels, a wide patch and fresh noise."""
-    return _changes(DragConfig.fast(**{**WIDE, "num_steps": 25, "eta": 1.0, **changes}))
+    return changes(DragConfig.fast(**{**WIDE, "num_steps": 25, "eta": 1.0, **fields}))
 
 
 HARD = {**NO_STOP, "mask_mode": "replace"}
@@ -60,10 +56,9 @@ PRESETS = Study(  # on edits that no figure shows: never Storybook100
         "released": {},
         "hard mask": HARD,
         "hard mask, fresh noise": {**HARD, "eta": 1.0},
-        "fast, wide patch": _changes(DragConfig.fast(lr=0.02, **WIDE)),
+        "fast, wide patch": changes(DragConfig.fast(lr=0.02, **WIDE)),
         **{f"25 levels, fresh noise, lr {lr}": _noisy(lr=lr) for lr in (0.02, 0.04, 0.06)},
     },
-    drag_and_compare,
     edits=10,
     first_seed=300,
 )
@@ -74,8 +69,7 @@ FITS = {  # of the preset's LoRA
 }
 PRESET_LORA = Study(
     "preset_lora",
-    {name: _changes(DragConfig.storybook()) for name in FITS},
-    drag_and_compare,
+    {name: changes(DragConfig.storybook()) for name in FITS},
     edits=12,
     lora=FITS,
     first_seed=334,
@@ -83,7 +77,6 @@ PRESET_LORA = Study(
 PRESET_STEPS = Study(  # which step, on more edits
     "preset_steps",
     {"lr 0.02": _noisy(lr=0.02), "lr 0.04": _noisy(lr=0.04), "lr 0.02, K = 105": _noisy(lr=0.02, K=105, B=35)},
-    drag_and_compare,
     edits=12,
     first_seed=310,
 )

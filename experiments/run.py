@@ -153,7 +153,6 @@ def main() -> None:
     )
     parser.add_argument("--preset-bench", type=Path, help="fig08, fig09: the same by GoodDrag with --preset storybook")
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
-    parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
     if options.bench is None and {"nearest_page", "sheet", *SHEETS} & set(options.names):
         parser.error("expected --bench with a folder of results")
@@ -183,7 +182,7 @@ def main() -> None:
         elif name == "animation":
             edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
         elif name in STUDIES:
-            STUDIES[name].compute(load_model(options.model), edits=options.edits)
+            STUDIES[name].compute(load_model(options.model))
         elif name in QUESTIONS:
             question(name, load_model(options.model))
         else:
