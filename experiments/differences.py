@@ -45,24 +45,14 @@ def named(changed: dict[str, Any]) -> str:
 
 
 SWITCHES = {named(switch(row)): row for row in FIELDS}  # way -> row
-WAYS = {
-    RELEASED: {},
-    **{way: switch(row) for way, row in SWITCHES.items()},
-    PRINTED: changes(DragConfig.paper()),
-}
+WAYS = {RELEASED: {}, **{way: switch(row) for way, row in SWITCHES.items()}, PRINTED: changes(DragConfig.paper())}
 
 
 def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """Each way's scores, and those of chance; "apart" is how far a picture lies from the released settings' one."""
-    model = editor.model
-    other = DragEditor(model, STUDY.lora, seed=editor.seed + 1).set_image(sample.image)
-    runs = [(editor, configs), (other, {CHANCE: configs[RELEASED]})]
-    records, first = [], None
-    for by, ways in runs:
-        for record, result in drag_each(by, sample, ways):
-            first = first or result.image
-            records.append({**record, "apart": apart(first, result.image)})
-    return records
+    other = DragEditor(editor.model, STUDY.lora, seed=editor.seed + 1).set_image(sample.image)
+    drags = [*drag_each(editor, sample, configs), *drag_each(other, sample, {CHANCE: configs[RELEASED]})]
+    return [{**record, "apart": apart(drags[0][1].image, result.image)} for record, result in drags]
 
 
 def apart(first: Image.Image, second: Image.Image) -> float:
