@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gmean
 
-from experiments.claims import method_wins
+from experiments.claims import compare
 from experiments.keep import RESULTS, read_json
 from gooddrag.evaluation import benchmark
 from gooddrag.notebook import both, wins
@@ -71,9 +71,8 @@ def aims() -> str:
             yield f"{reached.sum()} of {reached.size}"
         yield f"{pages.median():.5f} ({pages.count()} edits)" if pages.count() else "-"
         for other in others:
-            known = (run["method"] == other).any()
-            pair = method_wins(run, "GoodDrag", other, "truth_error_inside_mask") if known else None
-            yield f"{pair.wins} of {pair.n - pair.ties}" if pair else "-"
+            known, key = (run["method"] == other).any(), "truth_error_inside_mask"
+            yield compare(run, "GoodDrag", other, key).numbers.split(" (")[0] if known else "-"
 
     return markdown(["Storybook100", *AIMS], zip(what, *(cells(bench(name)) for name in AIMS.values()), strict=True))
 

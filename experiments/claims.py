@@ -3,7 +3,7 @@
 A claim is made of parts, each measured on the same edits: wins, or a ratio that the paper says is at most a bound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.keep import RESULTS, read_json, write_json
-from experiments.study import Paired, Records, paired, versus
+from experiments.study import Records
 from gooddrag.config import DragConfig
 from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, percents
-from gooddrag.notebook import column
+from gooddrag.evaluation.metrics import GAMMAS, Interval, mean_interval, percents, wilson
+from gooddrag.notebook import both
 
 VERDICTS = ("holds", "holds, size undecided", "holds, but smaller", "holds in part")
 VERDICTS += ("does not hold here", "undecided here", "untested")
@@ -32,24 +32,35 @@ HIGHER = {"way_gone", "late_spread", "late_depth", "psnr", "ssim", "ssim_truth"}
 
 
 class Part(NamedTuple):
-    """One measured part of a claim: what was compared, the numbers, and the verdict on it."""
+    """One measured part of a claim: what was compared, the numbers, the verdict on it, and of how many edits."""
 
     what: str
     numbers: str
     verdict: str
+    n: int
 
     @classmethod
-    def wins(cls, what: str, pair: Paired) -> "Part":
-        verdict = HOLDS if pair.low > 0.5 else FAILS if pair.high < 0.5 else UNDECIDED
-        equal = f", {pair.ties} equal" if pair.ties else ""
-        return cls(what, f"{pair.wins} of {pair.n - pair.ties} ({percents(pair.low, pair.high)}){equal}", verdict)
+    def wins(cls, what: str, first: Iterable[float], second: Iterable[float]) -> "Part":
+        """How often the first way has the lower number, of the same edits in the same order; equal pairs do not count.
+
+        Raises:
+            ValueError: a number is missing or not finite.
+        """
+        a, b = np.array([[*first], [*second]], float)
+        if not np.isfinite([a, b]).all():
+            raise ValueError(f"first, second: an edit failed ({what}); expected finite numbers of every edit")
+        won, n = int((a < b).sum()), int((a != b).sum())
+        share = wilson(won, n) if n else Interval(0.5, 0, 1, 0)
+        verdict = HOLDS if share.low > 0.5 else FAILS if share.high < 0.5 else UNDECIDED
+        equal = f", {a.size - n} equal" if n < a.size else ""
+        return cls(what, f"{won} of {n} ({percents(share.low, share.high)}){equal}", verdict, a.size)
 
     @classmethod
     def ratio(cls, what: str, ratio: Interval, most: float) -> "Part":
         """Of a ratio that the paper says is at most `most`."""
         below = HOLDS if ratio.high <= most else SMALLER if ratio.low > most else OPEN
         verdict = below if ratio.high < 1 else FAILS if ratio.low > 1 else UNDECIDED
-        return cls(what, f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})", verdict)
+        return cls(what, f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})", verdict, ratio.n)
 
 
 class Verdict(NamedTuple):
@@ -60,9 +71,9 @@ class Verdict(NamedTuple):
     why: str
 
 
-def judge(parts: list[Part], n: int) -> Verdict:
-    """The verdict on the parts of one claim, measured on n edits."""
-    if n < ENOUGH:
+def judge(*parts: Part) -> Verdict:
+    """The verdict on the parts of one claim."""
+    if (n := min(part.n for part in parts)) < ENOUGH:
         return Verdict(UNTESTED, "", f"{n} edits are kept so far; a verdict takes {ENOUGH}")
     ours = "; ".join(f"{part.what}: {part.numbers}" for part in parts)
     found, ways = {part.verdict for part in parts}, (HOLDS, OPEN, SMALLER)  # of holding, the weakest last
@@ -73,22 +84,20 @@ def judge(parts: list[Part], n: int) -> Verdict:
     return Verdict(whole, ours, "; ".join(others))
 
 
-def method_wins(table: pd.DataFrame, first: str, second: str, column: str, *, higher_is_better: bool = False) -> Paired:
-    """How often the first method is ahead of the second, sample by sample."""
-    a, b = (benchmark.values(table, method, column) for method in (first, second))
-    return paired([*a.values()], [b[name] for name in a], higher_is_better=higher_is_better)
+def compare(data: Records | pd.DataFrame, first: str, second: str, key: str, what: str = "") -> Part:
+    """Two ways of a study, or two methods of a table of `gooddrag bench`, by one number of each edit."""
+    if isinstance(data, pd.DataFrame):
+        mine, its = (benchmark.values(data, method, key) for method in (first, second))
+        a, b = np.array([(mine[name], its[name]) for name in mine], float).T
+    else:
+        a, b = both(data, first, second, key)
+    sign = -1 if key in HIGHER else 1
+    return Part.wins(what, sign * a, sign * b)
 
 
 def wins(*parts: tuple[str, str, str, str], on: Callable = lambda data: data) -> Callable[[Any], Verdict]:
-    """A rule made of comparisons (what, first way, second way, number), for a study's records or for a table of
-    `gooddrag bench`; `on` picks the edits."""
-
-    def rule(data: Any) -> Verdict:
-        edits, compare = on(data), method_wins if isinstance(data, pd.DataFrame) else versus
-        pairs = {what: compare(edits, *ways, key, higher_is_better=key in HIGHER) for what, *ways, key in parts}
-        return judge([Part.wins(*pair) for pair in pairs.items()], min(pair.n for pair in pairs.values()))
-
-    return rule
+    """A rule made of comparisons (what, first, second, number) as in `compare`; `on` picks the edits."""
+    return lambda data: judge(*(compare(on(data), *ways, what) for what, *ways in parts))
 
 
 ALTERNATING, SMALL, AT_ONCE, FEWER = "alternating", "alternating, B = 2", "at once", "at once, fewer"
@@ -129,29 +138,29 @@ def fig4(records: Records) -> Verdict:
 def fig5(records: Records) -> Verdict:
     """Nearer to the original features at the moment that the figure shows; J = 3 updates make one drag operation."""
     then = [{**record, "then": record["distance"][UPDATES // 3 - 1]} for record in records]
-    return wins((f"less drift with IP after {UPDATES} updates", THREE, WITHOUT, "then"))(then)
+    return judge(compare(then, THREE, WITHOUT, "then", f"less drift with IP after {UPDATES} updates"))
 
 
 def fig14b(records: Records) -> Verdict:
     """Smaller on most edits, and much smaller in the mean over them."""
-    smaller = Part.wins("smaller in the second half of the run", versus(records, THREE, WITHOUT, "late_distance"))
-    shares = np.divide(*(column(records, way, "late_distance") for way in (THREE, WITHOUT)))
-    return judge([smaller, Part.ratio("mean ratio", mean_interval(shares), MUCH)], len(shares))
+    smaller = compare(records, THREE, WITHOUT, "late_distance", "smaller in the second half of the run")
+    shares = np.divide(*both(records, THREE, WITHOUT, "late_distance"))
+    return judge(smaller, Part.ratio("mean ratio", mean_interval(shares), MUCH))
 
 
 def overhead(records: Records) -> Verdict:
     """The same latents and gradients through the U-Net, exactly, on every edit."""
-    one, other = ([column(records, way, key) for key in ("latents", "backwards")] for way in (ALTERNATING, AT_ONCE))
-    same = int(np.equal(one, other).all(axis=0).sum())
-    latents, backwards = np.median(one, axis=1).astype(int)
-    numbers = f"{same} of {len(one[0])} edits, {latents} latents forward and {backwards} backward"
-    return judge([Part("same work", numbers, HOLDS if same == len(one[0]) else FAILS)], len(one[0]))
+    pairs = [both(records, ALTERNATING, AT_ONCE, key) for key in ("latents", "backwards")]
+    same = np.all([one == other for one, other in pairs], axis=0)
+    latents, backwards = (int(np.median(one)) for one, _ in pairs)
+    numbers = f"{same.sum()} of {same.size} edits, {latents} latents forward and {backwards} backward"
+    return judge(Part("same work", numbers, HOLDS if same.all() else FAILS, same.size))
 
 
 def dai_ratios(table: pd.DataFrame, other: str, most: float = MUCH) -> Verdict:
     """GoodDrag's mean DAI divided by the other's at every radius, as released, which is Table 1's convention."""
     shares = {g: benchmark.share(table, "GoodDrag", f"dai_released_{g}", of=other) for g in GAMMAS}
-    return judge([Part.ratio(f"radius {g}", x, most) for g, x in shares.items()], min(x.n for x in shares.values()))
+    return judge(*(Part.ratio(f"radius {g}", share, most) for g, share in shares.items()))
 
 
 def timed(table: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -164,8 +173,7 @@ def fastdrag(table: pd.DataFrame) -> Verdict:
     which FastDrag saves."""
     table, others = timed(table, "FastDrag"), [system for system in SYSTEMS if system != "FastDrag"]
     ratios = {other: benchmark.share(table, "FastDrag", "edit_seconds", of=other) for other in others}
-    parts = [Part.ratio(f"its seconds, LoRA apart, divided by {o}'s", x, FASTER) for o, x in ratios.items()]
-    return judge(parts, table["sample"].nunique())
+    return judge(*(Part.ratio(f"its seconds, LoRA apart, divided by {o}'s", r, FASTER) for o, r in ratios.items()))
 
 
 def draggan_time(table: pd.DataFrame) -> Verdict:
@@ -173,7 +181,7 @@ def draggan_time(table: pd.DataFrame) -> Verdict:
     mine = table["method"] == "GoodDrag"
     lora = table.loc[mine, "lora_seconds"].median()
     table = timed(table.assign(seconds=table["edit_seconds"] + mine * lora), "DragGAN")
-    return wins((f"fewer seconds, with {lora:.0f} s for a LoRA", "GoodDrag", "DragGAN", "seconds"))(table)
+    return judge(compare(table, "GoodDrag", "DragGAN", "seconds", f"fewer seconds, with {lora:.0f} s for a LoRA"))
 
 
 def alternated(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,10 +15,9 @@ from experiments.keep import RESULTS, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.jobs import one_thread
-from gooddrag.evaluation.metrics import dai, wilson
+from gooddrag.evaluation.metrics import dai
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.notebook import both
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 from storybook.edits import edit, plan
@@ -147,33 +146,3 @@ def scores(result: DragResult) -> dict[str, Any]:
 def page_distance(image: Image.Image, scenes: Scenes) -> float:
     """Mean squared difference to the nearest page of the book that shows the same thing."""
     return float(nearest(image, *scenes)[0])
-
-
-class Paired(NamedTuple):
-    """How two ways compare on n edits: wins of the first, ties, and the 95 % Wilson interval of its share of wins."""
-
-    n: int
-    wins: int
-    ties: int
-    low: float
-    high: float
-
-
-def paired(first: Sequence[float], second: Sequence[float], *, higher_is_better: bool = False) -> Paired:
-    """Compare two ways by a number each, of the same edits in the same order; equal pairs are left out of the share.
-
-    Raises:
-        ValueError: a value is missing or not finite.
-    """
-    a, b = np.asarray([first, second], float) * (-1 if higher_is_better else 1)
-    if not np.isfinite([a, b]).all():
-        raise ValueError("first, second: an edit failed; expected finite numbers of every edit")
-    wins, ties, low, high = int((a < b).sum()), int((a == b).sum()), 0.0, 1.0
-    if ties < a.size:
-        _, low, high, _ = wilson(wins, a.size - ties)
-    return Paired(a.size, wins, ties, low, high)
-
-
-def versus(records: Records, first: str, second: str, key: str = "truth", *, higher_is_better: bool = False) -> Paired:
-    """`paired` of two ways by one number, on the edits that both have."""
-    return paired(*both(records, first, second, key), higher_is_better=higher_is_better)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.card import NEAR, aims, bench, data, fits, generator, listed, markdown, model, presets, samples
-from experiments.claims import SYSTEMS, VERDICTS, Part, method_wins
+from experiments.claims import SYSTEMS, VERDICTS, Part, compare
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, Interval
 
@@ -113,9 +113,11 @@ def median(column: str) -> Callable[[pd.DataFrame], str]:
 def measured(table: pd.DataFrame) -> str:
     """A row a method, and no column of dashes alone."""
 
-    def nearer(rows: pd.DataFrame) -> object:
+    def nearer(rows: pd.DataFrame) -> str:
         key = "truth_error_inside_mask"
-        return "-" if rows[key].isna().any() else method_wins(table, rows["method"].iloc[0], "GoodDrag", key).wins
+        if rows[key].isna().any():
+            return "-"
+        return compare(table, rows["method"].iloc[0], "GoodDrag", key).numbers.split(" of ")[0]
 
     def pages(rows: pd.DataFrame) -> str:
         distance = rows["nearest_page"].median(skipna=False)
@@ -159,7 +161,7 @@ def which() -> str:
     said = {"truth_error_inside_mask": "nearer to the truth", "damage_outside_mask": "less damage", "md": "lower MD"}
     for key, what in said.items():
         for one, other in ((OWN, "FastDrag improved"), (OWN, "DragGAN"), ("FastDrag improved", "GoodDrag")):
-            won = Part.wins("", method_wins(table, one, other, key))
+            won = compare(table, one, other, key)
             lines.append(f"- {one} against {other}, {what}: {won.numbers}, {won.verdict}.")
     return "\n".join(lines)
 

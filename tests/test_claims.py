@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments import claims
 from experiments.claims import FAILS, HOLDS, OPEN, PARTLY, RULES, SMALLER, UNDECIDED, UNTESTED, Part, judge
 from experiments.keep import RESULTS
-from experiments.study import paired
 from gooddrag.evaluation.metrics import GAMMAS, Interval
 
 LEDGER = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
@@ -22,7 +23,7 @@ EXPECTED = (
 
 def won(wins, n):
     """A comparison that the first way wins so often."""
-    return Part.wins("x", paired([0] * n, [1] * wins + [-1] * (n - wins)))
+    return Part.wins("x", [0] * n, [1] * wins + [-1] * (n - wins))
 
 
 @pytest.mark.parametrize("wins, verdict", [(16, HOLDS), (13, HOLDS), (11, UNDECIDED), (5, UNDECIDED), (3, FAILS)])
@@ -31,6 +32,15 @@ def test_an_interval_that_holds_one_half_is_undecided_here(wins, verdict):
     low, high = (float(x.rstrip("%)")) for x in part.numbers.split("(")[1].split(" to "))
     assert part.verdict == verdict and part.numbers.startswith(f"{wins} of 16 ")
     assert (low > 50, high < 50) == (verdict == HOLDS, verdict == FAILS)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+def test_wins_against_their_definition(pairs):
+    a, b = zip(*pairs, strict=True)
+    part, other = Part.wins("x", a, b), Part.wins("x", b, a)
+    won, lost = sum(x < y for x, y in pairs), sum(x > y for x, y in pairs)
+    assert part.numbers.startswith(f"{won} of {won + lost} (") and part.n == len(pairs)
+    assert other.verdict == {HOLDS: FAILS, FAILS: HOLDS}.get(part.verdict, UNDECIDED)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +54,13 @@ def test_a_ratio_is_held_against_what_the_paper_says(low, high, verdict):
 def test_a_claim_has_the_verdict_of_its_parts_or_holds_in_part():
     verdicts = {(16, 16): HOLDS, (16, 8): PARTLY, (16, 0): PARTLY, (8, 8): UNDECIDED, (8, 0): FAILS, (0, 0): FAILS}
     for parts, verdict in verdicts.items():
-        found = judge([won(wins, 16) for wins in parts], 16)
+        found = judge(*(won(wins, 16) for wins in parts))
         assert found.verdict == verdict and found.ours.count(" of 16") == len(parts)
         assert bool(found.why) == (len(set(parts)) > 1)
-    assert judge([won(11, 11)], 11).verdict == UNTESTED
+    assert judge(won(11, 11)).verdict == UNTESTED
     ratios = {low: Part.ratio("x", Interval(low, low, high, 20), 2 / 3) for low, high in ((0.5, 0.7), (0.7, 0.9))}
-    assert judge([won(16, 16), ratios[0.5]], 16).verdict == OPEN
-    assert judge([*ratios.values()], 20).verdict == SMALLER and judge([won(8, 16), ratios[0.7]], 16).verdict == PARTLY
+    assert judge(won(16, 16), ratios[0.5]).verdict == OPEN
+    assert judge(*ratios.values()).verdict == SMALLER and judge(won(8, 16), ratios[0.7]).verdict == PARTLY
 
 
 @pytest.fixture

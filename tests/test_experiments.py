@@ -6,8 +6,6 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from tiny import LORA, picture
 
@@ -80,15 +78,6 @@ def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, tmp_path, cache):
     none, some = keep.read_json(tmp_path / "own.json")["data"]
     assert (none["way"], none["matrices"], some["way"]) == ("none", 0, "some") and some["matrices"] > 0
     assert own.settings()["lora"]["some"]["rank"] == 1
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
-def test_paired_against_its_definition(pairs):
-    a, b = map(np.array, zip(*pairs, strict=True))
-    result, other = study.paired(a, b), study.paired(b, a)
-    assert result.wins == sum(x < y for x, y in pairs) and result.ties == other.ties == sum(x == y for x, y in pairs)
-    assert result.wins + other.wins + result.ties == result.n
-    assert result.low == pytest.approx(1 - other.high)
 
 
 def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
