@@ -102,7 +102,6 @@ def count_work(work: Callable[[], object]) -> tuple[int, int]:
 def needs(
     unet: dict = SD15_UNET,
     vae: dict = SD15_VAE,
-    lora: LoraConfig | None = None,
     dtype: torch.dtype = torch.float16,
     *,
     size: int = 64,
@@ -119,7 +118,7 @@ def needs(
         "flops" and "peak" bytes of the passes forward, update, lora (a whole batch) and decode; "bytes" of unet, vae,
         the attention layers that a LoRA changes, its adapters with AdamW's moments, one level's features and states.
     """
-    held, lora = {}, lora or LoraConfig()
+    held, lora = {}, LoraConfig()
     with FakeTensorMode():
         net = _build(UNet2DConditionModel, unet, dtype)
         if low:
