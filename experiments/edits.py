@@ -96,7 +96,11 @@ def measure_model(model: DiffusionModel) -> dict[str, float]:
         panels += [marked_small(sample, 256), picture(back[0]), *(drag.image for drag in drags)]
     titles = "the edit", "there and back", f"{SHORT:.0%} of the way", "the whole way"
     contact_sheet(panels, 4, 256, titles).save(FIGURES / "storybook_photos.jpg", quality=88)
-    contact_sheet(pages_from_noise(model), 6, 192).save(FIGURES / "storybook_samples.jpg", quality=90)
+    side = model.native_size // model.vae_scale
+    shape = SAMPLES, model.unet.config.in_channels, side, side
+    z_T = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    pages = [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
+    contact_sheet(pages, 6, 192).save(FIGURES / "storybook_samples.jpg", quality=90)
     training_curves().savefig(FIGURES / "storybook_training.png")
     return measured
 
@@ -116,14 +120,6 @@ def training_curves() -> Figure:
     left.set_xticks([20_000, 50_000, 100_000, 200_000], ["20,000", "50,000", "100,000", "200,000"])
     left.minorticks_off()
     return fig
-
-
-def pages_from_noise(model: DiffusionModel) -> list[Image.Image]:
-    """Unconditional samples: DDIM from pure noise in 50 steps."""
-    side = model.native_size // model.vae_scale
-    shape = SAMPLES, model.unet.config.in_channels, side, side
-    z_T = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    return [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
 
 
 def contact_sheet(

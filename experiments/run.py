@@ -1,11 +1,10 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
-Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions
-about latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model,
-cost_sd15 and drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column
-of a folder of `gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `fig08` and `fig09` two more;
-`documents` fills ledger, documents and card, `notebooks` executes the notebooks and
-keeps their outputs, cleaned.
+Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions about
+latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, cost_sd15 and
+drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
+`gooddrag bench storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more. `documents` fills
+ledger, documents and card; `notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
 import argparse

@@ -73,9 +73,10 @@ class Study:
 
     def settings(self) -> dict[str, Any]:
         """What decides the outcome, as it stands in the file; "edits" are (category, task, seed) of each."""
-        edits, first = spread_edits(self.edits), self.first_seed
-        if first is not None:
-            edits = [(None, None, seed) for seed in range(first, first + self.edits)]
+        hundred, numbers = keys(), range(self.edits)
+        edits = [hundred[i * 61 % 100] for i in numbers]  # near the golden section: every category is visited early
+        if self.first_seed is not None:
+            edits = [(None, None, self.first_seed + i) for i in numbers]
         shared = isinstance(self.lora, LoraConfig)
         lora = asdict(self.lora) if shared else {way: asdict(fit) for way, fit in self.lora.items()}
         return json.loads(json.dumps({"edits": edits, "ways": self.ways, "lora": lora}))  # as they come back
@@ -117,15 +118,6 @@ class Study:
             write_json(waiting, so_far)
         save_results(folder / f"{self.name}.json", model, settings, so_far["records"], so_far["seconds"])
         waiting.unlink()
-
-
-def spread_edits(n: int) -> list[tuple[str, str, int]]:
-    """(category, task, seed) of n edits, spread evenly over Storybook100; fewer of them are the first of more.
-
-    A stride near the golden section of the hundred visits every category early and each edit once.
-    """
-    hundred = keys()
-    return [hundred[i * 61 % len(hundred)] for i in range(n)]
 
 
 def scores(result: DragResult) -> dict[str, Any]:
