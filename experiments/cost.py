@@ -64,11 +64,8 @@ def counting(unet: nn.Module) -> Iterator[SimpleNamespace]:
             if tensor.requires_grad:
                 tensor.register_hook(back)
 
-    hook = unet.register_forward_hook(passed, with_kwargs=True)
-    try:
+    with unet.register_forward_hook(passed, with_kwargs=True):
         yield counts
-    finally:
-        hook.remove()
 
 
 class LiveBytes(TorchDispatchMode):
