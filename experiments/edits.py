@@ -147,18 +147,17 @@ def small(picture: Image.Image, side: int) -> Image.Image:
 
 def marked_small(sample: Sample, side: int) -> Image.Image:
     """A sample's picture of that size, with larger marks of its edit."""
-    mask = sample.mask
-    if mask is not None:
-        mask = np.asarray(small(Image.fromarray(mask).convert("L"), side).convert("L")) > 127
+    mask = np.asarray(small(Image.fromarray(sample.mask).convert("L"), side).convert("L")) > 127
     return marked(small(sample.image, side), sample.points * side / max(sample.image.size), mask, larger=2)
 
 
 def fill_nearest_page(folder: Path) -> int:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
-    samples = storybook100(64)  # only their names count
-    return benchmark.rescore(
-        folder, samples, lambda sample, image: {"nearest_page": page_distance(image, scenes(sample.name))}
-    )
+
+    def measured(sample: Sample, image: Image.Image) -> dict[str, float]:
+        return {"nearest_page": page_distance(image, scenes(sample.name))}
+
+    return benchmark.rescore(folder, storybook100(64), measured)  # of the samples only their names count
 
 
 def results_sheet(
