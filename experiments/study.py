@@ -117,7 +117,7 @@ class Study:
             so_far["seconds"] += time.perf_counter() - start
             write_json(waiting, so_far)
         save_results(folder / f"{self.name}.json", model, settings, so_far["records"], so_far["seconds"])
-        waiting.unlink()
+        waiting.unlink(missing_ok=True)
 
 
 def scores(result: DragResult) -> dict[str, Any]:
