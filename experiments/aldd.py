@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.cost import counting
-from experiments.study import NO_STOP, Records, Scenes, Study, drag_and_compare, drag_each, page_distance
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_distance
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
@@ -43,4 +43,4 @@ def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], 
 
 
 STUDY = Study("aldd", WAYS, measure)
-CONTROL_STUDY = Study("aldd_control", CONTROL_WAYS, drag_and_compare)  # for B = 10 and B = 2
+CONTROL_STUDY = Study("aldd_control", CONTROL_WAYS)  # for B = 10 and B = 2

@@ -1,13 +1,13 @@
 """The tables of the model card, and what every table is made of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy.stats import gmean
 
-from experiments.claims import method_wins
+from experiments.claims import compare
 from experiments.keep import RESULTS, read_json
 from gooddrag.evaluation import benchmark
 from gooddrag.notebook import both, wins
@@ -21,12 +21,22 @@ AIMS = {  # column -> run of `gooddrag bench storybook100`
 PRESET, WITHOUT = "25 levels, fresh noise, lr 0.02", "fast, wide patch"  # of results/presets.json
 FIRST_FIT = "attention"  # of results/preset_lora.json
 NEAR = 0.02  # of the picture's width
+WAYS = {  # columns of a study of the preset
+    "edits": len,
+    "nearest page, geometric mean, thousandths": lambda rows: f"{1000 * gmean(rows['page']):.2f}",
+    "way that the handles went, median": lambda rows: f"{rows['way_gone'].median():.0%}",
+}
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     lines = [[*header], *([*row] for row in rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def listed(first: str, groups: Iterable[tuple[str, pd.DataFrame]], columns: Mapping[str, Callable]) -> str:
+    """A row for each group, with its name and a column for each function of it."""
+    return markdown([first, *columns], [[name, *(of(rows) for of in columns.values())] for name, rows in groups])
 
 
 @cache
@@ -40,74 +50,62 @@ def data(name: str) -> dict:
     return read_json(RESULTS / f"{name}.json")
 
 
+def grouped(name: str, by: str = "way") -> list[tuple[str, pd.DataFrame]]:
+    """The records of a study in groups."""
+    return [*pd.DataFrame(data(name)["data"]).groupby(by, sort=False)]
+
+
 def aims() -> str:
     """GoodDrag with the embedded model and with its first generation, beside other methods in the same run."""
-    runs = {title: bench(name) for title, name in AIMS.items()}
-    own = {title: run[run["method"] == "GoodDrag"] for title, run in runs.items()}
+    others = ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP")
+    what = ["median error to the truth inside the mask, as a share of the unedited page's"]
+    what += ["nearer to the truth than the unedited page", "damage outside the mask at most 0.001"]
+    what += [f"all handles within {NEAR:.0%} of the side from their targets"]
+    what += ["median squared distance to the nearest page", *(f"nearer to the truth than {other}" for other in others)]
 
-    def count(of: pd.Series) -> str:
-        return f"{of.sum()} of {of.size}"
+    def cells(run: pd.DataFrame) -> Iterator[str]:
+        own = run[run["method"] == "GoodDrag"]
+        error, pages = own["truth_error_ratio"], own["nearest_page"]
+        yield f"{error.median():.2f}"
+        for reached in (error < 1, own["damage_outside_mask"] <= 0.001, own["distance_left_px"] <= NEAR * own["width"]):
+            yield f"{reached.sum()} of {reached.size}"
+        yield f"{pages.median():.5f} ({pages.count()} edits)" if pages.count() else "-"
+        for other in others:
+            known, key = (run["method"] == other).any(), "truth_error_inside_mask"
+            yield compare(run, "GoodDrag", other, key).numbers.split(" (")[0] if known else "-"
 
-    lines = {
-        "median error to the truth inside the mask, as a share of the unedited page's": lambda x: (
-            f"{x['truth_error_ratio'].median():.2f}"
-        ),
-        "nearer to the truth than the unedited page": lambda x: count(x["truth_error_ratio"] < 1),
-        "damage outside the mask at most 0.001": lambda x: count(x["damage_outside_mask"] <= 0.001),
-        f"all handles within {NEAR:.0%} of the side from their targets": lambda x: count(
-            x["distance_left_px"] <= NEAR * x["width"]
-        ),
-        "median squared distance to the nearest page": lambda x: (
-            f"{x['nearest_page'].median():.5f} ({n} edits)" if (n := x["nearest_page"].count()) else "-"
-        ),
-    }
-    rows = [[what, *(of(rows) for rows in own.values())] for what, of in lines.items()]
-    for other in ("DragDiffusion", "GoodDrag without AlDD", "GoodDrag without IP"):
-        wins = [
-            method_wins(run, "GoodDrag", other, "truth_error_inside_mask") if (run["method"] == other).any() else None
-            for run in runs.values()
-        ]
-        rows.append([f"nearer to the truth than {other}", *(f"{w.wins} of {w.n - w.ties}" if w else "-" for w in wins)])
-    return markdown(["Storybook100", *runs], rows)
+    return markdown(["Storybook100", *AIMS], zip(what, *(cells(bench(name)) for name in AIMS.values()), strict=True))
 
 
 def presets() -> str:
     """What the embedded model's preset was chosen among."""
-    rows = []
-    for name, prefix in (("presets", ""), ("preset_steps", "25 levels, fresh noise, ")):
-        for way, of in pd.DataFrame(data(name)["data"]).groupby("way", sort=False):
-            page, gone = f"{1000 * gmean(of['page']):.2f}", f"{of['way_gone'].median():.0%}"
-            rows.append([prefix + way, len(of), page, gone, f"{1000 * of['damage'].max():.1f}"])
-    header = ["settings", "edits", "nearest page, geometric mean, thousandths", "way that the handles went, median"]
-    return markdown([*header, "largest damage, thousandths"], rows)
+    steps = [(f"25 levels, fresh noise, {way}", rows) for way, rows in grouped("preset_steps")]
+    damage = {"largest damage, thousandths": lambda rows: f"{1000 * rows['damage'].max():.1f}"}
+    return listed("settings", [*grouped("presets"), *steps], WAYS | damage)
 
 
 def fits() -> str:
     """What the preset's LoRA was chosen among."""
-    rows, table = [], pd.DataFrame(data("preset_lora")["data"])
-    for way, of in table.groupby("way", sort=False):
-        page, gone = f"{1000 * gmean(of['page']):.2f}", f"{of['way_gone'].median():.0%}"
-        cells = [wins(*both(data("preset_lora")["data"], way, FIRST_FIT, key)) for key in ("page", "truth")]
-        rows.append([way, len(of), page, gone, *(cells if way != FIRST_FIT else ["-", "-"])])
-    header = [
-        "the LoRA's layers",
-        "edits",
-        "nearest page, geometric mean, thousandths",
-        "way that the handles went, median",
-    ]
-    return markdown([*header, "nearer to a page than the first row", "nearer to the truth"], rows)
+
+    def ahead(key: str) -> Callable[[pd.DataFrame], str]:
+        pairs = {way: both(data("preset_lora")["data"], way, FIRST_FIT, key) for way, _ in grouped("preset_lora")}
+        cells = {way: wins(*pair) for way, pair in pairs.items()} | {FIRST_FIT: "-"}
+        return lambda rows: cells[rows["way"].iloc[0]]
+
+    columns = WAYS | {"nearer to a page than the first row": ahead("page"), "nearer to the truth": ahead("truth")}
+    return listed("the LoRA's layers", grouped("preset_lora"), columns)
 
 
 def samples() -> str:
     """What the U-Net's training brings to an edit, beside what the preset's fresh noise brings."""
-    table, ways = pd.DataFrame(data("edits_by_samples")["data"]), pd.DataFrame(data("presets")["data"])
-    means, chosen = table.groupby("samples")["page"].agg(gmean), ways.groupby("way")["page"].agg(gmean)
-    rows = [[f"{n:,}", f"{1000 * mean:.2f}", (table["samples"] == n).sum()] for n, mean in means.items()]
-    doublings = np.log2(means.index[-1] / means.index[0])
-    less = 1 - (means.iloc[-1] / means.iloc[0]) ** (1 / doublings), 1 - chosen[PRESET] / chosen[WITHOUT]
-    text = "Twice the samples bring it down by {:.0%}, more levels and fresh noise by {:.0%}.".format(*less)
-    header = ["the U-Net's samples", "squared distance to the nearest page, geometric mean, thousandths", "edits"]
-    return f"{markdown(header, rows)}\n\n{text}"
+    (fewest, first), *_, (most, last) = by_samples = grouped("edits_by_samples", "samples")
+    ways = dict(grouped("presets"))
+    doubled = (gmean(last["page"]) / gmean(first["page"])) ** (1 / np.log2(most / fewest))
+    fresh = gmean(ways[PRESET]["page"]) / gmean(ways[WITHOUT]["page"])
+    page = {"squared distance to the nearest page, geometric mean, thousandths": [*WAYS.values()][1], "edits": len}
+    table = listed("the U-Net's samples", [(f"{n:,}", rows) for n, rows in by_samples], page)
+    text = f"Twice the samples bring it down by {1 - doubled:.0%}, more levels and fresh noise by {1 - fresh:.0%}."
+    return f"{table}\n\n{text}"
 
 
 def model() -> str:

@@ -1,11 +1,9 @@
 """What an edit costs: U-Net passes by formula and counted, bytes and FLOPs on paper, seconds measured."""
 
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from statistics import median
 from types import SimpleNamespace
 
 import torch
@@ -15,9 +13,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import linear
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.evaluation.jobs import metered
 from gooddrag.lora import TARGETS
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
@@ -31,18 +31,16 @@ GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
 
 
 def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None) -> dict[str, tuple[int, int, int]]:
-    """U-Net passes that Algorithm 1 needs without an early stop: {phase: (forwards, backwards, latents in each)}."""
+    """U-Net passes of Algorithm 1 without an early stop: {phase: (forwards, backwards, latents in each)}. Switches that
+    change them (tracking, MasaCtrl, the reference) are as released."""
     config, lora = config or DragConfig(), lora or LoraConfig()
-    levels, updates = len(config.schedule), config.K * config.J
-    known = levels if config.tracking == "updated" else 0  # the last tracking's pass serves the denoising step too ...
-    whole = config.masactrl or config.mask_mode == "replace"  # the unedited latent's way down to the end
-    again = int(config.masactrl and config.masactrl_from == "first" and levels > 0)  # ... unless that step shares
+    updates = config.K * config.J
     return {
         "LoRA": (lora.steps, lora.steps, lora.batch_size),
         "inversion": (config.T, 0, 1),
-        "reference": (config.T + again if whole else levels, 0, 1),
-        "drag": (updates + known, updates, 1),
-        "denoise": (config.T - known + (again if known else 0), 0, 1),
+        "reference": (config.T, 0, 1),
+        "drag": (updates, updates, 1),
+        "denoise": (config.T, 0, 1),
     }
 
 
@@ -66,11 +64,8 @@ def counting(unet: nn.Module) -> Iterator[SimpleNamespace]:
             if tensor.requires_grad:
                 tensor.register_hook(back)
 
-    hook = unet.register_forward_hook(passed, with_kwargs=True)
-    try:
+    with unet.register_forward_hook(passed, with_kwargs=True):
         yield counts
-    finally:
-        hook.remove()
 
 
 class LiveBytes(TorchDispatchMode):
@@ -92,10 +87,8 @@ class LiveBytes(TorchDispatchMode):
 
 
 def count_work(work: Callable[[], object]) -> tuple[int, int]:
-    """Do the work twice, slowly, and count: (FLOPs, two for a multiplication and its addition; peak bytes).
-
-    The peak is that of tensors beside those that were there before; a kernel's own workspace is not seen.
-    """
+    """Do the work twice, slowly, and count: (FLOPs, two for a multiplication and its addition; peak bytes of tensors
+    beside those that were there before, without a kernel's own workspace)."""
     with FlopCounterMode(display=False) as flops:
         work()
     with LiveBytes() as live:
@@ -106,7 +99,6 @@ def count_work(work: Callable[[], object]) -> tuple[int, int]:
 def needs(
     unet: dict = SD15_UNET,
     vae: dict = SD15_VAE,
-    lora: LoraConfig | None = None,
     dtype: torch.dtype = torch.float16,
     *,
     size: int = 64,
@@ -123,7 +115,7 @@ def needs(
         "flops" and "peak" bytes of the passes forward, update, lora (a whole batch) and decode; "bytes" of unet, vae,
         the attention layers that a LoRA changes, its adapters with AdamW's moments, one level's features and states.
     """
-    held, lora = {}, lora or LoraConfig()
+    held, lora = {}, LoraConfig()
     with FakeTensorMode():
         net = _build(UNet2DConditionModel, unet, dtype)
         if low:
@@ -209,8 +201,6 @@ def memory_plan(n: dict, config: DragConfig | None = None, *, low: bool = False)
 
 def seconds_on(gpu: str, calls: dict[str, tuple[int, int, int]], n: dict, utilisation: float = 0.4) -> dict[str, float]:
     """Seconds of each phase on one of `GPUS` that reaches this share of its published throughput."""
-    if gpu not in GPUS:
-        raise ValueError(f"gpu: {gpu!r}; expected one of {', '.join(GPUS)}")
     forward, update = n["flops"]["forward"], n["flops"]["update"]
     rate = GPUS[gpu] * 1e12 * utilisation
     return {phase: b * (f * forward + back * (update - forward)) / rate for phase, (f, back, b) in calls.items()}
@@ -231,28 +221,24 @@ def measured(model: DiffusionModel, acts: dict[str, Callable[[], object]]) -> di
     for name, work in acts.items():
         if gpu:
             torch.cuda.reset_peak_memory_stats(model.device)
-        start = _now(model)
-        work()
-        seconds, peak = _now(model) - start, torch.cuda.max_memory_allocated(model.device) if gpu else None
-        found[name] = {"seconds": seconds, "peak_bytes": peak}
+        with metered(model) as spent:
+            work()
+        peak = torch.cuda.max_memory_allocated(model.device) if gpu else None
+        found[name] = {"seconds": spent["seconds"], "peak_bytes": peak}
     return found
 
 
-def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> tuple[float, float]:
-    """Medians of the frozen U-Net alone: a forward pass, and one with the backward pass to the latent."""
-    z, times = z.detach().clone().to(model.dtype), []
-    for _ in range(repeats + 1):
-        start = _now(model)
+def bare_seconds(model: DiffusionModel, z: Tensor, repeats: int = 5) -> list[float]:
+    """Means of the frozen U-Net alone: a forward pass, and one with the backward pass to the latent."""
+    z = z.detach().to(model.dtype)
+
+    def forward() -> None:
         with torch.no_grad():
             model.unet(z, 741, encoder_hidden_states=model.prompt)
-        middle = _now(model)
-        model.unet(z.requires_grad_(), 741, encoder_hidden_states=model.prompt).sample.sum().backward()
-        z, times = z.detach(), [*times, (middle - start, _now(model) - middle)]
-    forward, both = zip(*times[1:], strict=True)  # the first round warms up
-    return median(forward), median(both)
 
+    def both() -> None:
+        model.unet(z.clone().requires_grad_(), 741, encoder_hidden_states=model.prompt).sample.sum().backward()
 
-def _now(model: DiffusionModel) -> float:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
-    return time.perf_counter()
+    threads = torch.get_num_threads()  # a Timer has one of its own accord; it warms up and waits for a GPU
+    timers = [Timer("work()", globals={"work": work}, num_threads=threads) for work in (forward, both)]
+    return [timer.timeit(repeats).mean for timer in timers]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments.study import Records, Scenes, Study, drag_each
+from experiments.study import Records, Scenes, Study, changes, drag_each
 from gooddrag.config import DragConfig
 from gooddrag.editor import DragEditor
 from gooddrag.sample import Sample
@@ -39,30 +39,20 @@ def switch(row: int) -> dict[str, Any]:
     return {field: printed[field] for field in FIELDS[row]}
 
 
-def named(changes: dict[str, Any]) -> str:
+def named(changed: dict[str, Any]) -> str:
     """lam = 0.2, as a reader would type it."""
-    return ", ".join(f"{field} = {value}" for field, value in changes.items())
+    return ", ".join(f"{field} = {value}" for field, value in changed.items())
 
 
 SWITCHES = {named(switch(row)): row for row in FIELDS}  # way -> row
-WAYS = {
-    RELEASED: {},
-    **{way: switch(row) for way, row in SWITCHES.items()},
-    PRINTED: {k: v for k, v in asdict(DragConfig.paper()).items() if v != getattr(DragConfig(), k)},
-}
+WAYS = {RELEASED: {}, **{way: switch(row) for way, row in SWITCHES.items()}, PRINTED: changes(DragConfig.paper())}
 
 
 def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
     """Each way's scores, and those of chance; "apart" is how far a picture lies from the released settings' one."""
-    model = editor.model
-    other = DragEditor(model, STUDY.lora, seed=editor.seed + 1).set_image(sample.image)
-    runs = [(editor, configs), (other, {CHANCE: configs[RELEASED]})]
-    records, first = [], None
-    for by, ways in runs:
-        for record, result in drag_each(by, sample, ways):
-            first = first or result.image
-            records.append({**record, "apart": apart(first, result.image)})
-    return records
+    other = DragEditor(editor.model, STUDY.lora, seed=editor.seed + 1).set_image(sample.image)
+    drags = [*drag_each(editor, sample, configs), *drag_each(other, sample, {CHANCE: configs[RELEASED]})]
+    return [{**record, "apart": apart(drags[0][1].image, result.image)} for record, result in drags]
 
 
 def apart(first: Image.Image, second: Image.Image) -> float:

@@ -1,6 +1,6 @@
 """What keeps the image itself: the single-image LoRA (Alg. 1, line 1) and Latent-MasaCtrl (Sec. 5.1)."""
 
-from experiments.study import Study, drag_and_score
+from experiments.study import Study
 from gooddrag.config import LoraConfig
 
 FITS = {
@@ -11,7 +11,5 @@ FITS = {
     "rank 16, 70 steps": LoraConfig(),
 }
 STARTS = (10, 16)  # transformer block from which keys and values are shared; the paper: 10; 16: none
-LORA = Study("lora", {name: {} for name in FITS}, drag_and_score, edits=12, lora=FITS)
-MASACTRL = Study(
-    "masactrl", {f"from layer {start}": {"masactrl_start": start} for start in STARTS}, drag_and_score, edits=16
-)
+LORA = Study("lora", {name: {} for name in FITS}, edits=12, lora=FITS)
+MASACTRL = Study("masactrl", {f"from layer {start}": {"masactrl_start": start} for start in STARTS}, edits=16)

@@ -17,19 +17,16 @@ WAYS = {
 
 
 def curves(result: DragResult) -> dict[str, list[float]]:
-    """Fig. 14 along a run, the mean over its handles after each drag operation.
+    """Fig. 14 along a run dragged with `keep=["maps"]`, the mean over its handles after each drag operation.
 
     Returns:
         "distance": L1 distance between the feature at the handle and the original one (Fig. 14b); "spread": standard
         deviation of the distance map of Omega(p, r2) (Fig. 14a); "depth": how far the map's minimum lies below its
-        mean, in units of the spread, which a map that is no spot does not raise. Needs `keep=["maps"]`.
+        mean, in units of the spread, which a map that is no spot does not raise.
     """
     depths = [[float((m.mean() - m.min()) / m.std().clamp(min=1e-12)) for m in op.maps] for op in result.history]
-    return {
-        "distance": [round(float(np.mean(op.distances)), 4) for op in result.history],
-        "spread": [round(float(np.mean(op.spreads)), 4) for op in result.history],
-        "depth": [round(float(np.mean(depth)), 4) for depth in depths],
-    }
+    along = {"distance": [op.distances for op in result.history], "spread": [op.spreads for op in result.history]}
+    return {name: [round(float(np.mean(v)), 4) for v in values] for name, values in (along | {"depth": depths}).items()}
 
 
 def measure(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:

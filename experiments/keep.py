@@ -30,8 +30,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def save_results(path: Path, model: DiffusionModel, settings: dict, data: Any, seconds: float) -> None:
-    """Keep data of one model as {"model", "weights", "size", "machine", "threads", "seconds", "settings", "data"}."""
-    threads = None if model.device.type == "cuda" else 1
+    """Keep data of one model with what made them."""
     made_by = {"model": model.label, "weights": model.fingerprint, "size": model.native_size}
-    made_by |= {"machine": machine(model), "threads": threads}
+    made_by |= {"machine": machine(model), "threads": None if model.device.type == "cuda" else 1}
     write_json(path, {**made_by, "seconds": round(seconds, 1), "settings": settings, "data": data})

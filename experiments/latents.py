@@ -1,5 +1,8 @@
 """Questions about latents alone, behind notebooks 01 to 03: inversion, noise at once or spread (Fig. 4), features."""
 
+from collections.abc import Iterator
+from itertools import product
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,9 +24,7 @@ FEATURES = {"pages": [FIRST, 12], "levels": [1, 12, 24, 35]}
 
 
 @torch.no_grad()
-def denoised(
-    model: DiffusionModel, z: Tensor, T: int, num_steps: int = 50, added: dict[int, Tensor] | None = None
-) -> Tensor:
+def denoised(model: DiffusionModel, z: Tensor, T: int, num_steps: int = 50, added: dict | None = None) -> Tensor:
     """z_T down to z_0 (Eq. 2); `added`: noise put on the latent at some levels before it is denoised."""
     schedule = model.schedule(num_steps)
     for t in range(T, 0, -1):
@@ -33,37 +34,30 @@ def denoised(
 
 
 @torch.no_grad()
-def there_and_back(
-    model: DiffusionModel, z_0: Tensor, T: int, num_steps: int = 50, told: str = "destination"
-) -> Tensor:
-    """z_0 after DDIM inversion to T (Eq. 3) and denoising (Eq. 2)."""
-    *_, z_T = invert(model.eps, z_0, model.schedule(num_steps), T, told)
-    return denoised(model, z_T, T, num_steps)
+def there_and_back(model: DiffusionModel, z_0: Tensor, T: int, n: int = 50, told: str = "destination") -> Tensor:
+    """z_0 after DDIM inversion to T (Eq. 3) and denoising (Eq. 2), in n steps."""
+    *_, z_T = invert(model.eps, z_0, model.schedule(n), T, told)
+    return denoised(model, z_T, T, n)
 
 
 def _page(model: DiffusionModel, seed: int) -> DragEditor:
     return DragEditor(model, None).set_image(edit(seed, model.native_size).image)
 
 
-def _error(z: Tensor, z_0: Tensor) -> float:
-    """Root mean squared error of a latent, by the standard deviation of the clean one."""
-    return float((z - z_0).square().mean().sqrt() / z_0.std())
-
-
 def sweep(model: DiffusionModel) -> dict[str, dict[str, list[list[float]]]]:
     """What inversion and denoising lose, by level T and by number of steps, page by page (row 17 of differences)."""
     pages = [_page(model, FIRST + i).z_0 for i in range(SWEEP["pages"][1])]
 
-    def lost(T: int, num_steps: int, told: str) -> list[float]:
-        return [_error(there_and_back(model, z_0, T, num_steps, told), z_0) for z_0 in pages]
+    def lost(T: int, n: int, told: str) -> list[float]:
+        """Root mean squared errors, by the standard deviation of the clean latent."""
+        pairs = [(there_and_back(model, z_0, T, n, told), z_0) for z_0 in pages]
+        return [float((z - z_0).square().mean().sqrt() / z_0.std()) for z, z_0 in pairs]
 
-    return {
-        name: {
-            "levels": [lost(T, 50, told) for T in SWEEP["levels"]],
-            "steps": [lost(level(0.75, n), n, told) for n in SWEEP["steps"]],
-        }
-        for name, told in {"told t": "destination", "told t-1": "source"}.items()
-    }
+    found = {}
+    for name, told in {"told t": "destination", "told t-1": "source"}.items():
+        levels = [lost(T, 50, told) for T in SWEEP["levels"]]
+        found[name] = {"levels": levels, "steps": [lost(level(0.75, n), n, told) for n in SWEEP["steps"]]}
+    return found
 
 
 def noise(model: DiffusionModel) -> list[dict]:
@@ -73,61 +67,52 @@ def noise(model: DiffusionModel) -> list[dict]:
     return [row for i in range(NOISE["pages"][1]) for row in _noise(model, FIRST + i)]
 
 
-def _noise(model: DiffusionModel, page: int) -> list[dict]:
-    N, sigma, T, rows = NOISE["N"], NOISE["sigma"], DragConfig().T, []
+def _noise(model: DiffusionModel, page: int) -> Iterator[dict]:
+    N, sigma, T = NOISE["N"], NOISE["sigma"], DragConfig().T
     editor, generator = _page(model, page), torch.Generator().manual_seed(page)
     z_T = editor.invert(DragConfig())[-1]
     clean = denoised(model, z_T, T)
-
-    def run(way: str, sigma: float, n: int, draws: list[dict[int, Tensor]]) -> None:
-        found = [denoised(model, z_T, T, added=added) for added in draws]
-        images = [editor.frame.to_image(model.decode_image(z)) for z in found]
-        left = [float((z - clean).square().mean()) for z in found]
-        scores = {key: [of(editor.image, image) for image in images] for key, of in QUALITY.items()}
-        rows.append({"page": page, "way": way, "sigma": sigma, "n": n, **scores, "left": left})
-
     draws = torch.randn(NOISE["seeds"], N, *z_T.shape, generator=generator).to(z_T)
-    run("none", 0.0, 0, [{}])
-    run("control", sigma, N, [{NOISE["control"]: sigma * e.sum(0)} for e in draws])
+    runs = [("none", 0.0, 0, [{}]), ("control", sigma, N, [{NOISE["control"]: sigma * e.sum(0)} for e in draws])]
     for s in (sigma, *NOISE["sigmas"]):
         some = draws if s == sigma else draws[:1]
-        run("at once", s, N, [{T: s * e.sum(0)} for e in some])
-        run("spread", s, N, [{T - i: s * e[i] for i in range(N)} for e in some])
+        runs.append(("at once", s, N, [{T: s * e.sum(0)} for e in some]))
+        runs.append(("spread", s, N, [{T - i: s * e[i] for i in range(N)} for e in some]))
     for n in NOISE["steps"]:  # the same noise in fewer parts, or as much in more
         more = (N / n) ** 0.5 * torch.randn(n, *z_T.shape, generator=generator).to(z_T)
         e = draws[0].reshape(n, N // n, *z_T.shape).sum(1) if n < N else more
-        run("spread", sigma, n, [{T - i: sigma * e[i] for i in range(n)}])
-    return rows
+        runs.append(("spread", sigma, n, [{T - i: sigma * e[i] for i in range(n)}]))
+    for way, s, n, several in runs:
+        found = [denoised(model, z_T, T, added=added) for added in several]
+        images = [editor.frame.to_image(model.decode_image(z)) for z in found]
+        scores = {of.__name__: [of(editor.image, image) for image in images] for of in (metrics.psnr, metrics.ssim)}
+        left = [float((z - clean).square().mean()) for z in found]
+        yield {"page": page, "way": way, "sigma": s, "n": n, **scores, "left": left}
 
 
 @torch.no_grad()
 def features(model: DiffusionModel) -> dict:
     """How far from the target the nearest feature of the true edit lies, px: errors[block][level], pair by pair."""
-    config, blocks = DragConfig(), range(len(model.unet.up_blocks))
-    errors = [[[] for _ in FEATURES["levels"]] for _ in blocks]
-    asked, schedule = [], model.schedule(config.num_steps)
+    config, blocks, asked = DragConfig(), range(len(model.unet.up_blocks)), []
+    errors, schedule = [[[] for _ in FEATURES["levels"]] for _ in blocks], model.schedule(config.num_steps)
     for seed in range(FIRST, FIRST + FEATURES["pages"][1]):
         sample = edit(seed, model.native_size)
         editors = [DragEditor(model, None).set_image(image) for image in (sample.image, sample.truth)]
-        frame, latent = editors[0].frame, tuple(editors[0].z_0.shape[-2:])
-        size = frame.grid_size(latent, config.grid)
+        frame = editors[0].frame
+        size = frame.grid_size(tuple(editors[0].z_0.shape[-2:]), config.grid)
         p, q = (frame.to_grid(points, size).to(model.device) for points in (sample.handles, sample.targets))
         asked += np.linalg.norm(sample.targets - sample.handles, axis=1).tolist()
-        for block in blocks:
-            for found, t in zip(errors[block], FEATURES["levels"], strict=True):
-                before, after = (
-                    model.eps_and_features(editor.invert(config)[t], schedule.timestep(t), block)[1]
-                    for editor in editors
-                )
-                whole = interpolate(after, size, mode="bilinear")[0]
-                for f, target in zip(features_at(before, size, p), q, strict=True):
-                    distance = (whole - f[:, None, None]).abs().sum(0)
-                    at = torch.stack(torch.unravel_index(distance.argmin(), distance.shape))
-                    found.append(float((at - target).norm()) * sample.image.width / size[1])
+        for block, (i, t) in product(blocks, enumerate(FEATURES["levels"])):
+            latents = [editor.invert(config)[t] for editor in editors]
+            before, after = (model.eps_and_features(z, schedule.timestep(t), block)[1] for z in latents)
+            whole = interpolate(after, size, mode="bilinear")[0]
+            for f, target in zip(features_at(before, size, p), q, strict=True):
+                distance = (whole - f[:, None, None]).abs().sum(0)
+                at = torch.stack(torch.unravel_index(distance.argmin(), distance.shape))
+                errors[block][i].append(float((at - target).norm()) * sample.image.width / size[1])
     return {"errors": errors, "asked": asked}
 
 
-QUALITY = {"psnr": metrics.psnr, "ssim": metrics.ssim}
 QUESTIONS = {  # file in results/ -> settings, and what computes it
     "inversion_sweep": (SWEEP, sweep),
     "fig04_noise": (NOISE, noise),

@@ -1,11 +1,10 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
-Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions
-about latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model,
-cost_sd15 and drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column
-of a folder of `gooddrag bench storybook100`, `sheet` draws every fourth edit of one, `fig08` and `fig09` two more;
-`animation` draws README's picture, `documents` fills ledger, documents and card, `notebooks` executes the notebooks and
-keeps their outputs, cleaned.
+Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions about
+latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, cost_sd15 and
+drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
+`gooddrag bench storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more. `documents` fills
+ledger, documents and card; `notebooks` executes the notebooks and keeps their outputs, cleaned.
 """
 
 import argparse
@@ -13,6 +12,8 @@ import base64
 import io
 import re
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -28,31 +29,12 @@ from gooddrag.evaluation.jobs import one_thread
 from gooddrag.evaluation.methods import CopyPaste, Unedited
 from gooddrag.evaluation.metrics import GAMMAS, dai
 from gooddrag.files import atomic_file
-from gooddrag.model import DiffusionModel, load_model
+from gooddrag.model import load_model
 from gooddrag.sample import Sample
 
 NOTEBOOKS = tables.ROOT / "notebooks"
-LARGEST = 1_000_000  # bytes of a notebook with its outputs
-ALL = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL)
-ALL += (differences.STUDY, edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
-STUDIES = {study.name: study for study in ALL}
-QUESTIONS = {
-    **latents.QUESTIONS,
-    "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-}
-SHEETS = ("fig08", "fig09")
-OTHERS = ("cost_sd15", "drag100_bounds", "nearest_page", "sheet", *SHEETS, "animation", "documents", "notebooks")
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-def question(name: str, model: DiffusionModel) -> None:
-    """Compute one file of results that is not a study."""
-    settings, compute = QUESTIONS[name]
-    start = time.perf_counter()
-    with one_thread(model.device):
-        data = compute(model)
-    save_results(RESULTS / f"{name}.json", model, settings, data, time.perf_counter() - start)
 
 
 def bounds(samples: list[Sample], radius: int = 20) -> dict[str, dict[str, list[float]]]:
@@ -67,18 +49,11 @@ def bounds(samples: list[Sample], radius: int = 20) -> dict[str, dict[str, list[
 
 
 def execute(path: Path, weights: str) -> None:
-    """Run one notebook as a reader does, and write it back with its cleaned outputs.
-
-    Raises:
-        ValueError: it is larger than `LARGEST`.
-    """
+    """Run one notebook as a reader does, and write it back with its cleaned outputs."""
     notebook = nbformat.read(path, 4)
     NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}).execute()
-    text = nbformat.writes(cleaned(notebook, weights)) + "\n"
-    if len(text.encode()) > LARGEST:
-        raise ValueError(f"{path.name}: {len(text.encode())} bytes; expected at most {LARGEST}")
     with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(nbformat.writes(cleaned(notebook, weights)) + "\n", encoding="utf-8")
     for cell in notebook.cells:
         if "thumbnail" in cell.metadata.get("tags", []):
             thumbnail(cell, edits.FIGURES / "notebooks" / f"{path.name[:2]}.jpg")
@@ -143,53 +118,60 @@ def jpeg(png: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def question(options: argparse.Namespace, name: str) -> None:
+    """Compute one file of results that is not a study."""
+    model, (settings, compute), start = load_model(options.model), QUESTIONS[name], time.perf_counter()
+    with one_thread(model.device):
+        data = compute(model)
+    save_results(RESULTS / f"{name}.json", model, settings, data, time.perf_counter() - start)
+
+
+def drag100_bounds(options: argparse.Namespace) -> None:
+    data = datasets.drag100(options.drag100)
+    about = {"command": "python -m experiments.run drag100_bounds", "samples": len(data)}
+    about |= {"sha256": datasets.fingerprint(data), "radii": GAMMAS}
+    write_json(RESULTS / "drag100_bounds.json", {**about, "dai": bounds(list(data))})
+
+
+def notebooks(options: argparse.Namespace) -> None:
+    weights = load_model(options.model).fingerprint
+    for path in tqdm(sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))):
+        execute(path, weights)
+
+
+STUDIES = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY)
+STUDIES += (edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
+QUESTIONS = {
+    **latents.QUESTIONS,
+    "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
+}
+COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
+    **{study.name: lambda o, study=study: study.compute(load_model(o.model)) for study in STUDIES},
+    **{name: partial(question, name=name) for name in QUESTIONS},
+    "cost_sd15": lambda o: write_json(RESULTS / "cost_sd15.json", {"full": cost.needs(), "low": cost.needs(low=True)}),
+    "drag100_bounds": drag100_bounds,
+    "nearest_page": lambda o: edits.fill_nearest_page(o.bench),
+    "sheet": lambda o: edits.every_fourth(o.bench).save(edits.FIGURES / "storybook100.jpg", quality=88),
+    "fig08": lambda o: edits.fig08(o.bench, o.preset_bench, load_model(o.model)).save(
+        RESULTS / "fig08.jpg", quality=80
+    ),
+    "fig09": lambda o: edits.fig09(o.bench, o.preset_bench).save(RESULTS / "fig09.jpg", quality=80),
+    "documents": lambda o: (claims.fill(), tables.write()),
+    "notebooks": notebooks,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", choices=[*STUDIES, *QUESTIONS, *OTHERS], metavar="NAME")
+    parser.add_argument("names", nargs="+", choices=COMMANDS, metavar="NAME")
     parser.add_argument("--model", default="storybook")
     parser.add_argument("--drag100", type=Path, help="folder or zip of Drag100; default: download it")
-    parser.add_argument(
-        "--bench", type=Path, help="nearest_page, sheet, fig08, fig09: folder of gooddrag bench storybook100"
-    )
+    parser.add_argument("--bench", type=Path, help="folder of gooddrag bench storybook100, for the page and the sheets")
     parser.add_argument("--preset-bench", type=Path, help="fig08, fig09: the same by GoodDrag with --preset storybook")
     parser.add_argument("--only", default="", help="notebooks: those whose names begin so, like 04")
-    parser.add_argument("--edits", type=int, help="so many edits of a study instead of all")
     options = parser.parse_args()
-    if options.bench is None and {"nearest_page", "sheet", *SHEETS} & set(options.names):
-        parser.error("expected --bench with a folder of results")
     for name in options.names:
-        if name == "documents":
-            claims.fill()
-            tables.write()
-        elif name == "cost_sd15":
-            write_json(RESULTS / "cost_sd15.json", {tier: cost.needs(low=tier == "low") for tier in ("full", "low")})
-        elif name == "drag100_bounds":
-            data = datasets.drag100(options.drag100)
-            about = {"command": "python -m experiments.run drag100_bounds", "samples": len(data)}
-            about |= {"sha256": datasets.fingerprint(data), "radii": GAMMAS}
-            write_json(RESULTS / "drag100_bounds.json", {**about, "dai": bounds(list(data))})
-        elif name == "nearest_page":
-            print(f"{edits.fill_nearest_page(options.bench)} edits measured")
-        elif name == "sheet":
-            sheet = edits.results_sheet(options.bench, (), preset=options.bench)
-            sheet.save(edits.FIGURES / "storybook100.jpg", quality=88)
-        elif name == "fig08":
-            sheet = edits.beside_draggan(options.bench, options.preset_bench, load_model(options.model))
-            sheet.save(RESULTS / "fig08.jpg", quality=80)
-        elif name == "fig09":
-            systems, places = [*claims.SYSTEMS[1:], "GoodDrag"], edits.best_median_worst()
-            sheet = edits.results_sheet(options.bench, systems, places, options.preset_bench, 5)
-            sheet.save(RESULTS / "fig09.jpg", quality=80)
-        elif name == "animation":
-            edits.animation(load_model(options.model), edits.FIGURES / "drag.webp")
-        elif name in STUDIES:
-            STUDIES[name].compute(load_model(options.model), edits=options.edits)
-        elif name in QUESTIONS:
-            question(name, load_model(options.model))
-        else:
-            weights = load_model(options.model).fingerprint
-            for path in tqdm(sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))):
-                execute(path, weights)
+        COMMANDS[name](options)
 
 
 if __name__ == "__main__":

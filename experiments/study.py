@@ -1,13 +1,11 @@
 """Paired studies: several ways to drag the same edits of Storybook100, resumable edit by edit."""
 
-import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,10 +15,9 @@ from experiments.keep import RESULTS, read_json, save_results, write_json
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.jobs import one_thread
-from gooddrag.evaluation.metrics import dai, wilson
+from gooddrag.evaluation.metrics import dai
 from gooddrag.files import cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.notebook import both
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
 from storybook.edits import edit, plan
@@ -29,9 +26,29 @@ from storybook.storybook100 import keys
 
 NO_STOP = {"stop_distance": None, "stop_unmoved": None}  # as printed: all K operations, whatever the handles do
 DAI_RADIUS = 5  # px, of the patch in a study's DAI
-ENOUGH = 12  # edits below which no verdict is given
 Records = list[dict[str, Any]]
 Scenes = tuple[Any, Any]  # of the page before and after the edit
+
+
+def changes(config: DragConfig) -> dict[str, Any]:
+    """The fields that differ from DragConfig's defaults."""
+    return {name: value for name, value in asdict(config).items() if value != getattr(DragConfig(), name)}
+
+
+def drag_each(
+    editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], **options: Any
+) -> Iterator[tuple[dict[str, Any], DragResult]]:
+    """Drag one sample in every way; yields the record and the result. `options` are those of `DragEditor.drag`."""
+    for way, config in configs.items():
+        start = time.perf_counter()
+        result = editor.drag(sample, config=config, **options)
+        yield {"way": way, **scores(result), "seconds": round(time.perf_counter() - start, 2)}, result
+
+
+def drag_and_compare(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
+    """The plainest `measure` of a study: each way's scores, and the distance of its result to the nearest page."""
+    drags = drag_each(editor, sample, configs)
+    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
 
 
 @dataclass(frozen=True)
@@ -49,91 +66,58 @@ class Study:
 
     name: str
     ways: dict[str, dict[str, Any]]
-    measure: Callable[[DragEditor, Sample, dict[str, DragConfig], Scenes], Records]
+    measure: Callable[[DragEditor, Sample, dict[str, DragConfig], Scenes], Records] = drag_and_compare
     edits: int = 40
     lora: LoraConfig | Mapping[str, LoraConfig] = LoraConfig()
     first_seed: int | None = None
 
-    def settings(self, edits: int | None = None) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What decides the outcome, as it stands in the file; "edits" are (category, task, seed) of each."""
-        n, first = edits or self.edits, self.first_seed
-        drawn = spread_edits(n) if first is None else [(None, None, seed) for seed in range(first, first + n)]
+        hundred, numbers = keys(), range(self.edits)
+        edits = [hundred[i * 61 % 100] for i in numbers]  # near the golden section: every category is visited early
+        if self.first_seed is not None:
+            edits = [(None, None, self.first_seed + i) for i in numbers]
         shared = isinstance(self.lora, LoraConfig)
         lora = asdict(self.lora) if shared else {way: asdict(fit) for way, fit in self.lora.items()}
-        settings = {"edits": drawn, "ways": self.ways, "lora": lora}
-        return json.loads(json.dumps(settings))  # as they come back from the file
+        return json.loads(json.dumps({"edits": edits, "ways": self.ways, "lora": lora}))  # as they come back
 
     def sample(self, number: int, size: int) -> Sample:
         """The edit that records call `number`, drawn at this size in pixels."""
-        category, task, seed = self.settings(number + 1)["edits"][number]
+        category, task, seed = self.settings()["edits"][number]
         return edit(seed, size, category, task)
 
-    def one_edit(self, model: DiffusionModel, number: int, part: Path) -> None:
-        """Compute the records of one edit and keep them in `part`, a file that is there completely or not at all."""
-        start, sample = time.perf_counter(), self.sample(number, model.native_size)
-        category, task, seed = self.settings(number + 1)["edits"][number]
-        scenes = plan(seed, category, task)[2:]
+    def one_edit(self, model: DiffusionModel, number: int) -> Records:
+        """The records of one edit."""
+        category, task, seed = self.settings()["edits"][number]
+        sample, scenes = self.sample(number, model.native_size), plan(seed, category, task)[2:]
+        configs, records = {name: DragConfig(**changed) for name, changed in self.ways.items()}, []
+        groups = [(self.lora, configs)]
+        if not isinstance(self.lora, LoraConfig):
+            groups = [(self.lora[way], {way: config}) for way, config in configs.items()]
         with one_thread(model.device):
-            configs, records = {name: DragConfig(**changes) for name, changes in self.ways.items()}, []
-            groups = [(self.lora, configs)]
-            if not isinstance(self.lora, LoraConfig):
-                groups = [(self.lora[way], {way: config}) for way, config in configs.items()]
             for lora, ways in groups:
                 editor = DragEditor(model, lora).set_image(sample.image)
                 records += self.measure(editor, sample, ways, scenes)
         about = {"edit": number, "name": sample.name, "category": sample.category, "task": sample.task}
-        write_json(part, [time.perf_counter() - start, [{**about, **record} for record in records]])
+        return [{**about, **record} for record in records]
 
-    def compute(self, model: DiffusionModel, folder: Path = RESULTS, edits: int | None = None) -> None:
-        """Compute what is not there yet, edit by edit, and write the file when all edits are done.
+    def compute(self, model: DiffusionModel, folder: Path = RESULTS) -> None:
+        """Compute the records edit by edit, and write the file when all are done.
 
-        Finished edits wait in the cache folder until all of the study's are done: an interrupted run, killed ones too,
-        and one of more edits go on with the next one.
+        Those of finished edits wait in the cache folder: an interrupted run, a killed one too, goes on with the next.
         """
-        settings = self.settings(edits)
-        key = json.dumps([self.settings(1), model.fingerprint, model.device.type])
-        parts = cache_folder("studies") / f"{self.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        files = [parts / f"{number:03d}.json" for number in range(len(settings["edits"]))]
-        for number, part in enumerate(tqdm(files, desc=self.name)):
-            if not part.exists():
-                self.one_edit(model, number, part)
-        found = [read_json(part) for part in files]
-        data = [record for _, records in found for record in records]
-        save_results(folder / f"{self.name}.json", model, settings, data, sum(seconds for seconds, _ in found))
-        if edits is None:
-            shutil.rmtree(parts)
-
-
-def spread_edits(n: int) -> list[tuple[str, str, int]]:
-    """(category, task, seed) of n edits, spread evenly over Storybook100; fewer of them are the first of more.
-
-    A stride near the golden section of the hundred visits every category early and each edit once.
-    """
-    hundred = keys()
-    if not 1 <= n <= len(hundred):
-        raise ValueError(f"n: {n}; expected 1 to {len(hundred)} edits")
-    return [hundred[i * 61 % len(hundred)] for i in range(n)]
-
-
-def drag_each(
-    editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], **options: Any
-) -> Iterator[tuple[dict[str, Any], DragResult]]:
-    """Drag one sample in every way; yields the record and the result. `options` are those of `DragEditor.drag`."""
-    for way, config in configs.items():
-        start = time.perf_counter()
-        result = editor.drag(sample, config=config, **options)
-        yield {"way": way, **scores(result), "seconds": round(time.perf_counter() - start, 2)}, result
-
-
-def drag_and_score(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
-    """The plainest `measure` of a study: the scores of every way."""
-    return [record for record, _ in drag_each(editor, sample, configs)]
-
-
-def drag_and_compare(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
-    """The scores of every way, and the distance of its result to the nearest page."""
-    drags = drag_each(editor, sample, configs)
-    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
+        settings, waiting = self.settings(), cache_folder("studies") / f"{self.name}.json"
+        so_far = {"of": [settings, model.fingerprint, model.device.type], "records": [], "edits": 0, "seconds": 0.0}
+        if waiting.exists() and (earlier := read_json(waiting))["of"] == so_far["of"]:
+            so_far = earlier
+        for number in tqdm(range(so_far["edits"], self.edits), desc=self.name):
+            start = time.perf_counter()
+            so_far["records"] += self.one_edit(model, number)
+            so_far["edits"] += 1
+            so_far["seconds"] += time.perf_counter() - start
+            write_json(waiting, so_far)
+        save_results(folder / f"{self.name}.json", model, settings, so_far["records"], so_far["seconds"])
+        waiting.unlink(missing_ok=True)
 
 
 def scores(result: DragResult) -> dict[str, Any]:
@@ -154,39 +138,3 @@ def scores(result: DragResult) -> dict[str, Any]:
 def page_distance(image: Image.Image, scenes: Scenes) -> float:
     """Mean squared difference to the nearest page of the book that shows the same thing."""
     return float(nearest(image, *scenes)[0])
-
-
-class Paired(NamedTuple):
-    """How two ways compare on the same edits; lower is better.
-
-    Attributes:
-        n: pairs. wins: of the first way; ties: equal pairs, left out of the share of wins.
-        low, high: 95 % Wilson interval of that share.
-    """
-
-    n: int
-    wins: int
-    ties: int
-    low: float
-    high: float
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
-    """Compare two ways by their errors on the same edits, in the same order.
-
-    Raises:
-        ValueError: lengths differ, nothing is there, or a value is not finite.
-    """
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    if a.shape != b.shape or a.ndim != 1 or not a.size or not np.isfinite([a, b]).all():
-        raise ValueError(f"first, second: shapes {a.shape} and {b.shape}; expected equally many finite errors")
-    wins, ties, low, high = int((a < b).sum()), int((a == b).sum()), 0.0, 1.0
-    if ties < a.size:
-        _, low, high, _ = wilson(wins, a.size - ties)
-    return Paired(a.size, wins, ties, low, high)
-
-
-def versus(records: Records, first: str, second: str, key: str = "truth", *, higher_is_better: bool = False) -> Paired:
-    """`paired` of two ways by one number, on the edits that both have."""
-    sign = -1 if higher_is_better else 1
-    return paired(*(sign * values for values in both(records, first, second, key)))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.card import NEAR, aims, bench, data, fits, generator, markdown, model, presets, samples
-from experiments.claims import SYSTEMS, VERDICTS, Part, method_wins
+from experiments.card import NEAR, aims, bench, data, fits, generator, listed, markdown, model, presets, samples
+from experiments.claims import SYSTEMS, VERDICTS, Part, compare
 from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.metrics import GAMMAS, ratio_interval
+from gooddrag.evaluation.metrics import GAMMAS, Interval
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -26,33 +26,20 @@ CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
 COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
 
 
-def methods(name: str = "storybook100") -> list[str]:
-    return list(bench(name)["method"].unique())
-
-
-def mean(table: pd.DataFrame, method: str, column: str, digits: int = 4) -> str:
-    """The mean over all edits; a dash where an edit has no value."""
-    values = [*benchmark.values(table, method, column).values()]
-    return "-" if None in values else f"{sum(values) / len(values):.{digits}f}"
-
-
 def run(name: str = "storybook100") -> str:
     """Which run the tables show."""
     table = bench(name)
-    about, failed, widths = table.iloc[0], (table["state"] != "done").sum(), table["width"]
-    size = f"{widths.min():.0f}" + (f" to {widths.max():.0f}" if widths.nunique() > 1 else "")
+    about, failed = table.iloc[0], (table["state"] != "done").sum()
     made_by = f"model `{about.model}`, weights {about.weights}, autoencoder {about.vae}, gooddrag {about.gooddrag}; "
     made_by += ", ".join(table["machine"].dropna().unique())
     fits = table.groupby("method", sort=False)["lora_seconds"].median().dropna()
     fitted = ", ".join(f"{seconds:.0f} s ({method})" for method, seconds in fits.items())
-    text = f"{table['sample'].nunique()} edits of pictures {size} px wide, {failed} failed; {made_by}."
-    return text + (f" To fit a LoRA took {fitted} at the median; the seconds below leave it out." if fitted else "")
+    text = f"{table['sample'].nunique()} edits of pictures {about.width:.0f} px wide, {failed} failed; {made_by}."
+    return f"{text} To fit a LoRA took {fitted} at the median; the seconds below leave it out."
 
 
-def columns(convention: str) -> tuple[list[str], list[str]]:
-    """The columns of DAI in a table of the benchmark, and their headers."""
-    headers = [f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS]
-    return [COLUMN[convention].format(g) for g in GAMMAS], headers
+def by_radius(first: str, rows: Iterable[Iterable[str]], convention: str) -> str:
+    return markdown([first, *(f"DAI {CONVENTIONS[convention]}, radius {g}" for g in GAMMAS)], rows)
 
 
 def shares(means: dict[str, Iterable[float]], convention: str) -> str:
@@ -60,14 +47,14 @@ def shares(means: dict[str, Iterable[float]], convention: str) -> str:
     nothing = next(iter(means.values()))
     pairs = {m: zip(values, nothing, strict=True) for m, values in means.items()}
     cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in pairs.items()}
-    return markdown(["method", *columns(convention)[1]], [[m, *row] for m, row in cells.items()])
+    return by_radius("method", [[m, *row] for m, row in cells.items()], convention)
 
 
 def dai(convention: str, name: str = "storybook100") -> str:
     """Means of DAI over a run of the benchmark."""
-    table, (keys, _) = bench(name), columns(convention)
-    ordered = sorted(methods(name), key=lambda m: m != "Unedited")
-    return shares({m: table.loc[table["method"] == m, keys].mean(skipna=False) for m in ordered}, convention)
+    keys = [COLUMN[convention].format(g) for g in GAMMAS]
+    means = bench(name).groupby("method", sort=False)[keys].agg(lambda values: values.mean(skipna=False))
+    return shares(means.T[sorted(means.index, key=lambda m: m != "Unedited")].to_dict("list"), convention)
 
 
 def bounds(convention: str) -> str:
@@ -78,20 +65,20 @@ def bounds(convention: str) -> str:
     return shares(means, convention)
 
 
+def interval(ratio: Interval) -> str:
+    return Part.ratio("", ratio, 1).numbers
+
+
 def ratios(convention: str) -> str:
     """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
-    keys, headers = columns(convention)
-    rows = []
-    for other in (m for m in methods() if m not in ("GoodDrag", *BOUNDS)):
-        pairs = [[benchmark.values(bench(), m, key) for m in ("GoodDrag", other)] for key in keys]
-        failed = any(None in values.values() for pair in pairs for values in pair)
-        cells = ["-"] * len(pairs) if failed else [Part.ratio("", ratio_interval(*pair), 1).numbers for pair in pairs]
-        rows.append([other, *cells])
+    keys = [COLUMN[convention].format(g) for g in GAMMAS]
+    others = [m for m in bench()["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
+    rows = [[o, *(interval(benchmark.share(bench(), "GoodDrag", key, of=o)) for key in keys)] for o in others]
     if convention == "released":
-        mine = benchmark.TABLE_1["GoodDrag"]
-        paper = {m: zip(mine, v, strict=True) for m, v in benchmark.TABLE_1.items() if m != "GoodDrag"}
+        mine, others = benchmark.TABLE_1["GoodDrag"], [m for m in benchmark.TABLE_1 if m != "GoodDrag"]
+        paper = {m: zip(mine, benchmark.TABLE_1[m], strict=True) for m in others}
         rows += [[f"{m}, Table 1 on Drag100", *(f"{a / b:.2f}" for a, b in row)] for m, row in paper.items()]
-    return markdown(["GoodDrag divided by", *headers], rows)
+    return by_radius("GoodDrag divided by", rows, convention)
 
 
 def order(convention: str) -> str:
@@ -113,27 +100,45 @@ def animals() -> str:
     return measured(table[(table["category"] == "animal") & table["method"].isin(shown)])
 
 
+def mean(column: str, digits: int) -> Callable[[pd.DataFrame], str]:
+    """The mean over all edits; a dash where an edit has no value."""
+    return lambda rows: "-" if rows[column].isna().any() else f"{rows[column].mean():.{digits}f}"
+
+
+def median(column: str) -> Callable[[pd.DataFrame], str]:
+    """The median over the edits that were done and have a value."""
+    return lambda rows: "-" if pd.isna(m := rows.loc[rows["state"] == "done", column].median()) else f"{m:.0f}"
+
+
 def measured(table: pd.DataFrame) -> str:
-    """A row a method; a dash where an edit has no value, and no column of dashes alone."""
-    means = {"mean error to the truth inside the mask": ("truth_error_inside_mask", 4)}
-    means |= {"mean damage outside the mask": ("damage_outside_mask", 5), "mean MD, px": ("md", 1)}
-    means |= {"MD in the mask, px": ("md_inside", 1), "mean of MD / drag length": ("md_share", 2)}
-    costs = {"median s, LoRA apart": "edit_seconds", "median U-Net calls": "unet_calls", "median updates": "updates"}
-    rows = []
-    for m in table["method"].unique():
-        own, row = table[table["method"] == m], {what: mean(table, m, *of) for what, of in means.items()}
-        row[f"edits with all handles within {NEAR:.0%}"] = arrived(own)
-        known = own["truth_error_inside_mask"].notna().all()
-        won = method_wins(table, m, "GoodDrag", "truth_error_inside_mask").wins if known else "-"
-        pages = own["nearest_page"].median(skipna=False)
-        row |= {"nearer to the truth than GoodDrag": won}
-        row |= {"median distance to the nearest page, thousandths": "-" if pd.isna(pages) else f"{1000 * pages:.2f}"}
-        cost = own.loc[own["state"] == "done", [*costs.values()]].median()
-        row |= {what: "-" if pd.isna(cost[key]) else f"{cost[key]:.0f}" for what, key in costs.items()}
-        rows.append({"method": m, **row})
-    shown = pd.DataFrame(rows)
-    shown = shown.loc[:, (shown != "-").any()]
-    return markdown(shown.columns, shown.values.tolist())
+    """A row a method, and no column of dashes alone."""
+
+    def nearer(rows: pd.DataFrame) -> str:
+        key = "truth_error_inside_mask"
+        if rows[key].isna().any():
+            return "-"
+        return compare(table, rows["method"].iloc[0], "GoodDrag", key).numbers.split(" of ")[0]
+
+    def pages(rows: pd.DataFrame) -> str:
+        distance = rows["nearest_page"].median(skipna=False)
+        return "-" if pd.isna(distance) else f"{1000 * distance:.2f}"
+
+    columns = {
+        "mean error to the truth inside the mask": mean("truth_error_inside_mask", 4),
+        "mean damage outside the mask": mean("damage_outside_mask", 5),
+        "mean MD, px": mean("md", 1),
+        "MD in the mask, px": mean("md_inside", 1),
+        "mean of MD / drag length": mean("md_share", 2),
+        f"edits with all handles within {NEAR:.0%}": arrived,
+        "nearer to the truth than GoodDrag": nearer,
+        "median distance to the nearest page, thousandths": pages,
+        "median s, LoRA apart": median("edit_seconds"),
+        "median U-Net calls": median("unet_calls"),
+        "median updates": median("updates"),
+    }
+    groups = [*table.groupby("method", sort=False)]
+    some = {what: of for what, of in columns.items() if any(of(rows) != "-" for _, rows in groups)}
+    return listed("method", groups, some)
 
 
 def arrived(rows: pd.DataFrame) -> str:
@@ -144,37 +149,33 @@ def arrived(rows: pd.DataFrame) -> str:
 
 def which() -> str:
     """Which system is first in what; GoodDrag's ablations are none."""
-    own, table, lines = OWN, bench(), []
-    table = table[table["method"].isin((*SYSTEMS, "FastDrag improved", "DragGAN"))]
-    table = pd.concat([table, bench("storybook100_preset").assign(method=own)])
-    firsts = {
-        "Fastest, once a LoRA is fitted": ("edit_seconds", "{:.0f} s an edit at the median"),
-        "Nearest to the truth": ("truth_error_ratio", "median error {:.2f} of the unedited page's"),
-        "Least damage outside the mask": ("damage_outside_mask", "median {:.5f}"),
-    }
-    for what, (key, show) in firsts.items():
+    table, lines = bench()[bench()["method"].isin((*SYSTEMS, "FastDrag improved", "DragGAN"))], []
+    table = pd.concat([table, bench("storybook100_preset").assign(method=OWN)])
+    for what, key, show in (
+        ("Fastest, once a LoRA is fitted", "edit_seconds", "{:.0f} s an edit at the median"),
+        ("Nearest to the truth", "truth_error_ratio", "median error {:.2f} of the unedited page's"),
+        ("Least damage outside the mask", "damage_outside_mask", "median {:.5f}"),
+    ):
         medians = table.groupby("method")[key].median().sort_values().head(3)
         lines.append(f"- {what}: " + ", then ".join(f"**{m}** ({show.format(v)})" for m, v in medians.items()) + ".")
-    for said, key in {
-        "nearer to the truth": "truth_error_inside_mask",
-        "less damage": "damage_outside_mask",
-        "lower MD": "md",
-    }.items():
-        for one, other in ((own, "FastDrag improved"), (own, "DragGAN"), ("FastDrag improved", "GoodDrag")):
-            won = Part.wins("", method_wins(table, one, other, key))
-            lines.append(f"- {one} against {other}, {said}: {won.numbers}, {won.verdict}.")
+    said = {"truth_error_inside_mask": "nearer to the truth", "damage_outside_mask": "less damage", "md": "lower MD"}
+    for key, what in said.items():
+        for one, other in ((OWN, "FastDrag improved"), (OWN, "DragGAN"), ("FastDrag improved", "GoodDrag")):
+            won = compare(table, one, other, key)
+            lines.append(f"- {one} against {other}, {what}: {won.numbers}, {won.verdict}.")
     return "\n".join(lines)
 
 
 def tasks() -> str:
     """Storybook100 by kind of edit: median error as a share of the unedited page's, and how many are below 1."""
-    chosen = ("GoodDrag", "DragDiffusion", "SDE-Drag", "Blur")
-    rows = []
-    for task, group in [*bench().groupby("task"), ("all", bench())]:
-        shares = [group.loc[group["method"] == m, "truth_error_ratio"] for m in chosen]
-        cells = [f"{x.median():.2f} ({(x < 1).sum()} below 1)" if x.notna().all() else "-" for x in shares]
-        rows.append([task, group["sample"].nunique(), *cells])
-    return markdown(["task", "edits", *chosen], rows)
+
+    def below(rows: pd.DataFrame, method: str) -> str:
+        x = rows.loc[rows["method"] == method, "truth_error_ratio"]
+        return f"{x.median():.2f} ({(x < 1).sum()} below 1)"
+
+    methods = {m: partial(below, method=m) for m in ("GoodDrag", "DragDiffusion", "SDE-Drag", "Blur")}
+    groups = [*bench().groupby("task"), ("all", bench())]
+    return listed("task", groups, {"edits": lambda rows: rows["sample"].nunique()} | methods)
 
 
 def claims() -> str:
@@ -208,11 +209,7 @@ def headline() -> str:
     paper = ", ".join(f"{a / b:.2f}" for a, b in zip(*pair, strict=True))
     rows = [
         [first, paper, ", ".join(found["table1_drag100"][f"radius {g}"] for g in GAMMAS)],
-        [
-            "damage outside the mask, divided likewise (above 1: GoodDrag damages more)",
-            "-",
-            Part.ratio("", damage, 1).numbers,
-        ],
+        ["damage outside the mask, divided likewise (above 1: GoodDrag damages more)", "-", interval(damage)],
         ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", fig12],
         ["... than all at once at one lower noise level (control)", "-", control],
         ["IP: the handle's feature stays nearer", "one example", *found["fig5"].values()],
@@ -231,14 +228,14 @@ def others() -> str:
 def inference() -> str:
     """Which convention Table 1 has: its DragDiffusion as a share of doing nothing, each way, and what others found."""
     table_1, found = benchmark.TABLE_1["DragDiffusion"], []
-    for convention, name in CONVENTIONS.items():
-        nothing = data("drag100_bounds")["dai"]["unedited"][convention]
+    for key, name in CONVENTIONS.items():
+        nothing = data("drag100_bounds")["dai"]["unedited"][key]
         parts = ", ".join(f"{a / b:.0%}" for a, b in zip(table_1, nothing, strict=True))
-        found.append(
+        here = benchmark.share(bench("drag100"), "DragDiffusion", COLUMN[key].format(1)).value
+        found += [
             f"- {name}, Table 1's DAI of DragDiffusion is {parts} of the unedited images' at radius 1, 5, 10, 20."
-        )
-        here = benchmark.share(bench("drag100"), "DragDiffusion", COLUMN[convention].format(1))
-        found.append(f"- {name}, the embedded model's DAI of DragDiffusion on Drag100 is {here.value:.0%} at radius 1.")
+        ]
+        found += [f"- {name}, the embedded model's DAI of DragDiffusion on Drag100 is {here:.0%} at radius 1."]
     for o in data("claims")["outside"]:
         share = f"{o['value']} of {o['nothing']} by doing nothing, {o['value'] / o['nothing']:.0%}"
         found.append(f"- {o['source']}: {o['measure']} of DragDiffusion {share}.")
@@ -250,26 +247,14 @@ PLAIN += (aims, presets, fits, samples, model, generator)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
+    TABLES[f"drag100 {key}"] = partial(dai, key, "drag100")
 TABLES |= {f"drag100 {table.__name__}": partial(table, "drag100") for table in (run, measures)}
-TABLES |= {f"drag100 {key}": partial(dai, key, "drag100") for key in CONVENTIONS}
+MARKED = re.compile(r"<!-- begin ([\w ]+) -->.*?<!-- end \1 -->", re.DOTALL)
 
 
 def filled(text: str) -> str:
-    """A document with every table between its markers made anew.
-
-    Raises:
-        ValueError: a marker whose table is not known, or without its end.
-    """
-
-    def table(match: re.Match) -> str:
-        if match[1] not in TABLES:
-            raise ValueError(f"begin {match[1]}: no such table; expected one of {', '.join(TABLES)}")
-        return f"<!-- begin {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end {match[1]} -->"
-
-    new, count = re.subn(r"<!-- begin ([\w ]+) -->.*?<!-- end \1 -->", table, text, flags=re.S)
-    if count != text.count("<!-- begin "):
-        raise ValueError("text: a begin without its end; expected pairs of markers")
-    return new
+    """A document with every table between its markers made anew."""
+    return MARKED.sub(lambda at: f"<!-- begin {at[1]} -->\n{TABLES[at[1]]()}\n<!-- end {at[1]} -->", text)
 
 
 def write() -> None:

@@ -6,8 +6,6 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from tiny import LORA, picture
 
@@ -33,15 +31,15 @@ def configs(ways, **changes):
     return {way: gd.DragConfig(**{**QUICK, **changed, **changes}) for way, changed in ways.items()}
 
 
-def test_forty_edits_are_of_every_category_about_in_proportion():
-    assert len(set(study.spread_edits(100))) == 100  # fewer edits are the first of more
-    assert all(study.spread_edits(n) == study.spread_edits(100)[:n] for n in (1, 7, 40))
-    categories = [category for category, _, _ in study.spread_edits(40)]
-    assert len(set(categories)) == 6 and 20 <= categories.count("animal") <= 26  # 58 of 100
-    with pytest.raises(ValueError, match="^n: 101; expected 1 to 100"):
-        study.spread_edits(101)
-    other = Study("x", {}, study.drag_and_score, edits=3, first_seed=300)
-    assert [seed for *_, seed in other.settings()["edits"]] == [300, 301, 302]
+@pytest.mark.parametrize("of", run.STUDIES, ids=lambda of: of.name)
+def test_the_kept_results_are_of_these_studies(of):
+    kept, settings = keep.read_json(keep.RESULTS / f"{of.name}.json")["settings"], of.settings()
+    assert (kept["edits"], kept["ways"]) == (settings["edits"], settings["ways"])
+
+
+@pytest.mark.parametrize("name", run.QUESTIONS)
+def test_the_kept_answers_are_to_these_questions(name):
+    assert keep.read_json(keep.RESULTS / f"{name}.json")["settings"] == run.QUESTIONS[name][0]
 
 
 def counted(editor, sample, configs, scenes):
@@ -72,25 +70,15 @@ def test_an_interrupted_study_goes_on_with_the_next_edit_on_one_thread(tiny, tmp
     assert not list((cache / "studies").iterdir())
 
 
-def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, tmp_path, cache):
+def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, cache):
     def fitted(editor, sample, configs, scenes):
         return [{"way": way, "matrices": len(editor.lora)} for way in configs]
 
     fits = {"none": gd.LoraConfig(steps=0), "some": gd.LoraConfig(rank=1, steps=1)}
     own = Study("own", {way: {} for way in fits}, fitted, edits=1, lora=fits)
-    own.compute(tiny, tmp_path)
-    none, some = keep.read_json(tmp_path / "own.json")["data"]
+    none, some = own.one_edit(tiny, 0)
     assert (none["way"], none["matrices"], some["way"]) == ("none", 0, "some") and some["matrices"] > 0
     assert own.settings()["lora"]["some"]["rank"] == 1
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
-def test_paired_against_its_definition(pairs):
-    a, b = map(np.array, zip(*pairs, strict=True))
-    result, other = study.paired(a, b), study.paired(b, a)
-    assert result.wins == sum(x < y for x, y in pairs) and result.ties == other.ties == sum(x == y for x, y in pairs)
-    assert result.wins + other.wins + result.ties == result.n
-    assert result.low == pytest.approx(1 - other.high)
 
 
 def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
@@ -124,7 +112,6 @@ def test_chance_is_another_seed_and_equal_settings_are_nothing_apart(tiny, edito
 
 
 def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monkeypatch):
-    assert all(settings["pages"][0] == latents.FIRST for settings, _ in latents.QUESTIONS.values())
     small = {**latents.NOISE, "pages": [100, 1], "seeds": 1, "sigma": 0.0, "sigmas": [0.3], "steps": [2, 20]}
     monkeypatch.setattr(latents, "NOISE", small)
     rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny)}
@@ -132,16 +119,11 @@ def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monk
     assert rows["at once", 0.3, 10]["left"][0] > 0 and set(rows["none", 0.0, 0]) >= {"psnr", "ssim", "page"}
 
 
-def test_a_notebook_is_executed_and_written_back_or_refused(tmp_path, monkeypatch):
+def test_a_notebook_is_executed_and_written_back(tmp_path):
     path = tmp_path / "a.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")]), path)
     run.execute(path, "abc")
     assert nbformat.read(path, 4).cells[0].outputs[0].text == "42\n"
-    before = path.read_bytes()
-    monkeypatch.setattr(run, "LARGEST", 10)
-    with pytest.raises(ValueError, match="^a.ipynb: .*expected at most 10"):
-        run.execute(path, "abc")
-    assert path.read_bytes() == before
 
 
 def test_the_embedded_models_preset_is_the_last_candidate():
