@@ -18,7 +18,9 @@ from experiments.claims import SYSTEMS
 from experiments.latents import denoised, there_and_back
 from experiments.study import NO_STOP, Study, changes, page_distance
 from gooddrag import plots
+from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
+from gooddrag.ddim import predict_z0
 from gooddrag.editor import DragEditor
 from gooddrag.evaluation.jobs import read_record, record_file, write_record
 from gooddrag.evaluation.methods import METHODS, DragGan, methods_with
@@ -27,8 +29,8 @@ from gooddrag.lora import applied
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import picture
-from storybook.storybook100 import scenes, storybook100
+from storybook.edits import edit, picture
+from storybook.storybook100 import keys, scenes, storybook100
 from storybook.training.pages import held_out
 
 ROOT = Path(__file__).parents[1]
@@ -144,10 +146,45 @@ def small(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
-def marked_small(sample: Sample, side: int) -> Image.Image:
+def marked_small(sample: Sample, side: int, larger: float = 2) -> Image.Image:
     """A sample's picture of that size, with larger marks of its edit."""
-    mask = np.asarray(small(Image.fromarray(sample.mask).convert("L"), side).convert("L")) > 127
-    return marked(small(sample.image, side), sample.points * side / max(sample.image.size), mask, larger=2)
+    mask = sample.mask
+    if mask is not None:
+        mask = np.asarray(small(Image.fromarray(mask).convert("L"), side).convert("L")) > 127
+    return marked(small(sample.image, side), sample.points * side / max(sample.image.size), mask, larger)
+
+
+def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 288) -> None:
+    """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result, the truth."""
+    category, task, seed = keys()[number]
+    sample, ends = edit(seed, model.native_size, category, task), []
+    config = DragConfig.preset(model.preset)
+    schedule = model.schedule(config.num_steps)
+
+    def watch(state: State) -> None:
+        if state.event == "denoise" and state.k == config.K and state.t:
+            with torch.no_grad():
+                eps = model.eps(state.z, schedule.timestep(state.t))
+            ends.append(predict_z0(state.z, eps, schedule.alpha(state.t)))
+
+    editor = DragEditor(model, lora=True).set_image(sample.image)
+    result = editor.drag(sample, config=config, callback=watch, keep_outside=True)
+
+    def shown(z: Tensor) -> Image.Image:
+        return result.frame.to_image(model.decode_image(z))
+
+    frames = [("the edit", marked_small(sample, side, 1.2), 2000)]
+    for op in result.history[::3]:
+        points = np.stack([op.handles, sample.targets], axis=1)
+        guess = replace(sample, image=shown(op.z0_hat), points=points, mask=None)
+        frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, 1.2), 90))
+    frames += [("denoising", shown(z), 110) for z in ends]
+    frames += [("the result", result.image, 2500), ("the truth", sample.truth, 1500)]
+    titles, pictures, durations = zip(*frames, strict=True)
+    first, *others = (
+        contact_sheet([picture], 1, side, [title]) for title, picture in zip(titles, pictures, strict=True)
+    )
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=82)
 
 
 def fill_nearest_page(folder: Path) -> int:

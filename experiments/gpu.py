@@ -3,7 +3,7 @@
 wheels                with the network, here: fill wheels/ (git ignores it), which then has to be carried along
 train --minutes 8     train the embedded model; the U-Net in pieces, the log and training.json come back in $OUT
 measure               an edit of Stable Diffusion 1.5's shape with random weights, beside what `cost` predicts; float64
-                      beside the CPU and the recording. $OUT/measure.json
+                      beside the CPU and the recording; a bare pass compiled. $OUT/measure.json
 """
 
 import argparse
@@ -75,6 +75,8 @@ def measure(device: str, *, tiny: bool) -> None:
         latents["recorded"] = torch.from_numpy(recorded["final/latent"])
     report["float64, largest difference to"] = {k: float((latents[device] - z).abs().max()) for k, z in latents.items()}
     report["bare pass, forward and with backward"] = cost.bare_seconds(model, editor.z_0)
+    model.unet.compile()
+    report["the same, compiled"] = cost.bare_seconds(model, editor.z_0)
     write_json(OUT / "measure.json", report)
     print((OUT / "measure.json").read_text())
 

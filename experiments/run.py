@@ -3,8 +3,9 @@
 Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions about
 latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, cost_sd15 and
 drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
-`gooddrag bench storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more. `documents` fills
-ledger, documents and card; `notebooks` executes the notebooks and keeps their outputs, cleaned.
+`gooddrag bench storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more; `animation` draws
+README's picture. `documents` fills ledger, documents and card; `notebooks` executes the notebooks and keeps their
+outputs, cleaned.
 """
 
 import argparse
@@ -156,6 +157,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
         RESULTS / "fig08.jpg", quality=80
     ),
     "fig09": lambda o: edits.fig09(o.bench, o.preset_bench).save(RESULTS / "fig09.jpg", quality=80),
+    "animation": lambda o: edits.animation(load_model(o.model), edits.FIGURES / "drag.webp"),
     "documents": lambda o: (claims.fill(), tables.write()),
     "notebooks": notebooks,
 }
