@@ -110,7 +110,7 @@ def training_curves() -> Figure:
     """What the held-out errors did while the U-Net and today's autoencoder were trained (weights/history.jsonl)."""
     log = pd.read_json(ROOT / "storybook" / "weights" / "history.jsonl", lines=True)
     fig, ((left, right),) = plots.figure(2, size=3.9, aspect=0.66)
-    unet, autoencoder = ("samples", "eps_mse_storybook", "eps_mse_photos"), ("step", "db_pages", "db_photos")
+    unet, autoencoder = ("samples", "eps_mse_pages", "eps_mse_photos"), ("step", "db_pages", "db_photos")
     for ax, (x, pages, photos) in ((left, unet), (right, autoencoder)):
         rows = log[log[pages].notna()]
         lines = {"pages of the book": rows[pages], "photographs": rows[photos]}

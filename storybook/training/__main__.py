@@ -24,7 +24,7 @@ def changed(recipe, settings: list[str]):
 
 
 def export(options: argparse.Namespace, net: UNet2DConditionModel, card: dict) -> None:
-    """Write diffusers' layout in half precision, and beside it training.json, the log and the teacher."""
+    """Write diffusers' layout in half precision, and beside it training.json, the whole log and the teacher."""
     progress = load_checkpoint(options.work / "unet.safetensors", {"ema": net})
     card |= {"samples": progress["samples"], "hours": round(progress["seconds"] / 3600, 3)}
     card |= {"pictures": progress["drawn"], "held_out": card.get("held_out", {}) | progress.get("held_out", {})}
@@ -32,14 +32,13 @@ def export(options: argparse.Namespace, net: UNet2DConditionModel, card: dict) -
     if options.autoencoder:
         vae, card["size"] = autoencoder.Recipe().build(), autoencoder.Recipe().size
         card["held_out"] |= load_checkpoint(options.autoencoder / "autoencoder.safetensors", {"vae": vae})["held_out"]
-    log, teacher = options.work / "metrics.jsonl", options.weights / "teacher"
+    logs, teacher = (options.weights / "history.jsonl", options.work / "metrics.jsonl"), options.weights / "teacher"
     with atomic_folder(options.out, argument="out") as folder:
         net.half().save_pretrained(folder / "unet", max_shard_size=options.pieces)
         vae.half().save_pretrained(folder / "vae")
         DDIMScheduler(**SD_DDIM).save_pretrained(folder / "scheduler")
         (folder / "training.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        if log.exists():
-            shutil.copyfile(log, folder / "history.jsonl")
+        (folder / "history.jsonl").write_text("".join(log.read_text() for log in logs if log.exists()))
         if teacher.exists():
             shutil.copytree(teacher, folder / "teacher")
 
