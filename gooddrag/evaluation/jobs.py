@@ -78,8 +78,9 @@ class Job:
 def run_group(jobs: Sequence[Job], model: Mapping | DiffusionModel) -> Iterator[Job]:
     """Run what is unfinished of all jobs on one sample, which share its LoRA; yields each when its record is there."""
     model, known = resolved(model), {}
-    if identity_of(model) != jobs[0].identity:
-        raise ValueError(f"model: {identity_of(model)} here; expected {jobs[0].identity} in every process")
+    with _model_in_use:  # or another thread's LoRA may be in the weights
+        if (here := identity_of(model)) != jobs[0].identity:
+            raise ValueError(f"model: {here} here; expected {jobs[0].identity} in every process")
     for job in jobs:
         with _model_in_use, one_thread(model.device):
             if not job.is_done():  # another process may have done it by now
