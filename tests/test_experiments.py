@@ -37,9 +37,9 @@ def test_the_kept_results_are_of_these_studies(of):
     assert (kept["edits"], kept["ways"]) == (settings["edits"], settings["ways"])
 
 
-@pytest.mark.parametrize("name", run.QUESTIONS)
+@pytest.mark.parametrize("name", latents.QUESTIONS)
 def test_the_kept_answers_are_to_these_questions(name):
-    assert keep.read_json(keep.RESULTS / f"{name}.json")["settings"] == run.QUESTIONS[name][0]
+    assert keep.read_json(keep.RESULTS / f"{name}.json")["settings"] == latents.QUESTIONS[name][0]
 
 
 def counted(editor, sample, configs, scenes):
