@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from PIL import Image
 from tqdm import tqdm
 
-from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
+from experiments import claims, cost, differences, edits, ideas, latents, tables
 from experiments.keep import RESULTS, save_results, write_json
 from gooddrag.evaluation import datasets
 from gooddrag.evaluation.jobs import one_thread
@@ -140,8 +140,7 @@ def notebooks(options: argparse.Namespace) -> None:
         execute(path, weights)
 
 
-STUDIES = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY)
-STUDIES += (edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
+STUDIES = (*ideas.STUDIES, differences.STUDY, edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
 COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
     **{study.name: lambda o, study=study: study.compute(load_model(o.model)) for study in STUDIES},
     **{name: partial(question, name=name) for name in latents.QUESTIONS},
