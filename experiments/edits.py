@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib import get_data_path
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from experiments.claims import SYSTEMS
@@ -90,8 +90,7 @@ def contact_sheet(
 
 def small(picture: Image.Image, side: int) -> Image.Image:
     """A picture whose longer side has `side` pixels."""
-    size = tuple(round(side / max(picture.size) * n) for n in picture.size)
-    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
 
 
 def marked_small(sample: Sample, side: int, larger: float = 2) -> Image.Image:
@@ -135,14 +134,12 @@ def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 28
     first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=82)
 
 
-def fill_nearest_page(folder: Path) -> int:
+def fill_nearest_page(folder: Path) -> None:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
-    found = [(file, read_record(file)) for file in sorted(folder.glob("[!.]*/[!.]*.json"))]
-    done = [(file, record) for file, record in found if record and record["state"] == "done"]
-    for file, record in done:
-        distance = page_distance(load_image(file.with_suffix(".png")), scenes(record["sample"]))
-        write_record(file, record | {"nearest_page": distance})
-    return len(done)
+    for file in folder.glob("[!.]*/[!.]*.json"):
+        if (record := read_record(file)) and record["state"] == "done":
+            distance = page_distance(load_image(file.with_suffix(".png")), scenes(record["sample"]))
+            write_record(file, record | {"nearest_page": distance})
 
 
 def results_sheet(
@@ -186,7 +183,4 @@ def fig08(folder: Path, preset: Path, model: DiffusionModel) -> Image.Image:
     ways = DragGan(), METHODS["GoodDrag"], methods_with("storybook")["GoodDrag"]
     row = [marked_small(photo, 224), *(way(model, photo) for way in ways)]
     below = contact_sheet(row, 5, 224, names=["a photograph of Drag100", "", "", ""])
-    sheet = Image.new("RGB", (pages.width, pages.height + below.height), "white")
-    sheet.paste(pages, (0, 0))
-    sheet.paste(below, (0, pages.height))
-    return small(sheet, 1350)
+    return small(Image.fromarray(np.vstack([pages, below])), 1350)

@@ -81,15 +81,10 @@ class Study:
         lora = asdict(self.lora) if shared else {way: asdict(fit) for way, fit in self.lora.items()}
         return json.loads(json.dumps({"edits": edits, "ways": self.ways, "lora": lora}))  # as they come back
 
-    def sample(self, number: int, size: int) -> Sample:
-        """The edit that records call `number`, drawn at this size in pixels."""
-        category, task, seed = self.settings()["edits"][number]
-        return edit(seed, size, category, task)
-
     def one_edit(self, model: DiffusionModel, number: int) -> Records:
         """The records of one edit."""
         category, task, seed = self.settings()["edits"][number]
-        sample, scenes = self.sample(number, model.native_size), plan(seed, category, task)[2:]
+        sample, scenes = edit(seed, model.native_size, category, task), plan(seed, category, task)[2:]
         configs, records = {name: DragConfig(**changed) for name, changed in self.ways.items()}, []
         groups = [(self.lora, configs)]
         if not isinstance(self.lora, LoraConfig):

@@ -56,9 +56,9 @@ def data(name: str) -> dict:
     return read_json(RESULTS / f"{name}.json")
 
 
-def grouped(name: str, by: str = "way") -> list[tuple[str, pd.DataFrame]]:
-    """The records of a study in groups."""
-    return [*pd.DataFrame(data(name)["data"]).groupby(by, sort=False)]
+def by_way(name: str) -> list[tuple[str, pd.DataFrame]]:
+    """The records of each way of a study."""
+    return [*pd.DataFrame(data(name)["data"]).groupby("way", sort=False)]
 
 
 def run(name: str = "storybook100") -> str:
@@ -89,7 +89,7 @@ def dai(convention: str, name: str = "storybook100") -> str:
     """Means of DAI over a run of the benchmark."""
     keys = [COLUMN[convention].format(g) for g in GAMMAS]
     means = bench(name).groupby("method", sort=False)[keys].agg(lambda values: values.mean(skipna=False))
-    return shares(means.T[sorted(means.index, key=lambda m: m != "Unedited")].to_dict("list"), convention)
+    return shares(means.T.to_dict("list"), convention)
 
 
 def bounds(convention: str) -> str:
@@ -109,10 +109,6 @@ def ratios(convention: str) -> str:
     keys = [COLUMN[convention].format(g) for g in GAMMAS]
     others = [m for m in bench()["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
     rows = [[o, *(interval(benchmark.share(bench(), "GoodDrag", key, of=o)) for key in keys)] for o in others]
-    if convention == "released":
-        mine, others = benchmark.TABLE_1["GoodDrag"], [m for m in benchmark.TABLE_1 if m != "GoodDrag"]
-        paper = {m: zip(mine, benchmark.TABLE_1[m], strict=True) for m in others}
-        rows += [[f"{m}, Table 1 on Drag100", *(f"{a / b:.2f}" for a, b in row)] for m, row in paper.items()]
     return by_radius("GoodDrag divided by", rows, convention)
 
 
@@ -121,9 +117,9 @@ def mean(column: str, digits: int) -> Callable[[pd.DataFrame], str]:
     return lambda rows: "-" if rows[column].isna().any() else f"{rows[column].mean():.{digits}f}"
 
 
-def median(column: str) -> Callable[[pd.DataFrame], str]:
+def median(column: str, digits: int = 0) -> Callable[[pd.DataFrame], str]:
     """The median over the edits that were done and have a value."""
-    return lambda rows: "-" if pd.isna(m := rows.loc[rows["state"] == "done", column].median()) else f"{m:.0f}"
+    return lambda rows: "-" if pd.isna(m := rows.loc[rows["state"] == "done", column].median()) else f"{m:.{digits}f}"
 
 
 def measures(name: str = "storybook100") -> str:
@@ -141,10 +137,6 @@ def measures(name: str = "storybook100") -> str:
             return "-"
         return compare(table, rows["method"].iloc[0], "GoodDrag", key).numbers.split(" of ")[0]
 
-    def pages(rows: pd.DataFrame) -> str:
-        distance = rows["nearest_page"].median(skipna=False)
-        return "-" if pd.isna(distance) else f"{1000 * distance:.2f}"
-
     columns = {
         "mean error to the truth inside the mask": mean("truth_error_inside_mask", 4),
         "mean damage outside the mask": mean("damage_outside_mask", 5),
@@ -153,7 +145,7 @@ def measures(name: str = "storybook100") -> str:
         "mean of MD / drag length": mean("md_share", 2),
         f"edits with all handles within {NEAR:.0%}": arrived,
         "nearer to the truth than GoodDrag": nearer,
-        "median distance to the nearest page, thousandths": pages,
+        "median squared distance to the nearest page": median("nearest_page", 5),
         "median s, LoRA apart": median("edit_seconds"),
         "median U-Net calls": median("unet_calls"),
         "median updates": median("updates"),
@@ -220,11 +212,11 @@ def aims() -> str:
     """GoodDrag with the embedded model's preset and as released, beside what the preset was aimed at."""
     tables = {"its preset": bench("storybook100_preset"), "as released": bench()}
     columns = {
-        "median of error to the truth / the unedited page's": lambda t: f"{t['truth_error_ratio'].median():.2f}",
+        "median of error to the truth / the unedited page's": median("truth_error_ratio", 2),
         "nearer to the truth than the unedited page": lambda t: (t["truth_error_ratio"] < 1).sum(),
         "damage outside the mask at most 0.001": lambda t: (t["damage_outside_mask"] <= 0.001).sum(),
         f"all handles within {NEAR:.0%} of the side from their targets": arrived,
-        "median squared distance to the nearest page": lambda t: f"{t['nearest_page'].median():.5f}",
+        "median squared distance to the nearest page": median("nearest_page", 5),
     }
     own = [(name, table[table["method"] == "GoodDrag"]) for name, table in tables.items()]
     return listed("of 100 edits", own, columns)
@@ -232,13 +224,13 @@ def aims() -> str:
 
 def presets() -> str:
     """What the embedded model's preset was chosen among."""
-    steps = [(f"25 levels, fresh noise, {way}", rows) for way, rows in grouped("preset_steps")]
-    return listed("settings", [*grouped("presets"), *steps], WAYS)
+    steps = [(f"25 levels, fresh noise, {way}", rows) for way, rows in by_way("preset_steps")]
+    return listed("settings", [*by_way("presets"), *steps], WAYS)
 
 
 def fits() -> str:
     """What the preset's LoRA was chosen among."""
-    return listed("the LoRA's layers", grouped("preset_lora"), WAYS)
+    return listed("the LoRA's layers", by_way("preset_lora"), WAYS)
 
 
 PLAIN = (run, measures, claims, headline, verdicts, others, aims, presets, fits)

@@ -122,7 +122,7 @@ def test_scores_are_added_without_running(finished, tmp_path, monkeypatch):
     copy = shutil.copytree(path, tmp_path / "copy")
     monkeypatch.setattr(edits, "scenes", len)
     monkeypatch.setattr(edits, "page_distance", lambda image, scenes: scenes + image.width / 1000)
-    assert edits.fill_nearest_page(copy) == 12
+    edits.fill_nearest_page(copy)
     same(table.assign(nearest_page=len("sample 0") + 0.048), benchmark.read(copy))
 
 
