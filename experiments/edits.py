@@ -13,8 +13,8 @@ from torch import Tensor
 
 from experiments.claims import SYSTEMS
 from experiments.latents import denoised
-from experiments.study import NO_STOP, Study, changes, page_distance
-from experiments.tables import bench
+from experiments.study import NO_STOP, Study, changes
+from experiments.tables import ROOT, bench
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import predict_z0
@@ -25,10 +25,10 @@ from gooddrag.files import load_image
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import edit, picture
-from storybook.storybook100 import keys, scenes, storybook100
+from storybook.edits import picture
+from storybook.nearest import nearest
+from storybook.storybook100 import scenes, storybook100
 
-ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "figures"
 PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
 PRESET_TITLE = "GoodDrag, preset"
@@ -103,8 +103,7 @@ def marked_small(sample: Sample, side: int, larger: float = 2) -> Image.Image:
 
 def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result, the truth."""
-    category, task, seed = keys()[number]
-    sample, ends = edit(seed, model.native_size, category, task), []
+    sample, ends = storybook100(model.native_size)[number], []
     config = DragConfig.preset(model.preset)
     schedule = model.schedule(config.num_steps)
 
@@ -138,7 +137,7 @@ def fill_nearest_page(folder: Path) -> None:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
     for file in folder.glob("[!.]*/[!.]*.json"):
         if (record := read_record(file)) and record["state"] == "done":
-            distance = page_distance(load_image(file.with_suffix(".png")), scenes(record["sample"]))
+            distance = nearest(load_image(file.with_suffix(".png")), *scenes(record["sample"]))[0]
             write_record(file, record | {"nearest_page": distance})
 
 

@@ -4,11 +4,12 @@ image itself, the single-image LoRA (Alg. 1, line 1) and Latent-MasaCtrl (Sec. 5
 import numpy as np
 
 from experiments.cost import counting
-from experiments.study import NO_STOP, Records, Scenes, Study, drag_each, page_distance
+from experiments.study import NO_STOP, Records, Scenes, Study, drag_each
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.editor import DragEditor
 from gooddrag.result import DragResult
 from gooddrag.sample import Sample
+from storybook.nearest import nearest
 
 AT = (10, 30, 50, 70)  # drag operations after which the walk's distance to the pages is measured
 AT_ONCE = {**NO_STOP, "aldd": False}
@@ -35,7 +36,7 @@ FITS = {
     "rank 16, 70 steps, lr 5e-4": LoraConfig(lr=5e-4),  # as released for Stable Diffusion's widths
     "rank 16, 70 steps": LoraConfig(),
 }
-STARTS = (10, 16)  # transformer block from which keys and values are shared; the paper: 10; 16: none
+STARTS = {f"from layer {n}": {"masactrl_start": n} for n in (10, 16)}  # of transformer blocks; the paper: 10; 16: none
 
 
 def walks(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], scenes: Scenes) -> Records:
@@ -52,7 +53,7 @@ def walks(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], sc
             ((record, result),) = drag_each(fresh, sample, {way: config})
         walk = [op.z0_hat for op in result.history if op.k in AT]
         pictures = [fresh.frame.to_image(fresh.model.decode_image(z)) for z in walk]
-        *pages, page = (page_distance(picture, scenes) for picture in [*pictures, result.image])
+        *pages, page = (nearest(picture, *scenes)[0] for picture in [*pictures, result.image])
         passes = {"latents": counts.forwards.total(), "backwards": counts.backwards.total()}
         records.append({**record, **passes, "pages": pages, "walk_page": float(np.mean(pages)), "page": page})
     return records
@@ -86,5 +87,5 @@ STUDIES = (
     Study("aldd_control", CONTROL_WAYS),  # for B = 10 and B = 2
     Study("ip", IP_WAYS, along_the_run),
     Study("lora", {name: {} for name in FITS}, edits=12, lora=FITS),
-    Study("masactrl", {f"from layer {start}": {"masactrl_start": start} for start in STARTS}, edits=16),
+    Study("masactrl", STARTS, edits=16),
 )

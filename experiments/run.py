@@ -33,7 +33,6 @@ from gooddrag.files import atomic_file
 from gooddrag.model import load_model
 from gooddrag.sample import Sample
 
-NOTEBOOKS = tables.ROOT / "notebooks"
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -68,7 +67,6 @@ def thumbnail(cell: nbformat.NotebookNode, path: Path) -> None:
         left += int((np.asarray(picture)[:, left : left + picture.height].min((0, 2)) > 235).argmax())
         picture = picture.crop((left, 0, *picture.size))
     picture.thumbnail((240, 110))
-    path.parent.mkdir(exist_ok=True)
     picture.save(path, quality=80)
 
 
@@ -136,7 +134,7 @@ def drag100_bounds(options: argparse.Namespace) -> None:
 
 def notebooks(options: argparse.Namespace) -> None:
     weights = load_model(options.model).fingerprint
-    for path in tqdm(sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))):
+    for path in tqdm(sorted(tables.ROOT.glob(f"notebooks/{options.only}*.ipynb"))):
         execute(path, weights)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from experiments.keep import RESULTS, read_json, save_results, write_json
@@ -48,7 +47,7 @@ def drag_each(
 def drag_and_compare(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
     """The plainest `measure` of a study: each way's scores, and the distance of its result to the nearest page."""
     drags = drag_each(editor, sample, configs)
-    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
+    return [{**record, "page": nearest(result.image, *scenes)[0]} for record, result in drags]
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,3 @@ def scores(result: DragResult) -> dict[str, Any]:
         "dai": dai(*pictures),
         "dai_released": dai(*pictures, "released"),
     }
-
-
-def page_distance(image: Image.Image, scenes: Scenes) -> float:
-    """Mean squared difference to the nearest page of the book that shows the same thing."""
-    return float(nearest(image, *scenes)[0])

@@ -31,7 +31,7 @@ WAYS = {  # columns of a study of the preset
     "way that the handles went, median": lambda rows: f"{rows['way_gone'].median():.0%}",
     "largest damage, thousandths": lambda rows: f"{1000 * rows['damage'].max():.1f}",
 }
-COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
+COLUMNS = {"paper": [f"dai_{g}" for g in GAMMAS], "released": [f"dai_released_{g}" for g in GAMMAS]}
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -79,16 +79,17 @@ def by_radius(first: str, rows: Iterable[Iterable[str]], convention: str) -> str
 
 def shares(means: dict[str, Iterable[float]], convention: str) -> str:
     """Means of DAI by method, the unedited images first; in brackets their share of these."""
-    nothing = next(iter(means.values()))
-    pairs = {m: zip(values, nothing, strict=True) for m, values in means.items()}
-    cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in pairs.items()}
-    return by_radius("method", [[m, *row] for m, row in cells.items()], convention)
+
+    def cell(value: float, nothing: float) -> str:
+        return "-" if pd.isna(value) else f"{value:.4f} ({value / nothing:.0%})"
+
+    unedited = next(iter(means.values()))
+    return by_radius("method", [[m, *map(cell, values, unedited)] for m, values in means.items()], convention)
 
 
 def dai(convention: str, name: str = "storybook100") -> str:
     """Means of DAI over a run of the benchmark."""
-    keys = [COLUMN[convention].format(g) for g in GAMMAS]
-    means = bench(name).groupby("method", sort=False)[keys].agg(lambda values: values.mean(skipna=False))
+    means = benchmark.summary(bench(name), COLUMNS[convention])[COLUMNS[convention]]
     return shares(means.T.to_dict("list"), convention)
 
 
@@ -106,9 +107,9 @@ def interval(ratio: Interval) -> str:
 
 def ratios(convention: str) -> str:
     """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
-    keys = [COLUMN[convention].format(g) for g in GAMMAS]
-    others = [m for m in bench()["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
-    rows = [[o, *(interval(benchmark.share(bench(), "GoodDrag", key, of=o)) for key in keys)] for o in others]
+    table, keys = bench(), COLUMNS[convention]
+    others = [m for m in table["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
+    rows = [[o, *(interval(benchmark.share(table, "GoodDrag", key, of=o)) for key in keys)] for o in others]
     return by_radius("GoodDrag divided by", rows, convention)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import LORA, picture
 
 import gooddrag as gd
-from experiments import differences, edits, ideas, keep, latents, run, study
+from experiments import differences, edits, ideas, keep, latents, run
 from experiments.study import NO_STOP, Study
 from gooddrag.evaluation.methods import CopyPaste
 from gooddrag.evaluation.metrics import dai
@@ -83,7 +83,7 @@ def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, cache):
 
 def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
     monkeypatch.setattr(ideas, "AT", (1, 2))
-    monkeypatch.setattr(study, "nearest", lambda image, before, after: (float(np.asarray(image).mean()) / 255, before))
+    monkeypatch.setattr(ideas, "nearest", lambda image, before, after: (float(np.asarray(image).mean()) / 255, before))
     records = {r["way"]: r for r in ideas.walks(editor, PAGE, configs(ideas.ALDD_WAYS, K=2, B=1), (None, None))}
     assert list(records) == list(ideas.ALDD_WAYS)
     for record in records.values():
