@@ -22,12 +22,9 @@ from gooddrag.lora import TARGETS
 from gooddrag.masactrl import recorded_states
 from gooddrag.model import DiffusionModel
 
-PHASES = ("encode", "LoRA", "inversion", "reference", "drag", "denoise", "decode")  # labels that the engine sets
 SD15_UNET = {"sample_size": 64, "cross_attention_dim": 768}  # 860 M parameters
 SD15_VAE = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}  # 84 M
 SD15_VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
-# Published dense fp16 tensor throughput, TFLOP/s (NVIDIA's data sheets; H100 SXM).
-GPUS = {"T4": 65, "L4": 121, "A100": 312, "H100": 989}
 
 
 def edit_calls(config: DragConfig | None = None, lora: LoraConfig | None = None) -> dict[str, tuple[int, int, int]]:
@@ -197,22 +194,6 @@ def memory_plan(n: dict, config: DragConfig | None = None, *, low: bool = False)
         "drag": weights + held["attention"] + kept + held["features"] + peak["update"],
         "decode": weights + kept + peak["decode"],
     }
-
-
-def seconds_on(gpu: str, calls: dict[str, tuple[int, int, int]], n: dict, utilisation: float = 0.4) -> dict[str, float]:
-    """Seconds of each phase on one of `GPUS` that reaches this share of its published throughput."""
-    forward, update = n["flops"]["forward"], n["flops"]["update"]
-    rate = GPUS[gpu] * 1e12 * utilisation
-    return {phase: b * (f * forward + back * (update - forward)) / rate for phase, (f, back, b) in calls.items()}
-
-
-def label_seconds(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds under each of the engine's labels, by torch.profiler; a label inside another counts for both."""
-    with torch.profiler.profile(activities=torch.profiler.supported_activities()) as profiler:
-        work()
-    events = profiler.key_averages()  # on a GPU the CPU's time is that of launching
-    totals = {event.key: max(event.cpu_time_total, event.device_time_total) / 1e6 for event in events}
-    return {name: totals[name] for name in PHASES if name in totals}
 
 
 def measured(model: DiffusionModel, acts: dict[str, Callable[[], object]]) -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""The embedded model: what it does by itself, which preset suits it, and sheets of results chosen by rule."""
+"""The embedded model: which preset suits it, and sheets of results chosen by rule."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib import get_data_path
-from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from experiments.card import bench
 from experiments.claims import SYSTEMS
-from experiments.latents import denoised, there_and_back
-from experiments.study import NO_STOP, Study, changes, page_distance
-from gooddrag import plots
+from experiments.latents import denoised
+from experiments.study import NO_STOP, Study, changes
+from experiments.tables import ROOT, bench
 from gooddrag.algorithm import State
 from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import predict_z0
@@ -25,20 +22,16 @@ from gooddrag.editor import DragEditor
 from gooddrag.evaluation.jobs import read_record, record_file, write_record
 from gooddrag.evaluation.methods import METHODS, DragGan, methods_with
 from gooddrag.files import load_image
-from gooddrag.lora import applied
 from gooddrag.marks import marked
 from gooddrag.model import DiffusionModel
 from gooddrag.sample import Sample
-from storybook.edits import edit, picture
-from storybook.storybook100 import keys, scenes, storybook100
-from storybook.training.pages import held_out
+from storybook.edits import picture
+from storybook.nearest import nearest
+from storybook.storybook100 import scenes, storybook100
 
-ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "figures"
 PHOTOS = [ROOT / "tests" / "data" / name for name in ("cat_2", "furniture_0")]
 PRESET_TITLE = "GoodDrag, preset"
-SHORT = 0.3  # of the way
-PAGES, SAMPLES = 32, 36  # held-out pictures of each kind; pages from noise
 
 
 def _noisy(**fields: Any) -> dict:
@@ -69,58 +62,13 @@ PRESET_LORA = Study(
 )
 
 
-def decibel(a: Tensor, b: Tensor) -> float:
-    """Mean peak signal-to-noise ratio of pairs of pictures, (B, 3, H, W) in [-1, 1]."""
-    errors = (a.clamp(-1, 1) - b.clamp(-1, 1)).div(2).square().mean((1, 2, 3))
-    return float(-10 * errors.clamp(min=1e-10).log10().mean())
-
-
-def measure_model(model: DiffusionModel) -> dict[str, float]:
-    """Decibels: the autoencoder, and inversion and denoising against it, on held-out pages and photographs; the two
-    photographs of Drag100 there and back with a LoRA, and outside the mask of a short drag. Writes the card's pictures.
-    """
-    measured, panels = {}, []
-    for name, pictures in zip(("storybook", "photos"), held_out(model.native_size, PAGES, PAGES), strict=True):
-        z_0 = model.encode(pictures)
-        decoded = model.decode(z_0)
-        inverted = model.decode(torch.cat([there_and_back(model, z, 38) for z in z_0.split(8)]))
-        measured[f"autoencoder_db_{name}"] = decibel(decoded, pictures)
-        measured[f"inversion_db_{name}"] = decibel(inverted, decoded)
-    for sample in map(Sample.open, PHOTOS):
-        editor = DragEditor(model, LoraConfig()).set_image(sample.image)
-        with applied(model.unet, editor.lora):
-            back = model.decode(there_and_back(model, editor.z_0, 38))
-        part = np.stack([sample.handles, sample.handles + SHORT * (sample.targets - sample.handles)], axis=1)
-        drags = [editor.drag(replace(sample, points=points)) for points in (part, sample.points)]
-        measured[f"photo_db_{sample.name}"] = decibel(back, editor.frame.to_tensor(editor.image))
-        measured[f"photo_outside_db_{sample.name}"] = -10 * float(np.log10(drags[0].metrics["damage_outside_mask"]))
-        panels += [marked_small(sample, 256), picture(back[0]), *(drag.image for drag in drags)]
-    titles = "the edit", "there and back", f"{SHORT:.0%} of the way", "the whole way"
-    contact_sheet(panels, 4, 256, titles).save(FIGURES / "storybook_photos.jpg", quality=88)
+def samples(model: DiffusionModel) -> Image.Image:
+    """Pages that the model makes from pure noise."""
     side = model.native_size // model.vae_scale
-    shape = SAMPLES, model.unet.config.in_channels, side, side
+    shape = 36, model.unet.config.in_channels, side, side
     z_T = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
     pages = [picture(x) for part in z_T.split(12) for x in model.decode(denoised(model, part, 50)).cpu()]
-    contact_sheet(pages, 6, 192).save(FIGURES / "storybook_samples.jpg", quality=90)
-    training_curves().savefig(FIGURES / "storybook_training.png")
-    return measured
-
-
-def training_curves() -> Figure:
-    """What the held-out errors did while the U-Net and today's autoencoder were trained (weights/history.jsonl)."""
-    log = pd.read_json(ROOT / "storybook" / "weights" / "history.jsonl", lines=True)
-    fig, ((left, right),) = plots.figure(2, size=3.9, aspect=0.66)
-    unet, autoencoder = ("samples", "eps_mse_pages", "eps_mse_photos"), ("step", "db_pages", "db_photos")
-    for ax, (x, pages, photos) in ((left, unet), (right, autoencoder)):
-        rows = log[log[pages].notna()]
-        lines = {"pages of the book": rows[pages], "photographs": rows[photos]}
-        plots.curves(ax, rows[x], lines, (plots.WITH, plots.WITHOUT), marker="o", ms=2)
-    left.set(title="U-Net", xlabel="samples seen", ylabel="squared error of the noise", xscale="log", yscale="log")
-    right.set(title="autoencoder", xlabel="steps", ylabel="PSNR, dB")
-    left.set_yticks([0.05, 0.07, 0.1, 0.15], ["0.05", "0.07", "0.1", "0.15"])
-    left.set_xticks([20_000, 50_000, 100_000, 200_000], ["20,000", "50,000", "100,000", "200,000"])
-    left.minorticks_off()
-    return fig
+    return contact_sheet(pages, 6, 192)
 
 
 def contact_sheet(
@@ -142,8 +90,7 @@ def contact_sheet(
 
 def small(picture: Image.Image, side: int) -> Image.Image:
     """A picture whose longer side has `side` pixels."""
-    size = tuple(round(side / max(picture.size) * n) for n in picture.size)
-    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
 
 
 def marked_small(sample: Sample, side: int, larger: float = 2) -> Image.Image:
@@ -156,8 +103,7 @@ def marked_small(sample: Sample, side: int, larger: float = 2) -> Image.Image:
 
 def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 288) -> None:
     """README's picture: an edit of Storybook100, the guesses along the run with its handles, the result, the truth."""
-    category, task, seed = keys()[number]
-    sample, ends = edit(seed, model.native_size, category, task), []
+    sample, ends = storybook100(model.native_size)[number], []
     config = DragConfig.preset(model.preset)
     schedule = model.schedule(config.num_steps)
 
@@ -187,14 +133,12 @@ def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 28
     first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=82)
 
 
-def fill_nearest_page(folder: Path) -> int:
+def fill_nearest_page(folder: Path) -> None:
     """Fill the column nearest_page of a run of `gooddrag bench storybook100`; some ten seconds an edit."""
-    found = [(file, read_record(file)) for file in sorted(folder.glob("[!.]*/[!.]*.json"))]
-    done = [(file, record) for file, record in found if record and record["state"] == "done"]
-    for file, record in done:
-        distance = page_distance(load_image(file.with_suffix(".png")), scenes(record["sample"]))
-        write_record(file, record | {"nearest_page": distance})
-    return len(done)
+    for file in folder.glob("[!.]*/[!.]*.json"):
+        if (record := read_record(file)) and record["state"] == "done":
+            distance = nearest(load_image(file.with_suffix(".png")), *scenes(record["sample"]))[0]
+            write_record(file, record | {"nearest_page": distance})
 
 
 def results_sheet(
@@ -238,7 +182,4 @@ def fig08(folder: Path, preset: Path, model: DiffusionModel) -> Image.Image:
     ways = DragGan(), METHODS["GoodDrag"], methods_with("storybook")["GoodDrag"]
     row = [marked_small(photo, 224), *(way(model, photo) for way in ways)]
     below = contact_sheet(row, 5, 224, names=["a photograph of Drag100", "", "", ""])
-    sheet = Image.new("RGB", (pages.width, pages.height + below.height), "white")
-    sheet.paste(pages, (0, 0))
-    sheet.paste(below, (0, pages.height))
-    return small(sheet, 1350)
+    return small(Image.fromarray(np.vstack([pages, below])), 1350)

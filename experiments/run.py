@@ -1,11 +1,11 @@
 """Compute results and keep them, write the documents, execute the notebooks: python -m experiments.run NAME ...
 
 Studies (aldd, aldd_control, ip, lora, masactrl, differences, presets, preset_steps, preset_lora) and questions about
-latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do storybook_model, cost_sd15 and
-drag100_bounds. A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of
-`gooddrag bench storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more; `animation` draws
-README's picture. `documents` fills ledger, documents and card; `notebooks` executes the notebooks and keeps their
-outputs, cleaned.
+latents (inversion_sweep, fig04_noise, features_matching) write results/NAME.json; so do cost_sd15 and drag100_bounds.
+A study that was interrupted goes on with the next edit. `nearest_page` fills that column of a folder of `gooddrag bench
+storybook100`; `sheet` draws every fourth edit of one, `fig08` and `fig09` two more; `animation` draws README's picture,
+`samples` the model card's. `documents` fills ledger, documents and card; `notebooks` executes the notebooks and keeps
+their outputs, cleaned.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from PIL import Image
 from tqdm import tqdm
 
-from experiments import aldd, claims, cost, differences, edits, identity, ip, latents, tables
+from experiments import claims, cost, differences, edits, ideas, latents, tables
 from experiments.keep import RESULTS, save_results, write_json
 from gooddrag.evaluation import datasets
 from gooddrag.evaluation.jobs import one_thread
@@ -33,7 +33,6 @@ from gooddrag.files import atomic_file
 from gooddrag.model import load_model
 from gooddrag.sample import Sample
 
-NOTEBOOKS = tables.ROOT / "notebooks"
 PRIVATE = re.compile(r"(/(?:home|root|tmp|Users|usr|opt|work|mnt|var)/|[A-Z]:\\)[^\s\"'<>)]*|0x[0-9a-f]{6,}")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -68,7 +67,6 @@ def thumbnail(cell: nbformat.NotebookNode, path: Path) -> None:
         left += int((np.asarray(picture)[:, left : left + picture.height].min((0, 2)) > 235).argmax())
         picture = picture.crop((left, 0, *picture.size))
     picture.thumbnail((240, 110))
-    path.parent.mkdir(exist_ok=True)
     picture.save(path, quality=80)
 
 
@@ -121,7 +119,7 @@ def jpeg(png: str) -> str:
 
 def question(options: argparse.Namespace, name: str) -> None:
     """Compute one file of results that is not a study."""
-    model, (settings, compute), start = load_model(options.model), QUESTIONS[name], time.perf_counter()
+    model, (settings, compute), start = load_model(options.model), latents.QUESTIONS[name], time.perf_counter()
     with one_thread(model.device):
         data = compute(model)
     save_results(RESULTS / f"{name}.json", model, settings, data, time.perf_counter() - start)
@@ -136,19 +134,14 @@ def drag100_bounds(options: argparse.Namespace) -> None:
 
 def notebooks(options: argparse.Namespace) -> None:
     weights = load_model(options.model).fingerprint
-    for path in tqdm(sorted(NOTEBOOKS.glob(f"{options.only}*.ipynb"))):
+    for path in tqdm(sorted(tables.ROOT.glob(f"notebooks/{options.only}*.ipynb"))):
         execute(path, weights)
 
 
-STUDIES = (aldd.STUDY, aldd.CONTROL_STUDY, ip.STUDY, identity.LORA, identity.MASACTRL, differences.STUDY)
-STUDIES += (edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
-QUESTIONS = {
-    **latents.QUESTIONS,
-    "storybook_model": ({"pages": edits.PAGES, "samples": edits.SAMPLES}, edits.measure_model),
-}
+STUDIES = (*ideas.STUDIES, differences.STUDY, edits.PRESETS, edits.PRESET_STEPS, edits.PRESET_LORA)
 COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
     **{study.name: lambda o, study=study: study.compute(load_model(o.model)) for study in STUDIES},
-    **{name: partial(question, name=name) for name in QUESTIONS},
+    **{name: partial(question, name=name) for name in latents.QUESTIONS},
     "cost_sd15": lambda o: write_json(RESULTS / "cost_sd15.json", {"full": cost.needs(), "low": cost.needs(low=True)}),
     "drag100_bounds": drag100_bounds,
     "nearest_page": lambda o: edits.fill_nearest_page(o.bench),
@@ -157,6 +150,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
         RESULTS / "fig08.jpg", quality=80
     ),
     "fig09": lambda o: edits.fig09(o.bench, o.preset_bench).save(RESULTS / "fig09.jpg", quality=80),
+    "samples": lambda o: edits.samples(load_model(o.model)).save(edits.FIGURES / "storybook_samples.jpg", quality=90),
     "animation": lambda o: edits.animation(load_model(o.model), edits.FIGURES / "drag.webp"),
     "documents": lambda o: (claims.fill(), tables.write()),
     "notebooks": notebooks,

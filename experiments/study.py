@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from experiments.keep import RESULTS, read_json, save_results, write_json
@@ -48,7 +47,7 @@ def drag_each(
 def drag_and_compare(editor: DragEditor, sample: Sample, configs: Mapping[str, DragConfig], scenes: Scenes) -> Records:
     """The plainest `measure` of a study: each way's scores, and the distance of its result to the nearest page."""
     drags = drag_each(editor, sample, configs)
-    return [{**record, "page": page_distance(result.image, scenes)} for record, result in drags]
+    return [{**record, "page": nearest(result.image, *scenes)[0]} for record, result in drags]
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,10 @@ class Study:
         lora = asdict(self.lora) if shared else {way: asdict(fit) for way, fit in self.lora.items()}
         return json.loads(json.dumps({"edits": edits, "ways": self.ways, "lora": lora}))  # as they come back
 
-    def sample(self, number: int, size: int) -> Sample:
-        """The edit that records call `number`, drawn at this size in pixels."""
-        category, task, seed = self.settings()["edits"][number]
-        return edit(seed, size, category, task)
-
     def one_edit(self, model: DiffusionModel, number: int) -> Records:
         """The records of one edit."""
         category, task, seed = self.settings()["edits"][number]
-        sample, scenes = self.sample(number, model.native_size), plan(seed, category, task)[2:]
+        sample, scenes = edit(seed, model.native_size, category, task), plan(seed, category, task)[2:]
         configs, records = {name: DragConfig(**changed) for name, changed in self.ways.items()}, []
         groups = [(self.lora, configs)]
         if not isinstance(self.lora, LoraConfig):
@@ -133,8 +127,3 @@ def scores(result: DragResult) -> dict[str, Any]:
         "dai": dai(*pictures),
         "dai_released": dai(*pictures, "released"),
     }
-
-
-def page_distance(image: Image.Image, scenes: Scenes) -> float:
-    """Mean squared difference to the nearest page of the book that shows the same thing."""
-    return float(nearest(image, *scenes)[0])

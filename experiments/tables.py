@@ -5,14 +5,15 @@ has one of them and names it.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import gmean
 
-from experiments.card import NEAR, aims, bench, data, fits, generator, listed, markdown, model, presets, samples
-from experiments.claims import SYSTEMS, VERDICTS, Part, compare
+from experiments.claims import VERDICTS, Part, compare
+from experiments.keep import RESULTS, read_json
 from gooddrag.evaluation import benchmark
 from gooddrag.evaluation.metrics import GAMMAS, Interval
 
@@ -23,7 +24,41 @@ DOCUMENTS = [
 OWN = "GoodDrag with the preset"  # the embedded model's
 BOUNDS = ("Unedited", "VAE round trip", "Copy-paste", "Blur")  # not methods
 CONVENTIONS = {"paper": "by Eq. 10", "released": "as released"}
-COLUMN = {"paper": "dai_{}", "released": "dai_released_{}"}
+NEAR = 0.02  # of the picture's width
+WAYS = {  # columns of a study of the preset
+    "edits": len,
+    "nearest page, geometric mean, thousandths": lambda rows: f"{1000 * gmean(rows['page']):.2f}",
+    "way that the handles went, median": lambda rows: f"{rows['way_gone'].median():.0%}",
+    "largest damage, thousandths": lambda rows: f"{1000 * rows['damage'].max():.1f}",
+}
+COLUMNS = {"paper": [f"dai_{g}" for g in GAMMAS], "released": [f"dai_released_{g}" for g in GAMMAS]}
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [[*header], *([*row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def listed(first: str, groups: Iterable[tuple[str, pd.DataFrame]], columns: Mapping[str, Callable]) -> str:
+    """A row for each group, with its name and a column for each function of it."""
+    return markdown([first, *columns], [[name, *(of(rows) for of in columns.values())] for name, rows in groups])
+
+
+@cache
+def bench(name: str = "storybook100") -> pd.DataFrame:
+    """A table of `gooddrag bench`."""
+    return benchmark.read(RESULTS / f"{name}.csv")
+
+
+@cache
+def data(name: str) -> dict:
+    return read_json(RESULTS / f"{name}.json")
+
+
+def by_way(name: str) -> list[tuple[str, pd.DataFrame]]:
+    """The records of each way of a study."""
+    return [*pd.DataFrame(data(name)["data"]).groupby("way", sort=False)]
 
 
 def run(name: str = "storybook100") -> str:
@@ -44,17 +79,18 @@ def by_radius(first: str, rows: Iterable[Iterable[str]], convention: str) -> str
 
 def shares(means: dict[str, Iterable[float]], convention: str) -> str:
     """Means of DAI by method, the unedited images first; in brackets their share of these."""
-    nothing = next(iter(means.values()))
-    pairs = {m: zip(values, nothing, strict=True) for m, values in means.items()}
-    cells = {m: ["-" if pd.isna(v) else f"{v:.4f} ({v / none:.0%})" for v, none in row] for m, row in pairs.items()}
-    return by_radius("method", [[m, *row] for m, row in cells.items()], convention)
+
+    def cell(value: float, nothing: float) -> str:
+        return "-" if pd.isna(value) else f"{value:.4f} ({value / nothing:.0%})"
+
+    unedited = next(iter(means.values()))
+    return by_radius("method", [[m, *map(cell, values, unedited)] for m, values in means.items()], convention)
 
 
 def dai(convention: str, name: str = "storybook100") -> str:
     """Means of DAI over a run of the benchmark."""
-    keys = [COLUMN[convention].format(g) for g in GAMMAS]
-    means = bench(name).groupby("method", sort=False)[keys].agg(lambda values: values.mean(skipna=False))
-    return shares(means.T[sorted(means.index, key=lambda m: m != "Unedited")].to_dict("list"), convention)
+    means = benchmark.summary(bench(name), COLUMNS[convention])[COLUMNS[convention]]
+    return shares(means.T.to_dict("list"), convention)
 
 
 def bounds(convention: str) -> str:
@@ -71,33 +107,10 @@ def interval(ratio: Interval) -> str:
 
 def ratios(convention: str) -> str:
     """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
-    keys = [COLUMN[convention].format(g) for g in GAMMAS]
-    others = [m for m in bench()["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
-    rows = [[o, *(interval(benchmark.share(bench(), "GoodDrag", key, of=o)) for key in keys)] for o in others]
-    if convention == "released":
-        mine, others = benchmark.TABLE_1["GoodDrag"], [m for m in benchmark.TABLE_1 if m != "GoodDrag"]
-        paper = {m: zip(mine, benchmark.TABLE_1[m], strict=True) for m in others}
-        rows += [[f"{m}, Table 1 on Drag100", *(f"{a / b:.2f}" for a, b in row)] for m, row in paper.items()]
+    table, keys = bench(), COLUMNS[convention]
+    others = [m for m in table["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
+    rows = [[o, *(interval(benchmark.share(table, "GoodDrag", key, of=o)) for key in keys)] for o in others]
     return by_radius("GoodDrag divided by", rows, convention)
-
-
-def order(convention: str) -> str:
-    """The order of the methods by mean DAI at radius 1, in one convention."""
-    rows = bench()[~bench()["method"].isin(BOUNDS)]
-    ranked = rows.groupby("method")[COLUMN[convention].format(1)].mean().sort_values().index
-    return f"By mean DAI {CONVENTIONS[convention]} at radius 1: {', '.join(ranked)}."
-
-
-def measures(name: str = "storybook100") -> str:
-    """A run of the benchmark: what DAI does not see, what an edit costs and, with a truth, how near it comes."""
-    return measured(bench(name))
-
-
-def animals() -> str:
-    """The same of the systems on the animals, which are what DragGAN's generator was trained on."""
-    table = pd.concat([bench(), bench("storybook100_preset").assign(method=OWN)])
-    shown = "Unedited", *SYSTEMS, "FastDrag improved", OWN, "DragGAN"
-    return measured(table[(table["category"] == "animal") & table["method"].isin(shown)])
 
 
 def mean(column: str, digits: int) -> Callable[[pd.DataFrame], str]:
@@ -105,23 +118,25 @@ def mean(column: str, digits: int) -> Callable[[pd.DataFrame], str]:
     return lambda rows: "-" if rows[column].isna().any() else f"{rows[column].mean():.{digits}f}"
 
 
-def median(column: str) -> Callable[[pd.DataFrame], str]:
+def median(column: str, digits: int = 0) -> Callable[[pd.DataFrame], str]:
     """The median over the edits that were done and have a value."""
-    return lambda rows: "-" if pd.isna(m := rows.loc[rows["state"] == "done", column].median()) else f"{m:.0f}"
+    return lambda rows: "-" if pd.isna(m := rows.loc[rows["state"] == "done", column].median()) else f"{m:.{digits}f}"
 
 
-def measured(table: pd.DataFrame) -> str:
-    """A row a method, and no column of dashes alone."""
+def measures(name: str = "storybook100") -> str:
+    """A run of the benchmark: what DAI does not see, what an edit costs and, with a truth, how near it comes.
+
+    A row a method, and no column of dashes alone.
+    """
+    table = bench(name)
+    if name == "storybook100":
+        table = pd.concat([table, bench("storybook100_preset").assign(method=OWN)])
 
     def nearer(rows: pd.DataFrame) -> str:
         key = "truth_error_inside_mask"
         if rows[key].isna().any():
             return "-"
         return compare(table, rows["method"].iloc[0], "GoodDrag", key).numbers.split(" of ")[0]
-
-    def pages(rows: pd.DataFrame) -> str:
-        distance = rows["nearest_page"].median(skipna=False)
-        return "-" if pd.isna(distance) else f"{1000 * distance:.2f}"
 
     columns = {
         "mean error to the truth inside the mask": mean("truth_error_inside_mask", 4),
@@ -131,7 +146,7 @@ def measured(table: pd.DataFrame) -> str:
         "mean of MD / drag length": mean("md_share", 2),
         f"edits with all handles within {NEAR:.0%}": arrived,
         "nearer to the truth than GoodDrag": nearer,
-        "median distance to the nearest page, thousandths": pages,
+        "median squared distance to the nearest page": median("nearest_page", 5),
         "median s, LoRA apart": median("edit_seconds"),
         "median U-Net calls": median("unet_calls"),
         "median updates": median("updates"),
@@ -145,37 +160,6 @@ def arrived(rows: pd.DataFrame) -> str:
     """On how many edits all handles end within NEAR of the side from their targets, by their own tracking."""
     left = rows["distance_left_px"]
     return "-" if left.isna().any() else str((left <= NEAR * rows["width"]).sum())
-
-
-def which() -> str:
-    """Which system is first in what; GoodDrag's ablations are none."""
-    table, lines = bench()[bench()["method"].isin((*SYSTEMS, "FastDrag improved", "DragGAN"))], []
-    table = pd.concat([table, bench("storybook100_preset").assign(method=OWN)])
-    for what, key, show in (
-        ("Fastest, once a LoRA is fitted", "edit_seconds", "{:.0f} s an edit at the median"),
-        ("Nearest to the truth", "truth_error_ratio", "median error {:.2f} of the unedited page's"),
-        ("Least damage outside the mask", "damage_outside_mask", "median {:.5f}"),
-    ):
-        medians = table.groupby("method")[key].median().sort_values().head(3)
-        lines.append(f"- {what}: " + ", then ".join(f"**{m}** ({show.format(v)})" for m, v in medians.items()) + ".")
-    said = {"truth_error_inside_mask": "nearer to the truth", "damage_outside_mask": "less damage", "md": "lower MD"}
-    for key, what in said.items():
-        for one, other in ((OWN, "FastDrag improved"), (OWN, "DragGAN"), ("FastDrag improved", "GoodDrag")):
-            won = compare(table, one, other, key)
-            lines.append(f"- {one} against {other}, {what}: {won.numbers}, {won.verdict}.")
-    return "\n".join(lines)
-
-
-def tasks() -> str:
-    """Storybook100 by kind of edit: median error as a share of the unedited page's, and how many are below 1."""
-
-    def below(rows: pd.DataFrame, method: str) -> str:
-        x = rows.loc[rows["method"] == method, "truth_error_ratio"]
-        return f"{x.median():.2f} ({(x < 1).sum()} below 1)"
-
-    methods = {m: partial(below, method=m) for m in ("GoodDrag", "DragDiffusion", "SDE-Drag", "Blur")}
-    groups = [*bench().groupby("task"), ("all", bench())]
-    return listed("task", groups, {"edits": lambda rows: rows["sample"].nunique()} | methods)
 
 
 def claims() -> str:
@@ -225,28 +209,35 @@ def others() -> str:
     return markdown(["source", "set, measure", *names], rows)
 
 
-def inference() -> str:
-    """Which convention Table 1 has: its DragDiffusion as a share of doing nothing, each way, and what others found."""
-    table_1, found = benchmark.TABLE_1["DragDiffusion"], []
-    for key, name in CONVENTIONS.items():
-        nothing = data("drag100_bounds")["dai"]["unedited"][key]
-        parts = ", ".join(f"{a / b:.0%}" for a, b in zip(table_1, nothing, strict=True))
-        here = benchmark.share(bench("drag100"), "DragDiffusion", COLUMN[key].format(1)).value
-        found += [
-            f"- {name}, Table 1's DAI of DragDiffusion is {parts} of the unedited images' at radius 1, 5, 10, 20."
-        ]
-        found += [f"- {name}, the embedded model's DAI of DragDiffusion on Drag100 is {here:.0%} at radius 1."]
-    for o in data("claims")["outside"]:
-        share = f"{o['value']} of {o['nothing']} by doing nothing, {o['value'] / o['nothing']:.0%}"
-        found.append(f"- {o['source']}: {o['measure']} of DragDiffusion {share}.")
-    return "\n".join(found)
+def aims() -> str:
+    """GoodDrag with the embedded model's preset and as released, beside what the preset was aimed at."""
+    tables = {"its preset": bench("storybook100_preset"), "as released": bench()}
+    columns = {
+        "median of error to the truth / the unedited page's": median("truth_error_ratio", 2),
+        "nearer to the truth than the unedited page": lambda t: (t["truth_error_ratio"] < 1).sum(),
+        "damage outside the mask at most 0.001": lambda t: (t["damage_outside_mask"] <= 0.001).sum(),
+        f"all handles within {NEAR:.0%} of the side from their targets": arrived,
+        "median squared distance to the nearest page": median("nearest_page", 5),
+    }
+    own = [(name, table[table["method"] == "GoodDrag"]) for name, table in tables.items()]
+    return listed("of 100 edits", own, columns)
 
 
-PLAIN = (run, measures, animals, which, tasks, claims, headline, verdicts, others, inference)
-PLAIN += (aims, presets, fits, samples, model, generator)
+def presets() -> str:
+    """What the embedded model's preset was chosen among."""
+    steps = [(f"25 levels, fresh noise, {way}", rows) for way, rows in by_way("preset_steps")]
+    return listed("settings", [*by_way("presets"), *steps], WAYS)
+
+
+def fits() -> str:
+    """What the preset's LoRA was chosen among."""
+    return listed("the LoRA's layers", by_way("preset_lora"), WAYS)
+
+
+PLAIN = (run, measures, claims, headline, verdicts, others, aims, presets, fits)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
-    TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios, order)}
+    TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios)}
     TABLES[f"drag100 {key}"] = partial(dai, key, "drag100")
 TABLES |= {f"drag100 {table.__name__}": partial(table, "drag100") for table in (run, measures)}
 MARKED = re.compile(r"<!-- begin ([\w ]+) -->.*?<!-- end \1 -->", re.DOTALL)

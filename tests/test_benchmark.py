@@ -120,9 +120,9 @@ def test_methods_samples_and_seeds_may_be_added(tiny, tmp_path):
 def test_scores_are_added_without_running(finished, tmp_path, monkeypatch):
     path, table = finished
     copy = shutil.copytree(path, tmp_path / "copy")
-    monkeypatch.setattr(edits, "scenes", len)
-    monkeypatch.setattr(edits, "page_distance", lambda image, scenes: scenes + image.width / 1000)
-    assert edits.fill_nearest_page(copy) == 12
+    monkeypatch.setattr(edits, "scenes", lambda name: (len(name), None))
+    monkeypatch.setattr(edits, "nearest", lambda image, before, after: (before + image.width / 1000, None))
+    edits.fill_nearest_page(copy)
     same(table.assign(nearest_page=len("sample 0") + 0.048), benchmark.read(copy))
 
 

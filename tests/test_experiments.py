@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import LORA, picture
 
 import gooddrag as gd
-from experiments import aldd, differences, edits, ip, keep, latents, run, study
+from experiments import differences, edits, ideas, keep, latents, run
 from experiments.study import NO_STOP, Study
 from gooddrag.evaluation.methods import CopyPaste
 from gooddrag.evaluation.metrics import dai
@@ -37,9 +37,9 @@ def test_the_kept_results_are_of_these_studies(of):
     assert (kept["edits"], kept["ways"]) == (settings["edits"], settings["ways"])
 
 
-@pytest.mark.parametrize("name", run.QUESTIONS)
+@pytest.mark.parametrize("name", latents.QUESTIONS)
 def test_the_kept_answers_are_to_these_questions(name):
-    assert keep.read_json(keep.RESULTS / f"{name}.json")["settings"] == run.QUESTIONS[name][0]
+    assert keep.read_json(keep.RESULTS / f"{name}.json")["settings"] == latents.QUESTIONS[name][0]
 
 
 def counted(editor, sample, configs, scenes):
@@ -82,10 +82,10 @@ def test_each_way_of_a_study_may_have_a_fit_of_its_own(tiny, cache):
 
 
 def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
-    monkeypatch.setattr(aldd, "AT", (1, 2))
-    monkeypatch.setattr(study, "nearest", lambda image, before, after: (float(np.asarray(image).mean()) / 255, before))
-    records = {r["way"]: r for r in aldd.measure(editor, PAGE, configs(aldd.WAYS, K=2, B=1), (None, None))}
-    assert list(records) == list(aldd.WAYS)
+    monkeypatch.setattr(ideas, "AT", (1, 2))
+    monkeypatch.setattr(ideas, "nearest", lambda image, before, after: (float(np.asarray(image).mean()) / 255, before))
+    records = {r["way"]: r for r in ideas.walks(editor, PAGE, configs(ideas.ALDD_WAYS, K=2, B=1), (None, None))}
+    assert list(records) == list(ideas.ALDD_WAYS)
     for record in records.values():
         assert (record["latents"], record["backwards"]) == (2 + 2 * 3, 2)  # K J updates, T = 3 down beside T down
         assert len(record["pages"]) == 2 and record["walk_page"] == pytest.approx(np.mean(record["pages"]))
@@ -94,12 +94,12 @@ def test_alternating_and_at_once_need_the_same_passes(editor, monkeypatch):
 
 def test_curves_are_the_means_over_handles(editor):
     result = editor.drag(PAGE, config=gd.DragConfig(**QUICK), keep=["maps"])
-    curves = ip.curves(result)
+    curves = ideas.curves(result)
     maps = [op.maps for op in result.history]
     np.testing.assert_allclose(curves["distance"], [np.mean([float(m.min()) for m in op]) for op in maps], atol=1e-4)
     depth = [np.mean([float((m.mean() - m.min()) / m.std()) for m in op]) for op in maps]
     np.testing.assert_allclose(curves["depth"], depth, atol=1e-4)
-    record = ip.measure(editor, PAGE, configs({"IP, J = 3": {}}), None)[0]
+    record = ideas.along_the_run(editor, PAGE, configs({"IP, J = 3": {}}), None)[0]
     assert record["late_spread"] == pytest.approx(record["spread"][1])
 
 
