@@ -43,11 +43,6 @@ def unet_lock(unet: nn.Module) -> threading.RLock:
     return _locks.setdefault(unet, threading.RLock())
 
 
-def with_learning_rate(config: LoraConfig, model: DiffusionModel) -> LoraConfig:
-    """The settings with the model's learning rate where they have none."""
-    return config if config.lr is not None else replace(config, lr=model.lora_lr)
-
-
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *, progress: Progress = False) -> Lora:
     """Fit a LoRA to one image's latent: AdamW on the noise-prediction error at random time steps.
 
@@ -55,7 +50,6 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *
     initial A, the noise and the time steps. The tensors are float32 on the CPU; there are none for zero steps.
     FloatingPointError: the loss or a weight is not finite.
     """
-    config = with_learning_rate(config, model)
     if config.steps == 0:
         return {}
     unet, r = model.unet, config.rank
@@ -83,7 +77,8 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     weights = [p for p in model.unet.parameters() if p.requires_grad]
     for p in weights:
         p.data = p.data.float()  # fp16 gradients cannot be unscaled
-    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=1e-2)
+    lr = model.lora_lr if config.lr is None else config.lr
+    optimiser = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-2)
     scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
@@ -179,7 +174,7 @@ def fit_cached(
     """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed, and
     of the number of threads on a CPU, whose rounding depends on it. A cache that cannot be written is only a warning.
     """
-    config = with_learning_rate(config, model)
+    config = replace(config, lr=model.lora_lr) if config.lr is None else config
     threads = torch.get_num_threads() if model.device.type == "cpu" else None
     key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed} {threads}".encode())
     key.update(z_0.detach().cpu().numpy().tobytes())

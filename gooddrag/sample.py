@@ -128,10 +128,8 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     limit = np.array(size) - 1
     for name, point in _named(points):
         if not ((point >= 0) & (point <= limit)).all():  # NaN is nowhere
-            raise ValueError(
-                f"points: {name} is outside the image of {size_text(size)} px; "
-                f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
-            )
+            expected = f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
+            raise ValueError(f"points: {name} is outside the image of {size_text(size)} px; {expected}")
     handles = points[:, 0].tolist()
     for number, handle in enumerate(handles, start=1):
         if (first := handles.index(handle) + 1) != number:

@@ -4,11 +4,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import mask_of, picture
+from tiny import picture
 
-from gooddrag.config import DragConfig
 from gooddrag.frame import Frame
-from gooddrag.sample import Sample
 
 SD = dict(multiple=8, native=512)
 SIZES = [(512, 665), (130, 97), (12000, 9000)]
@@ -100,16 +98,3 @@ def test_frozen_takes_the_two_nearest_resamplings(w, h, seed):
     padded = np.pad(mask, ((0, frame.padded[1] - h), (0, frame.padded[0] - w)), mode="edge")
     assert np.array_equal(frozen[0, 0].numpy(), 1 - padded[::8, ::8]) and frozen.dtype == torch.float32
     assert not frame.frozen(None, (gh, gw), (gh // 4, gw // 4)).any()
-
-
-def test_what_will_not_move_is_said():
-    frame = Frame.fit((64, 48), 8, 512)
-    config, grid = DragConfig(grid="image", stop_distance=2.0), (6, 8)
-    sample = Sample(picture((64, 48)), [[[10, 10], [11, 10]], [[30, 30], [30, 30]]])
-    with pytest.warns(UserWarning, match="^points: every target is less than 2 px from its handle; nothing is dragged"):
-        task = frame.task(sample, config, grid)
-    assert task.size == (48, 64) and task.p_0.tolist() == [[10, 10], [30, 30]] and task.q[0].tolist() == [10, 11]
-    mask = mask_of((64, 48), (9, 9, 15, 15))  # no corner of a latent cell
-    sample = Sample(picture((64, 48)), [[[10, 10], [14, 10]]], mask)
-    with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid; the drag"):
-        assert frame.task(sample, config, grid).frozen.all()

@@ -145,16 +145,11 @@ def psnr(first: Pixels, second: Pixels) -> float:
 @torch.no_grad()
 def image_fidelity(first: Pixels, second: Pixels) -> float:
     """IF = 1 - LPIPS at 224 x 224, AlexNet's, which downloads weights; 1 for equal pictures."""
+    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+
     a, b = (_batch(x).float() for x in _pair(first, second))
     a, b = (F.interpolate(x, (224, 224), mode="bilinear", antialias=True) for x in (a, b))
-    return 1 - float(_lpips()(a, b))
-
-
-@lru_cache(maxsize=1)
-def _lpips() -> Callable:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    return LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
+    return 1 - float(learned_perceptual_image_patch_similarity(a, b, "alex", normalize=True))
 
 
 @torch.no_grad()
