@@ -131,10 +131,8 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
             expected = f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
             raise ValueError(f"points: {name} is outside the image of {size_text(size)} px; {expected}")
     handles = points[:, 0].tolist()
-    for number, handle in enumerate(handles, start=1):
-        if (first := handles.index(handle) + 1) != number:
-            at = f"({handle[0]:g}, {handle[1]:g})"
-            raise ValueError(f"points: handles {first} and {number} are both at {at}; expected distinct ones")
+    if again := [handle for handle in handles if handles.count(handle) > 1]:
+        raise ValueError(f"points: two handles at ({again[0][0]:g}, {again[0][1]:g}); expected distinct ones")
     if (points[:, 0] == points[:, 1]).all():
         raise ValueError("points: handle 1 equals its target; expected a target elsewhere")
     return points

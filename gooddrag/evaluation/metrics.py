@@ -177,13 +177,13 @@ class Interval(NamedTuple):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}] (n = {self.n})"
 
 
-def mean_interval(values: Mapping[str, float | None] | Iterable[float | None], seed: int = 0) -> Interval:
+def mean_interval(values: Mapping[str, float | None] | Iterable[float | None]) -> Interval:
     """The mean over samples with its bootstrap interval (scipy). A missing value is an error and not left out: a mean
     over what happened to succeed flatters the method that fails."""
-    return _bootstrap(np.mean, seed, _complete(values, "values"))
+    return _bootstrap(np.mean, _complete(values, "values"))
 
 
-def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float | None], seed: int = 0) -> Interval:
+def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> Interval:
     """mean(first) / mean(second) over the same samples by name, resampled together (paired bootstrap)."""
     if odd := sorted(set(first) ^ set(second)):
         raise ValueError(f"first, second: {', '.join(odd[:5])} in only one of them; expected the same samples")
@@ -191,7 +191,7 @@ def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float
     if b.mean() == 0:
         raise ValueError("second: its mean is 0; expected a mean to divide by")
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of zeros alone is possible
-        return _bootstrap(lambda a, b, axis: np.mean(a, axis) / np.mean(b, axis), seed, a, b)
+        return _bootstrap(lambda a, b, axis: np.mean(a, axis) / np.mean(b, axis), a, b)
 
 
 def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
@@ -203,8 +203,8 @@ def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
     return np.array(list(values.values()), dtype=np.float64)
 
 
-def _bootstrap(statistic: Callable, seed: int, *data: np.ndarray) -> Interval:
-    options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
+def _bootstrap(statistic: Callable, *data: np.ndarray) -> Interval:
+    options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(0))
     found = stats.bootstrap(data, statistic, **options).confidence_interval
     return Interval(float(statistic(*data, axis=-1)), float(found.low), float(found.high), data[0].size)
 

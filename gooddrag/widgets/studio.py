@@ -66,7 +66,6 @@ class DragStudio(W.VBox):
     Attributes:
         picker: the `PointPicker`. knobs: the settings. runs: every finished `Run`, oldest first.
         shown: the `Run` that is shown, or None. result: its `DragResult`, or None.
-        preview: what is shown while an arrow is pulled, a function (image, points, mask) -> image.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class DragStudio(W.VBox):
         lora: LoraConfig | bool | None = True,
         longest: int = 420,
     ):
-        self.model, self.preview, self.longest, self.runs, self._quiet = model, preview, longest, [], 0.0
+        self.model, self.longest, self.runs, self._quiet = model, longest, [], 0.0
         self._editor, self._key, self._stop, self._thread = None, None, threading.Event(), threading.Thread()
         self.knobs, self.picker = Knobs(config, model.preset, lora=lora), PointPicker(image, longest=longest)
         self.picker.on_pull = self._preview_pull
@@ -120,7 +119,7 @@ class DragStudio(W.VBox):
         return not self.busy
 
     def set_image(self, image: ImageSource | Sample) -> None:
-        """Take another image, as for `PointPicker.load`; Reset comes back to it."""
+        """Take another image, as for `PointPicker.load`."""
         self.picker.load(image)
         self._begin()
 
@@ -129,11 +128,6 @@ class DragStudio(W.VBox):
         self.knobs.values = run.knobs
         self.picker.act(lambda: self.picker.state.take(run.pick))
         self._show(run)
-
-    def reset(self) -> None:
-        """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
-        self.picker.act(lambda: self.picker.state.take(self.picker.state.first))
-        self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does. ValueError: there is none yet, or the folder is in use."""
@@ -169,7 +163,6 @@ class DragStudio(W.VBox):
         self.upload.observe(lambda change: change["new"] and p.act(self._take_upload), "value")
         larger = 'put a larger file beside the notebook and write DragStudio(model, "file")'
         limit = W.HTML(f'up to {UPLOAD_LIMIT // 10**6} MB <b class="gooddrag-large">: {larger}</b>')
-        self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
         self.save_button = button("Save", "save", about, save)
@@ -180,7 +173,7 @@ class DragStudio(W.VBox):
         left = W.VBox([p.canvas.widget, actions], layout=column)
         right = W.VBox([self.picture, W.HBox([self.path, self.caption], layout=WRAP)], layout=column)
         pictures = W.HBox([left, right], layout={"align_items": "flex-start", "grid_gap": "10px"})
-        files = [self.upload, limit, self.reset_button, self.folder, self.save_button, self.download_button, self.link]
+        files = [self.upload, limit, self.folder, self.save_button, self.download_button, self.link]
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
@@ -218,7 +211,7 @@ class DragStudio(W.VBox):
         mask = None if mask is None else np.asarray(Image.fromarray(mask).resize(image.size))
         moved = points[(points[:, 0] != points[:, 1]).any(axis=1)] * (np.array(image.size) / self.picker.image.size)
         if len(moved):
-            self._put(self.preview(image, moved, mask), "Preview: only warped pixels.")
+            self._put(preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
     def _work(self, *asked) -> None:
