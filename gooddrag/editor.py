@@ -18,10 +18,9 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import check_finite, invert
 from gooddrag.files import ImageSource, load_image
 from gooddrag.frame import Frame
-from gooddrag.lora import Lora, applied, fit_cached, load_lora
+from gooddrag.lora import Lora, Progress, applied, fit_cached, load_lora, tracked
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import Task
-from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath

@@ -8,7 +8,7 @@ context lasts and then puts the very same W back: no adapter runs during the hun
 import hashlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,19 +23,33 @@ from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm  # as text: a bar of widgets is an error message where a saved notebook is opened again
 
 from gooddrag.checkpoints import UNREADABLE, first_line, quiet
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise, check_finite
 from gooddrag.files import atomic_file, cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 ADAPTER = "gooddrag"
+Progress = bool | Callable[[str, int, int], object]
+"""True: a tqdm bar; False: nothing; a function: called with (stage, steps done, steps in all). What it raises ends the
+loop, and whoever runs the loop puts everything back: that is how a stop button works."""
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+
+
+def tracked(steps: Iterable, stage: str, total: int, progress: Progress) -> Iterator:
+    """The same steps, and their progress told."""
+    if not callable(progress):
+        yield from tqdm(steps, desc=stage, total=total, disable=not progress)
+        return
+    progress(stage, 0, total)
+    for done, step in enumerate(steps, start=1):
+        yield step
+        progress(stage, done, total)
 
 
 def unet_lock(unet: nn.Module) -> threading.RLock:

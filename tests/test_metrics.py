@@ -96,7 +96,9 @@ def test_match_is_the_argmin_over_the_resized_features(tiny):
     maps = [metrics.features(tiny, frame.to_tensor(x)) for x in (a, b)]
     A, B = (F.interpolate(x, frame.padded[::-1], mode="bilinear") for x in maps)
     inside = mask_of((61, 45), (30, 10, 50, 20))
-    everywhere, masked = (metrics.match(tiny, a, points, b, inside=x) for x in (None, inside))
+    with pytest.warns(UserWarning, match="^mask: handle 1 at"):
+        asked = Sample(a, np.stack([points, points + [0, -1] * (points > 0)], axis=1), inside)
+    everywhere, masked = (metrics.match(tiny, asked, b, inside=x) for x in (False, True))
     for (x, y), at, at_masked in zip(points.astype(int), everywhere, masked, strict=True):
         likeness = F.cosine_similarity(A[:, :, y, x][:, :, None, None], B)[0, :45, :61]
         assert divmod(int(likeness.argmax()), 61) == (at[1], at[0])
@@ -105,13 +107,13 @@ def test_match_is_the_argmin_over_the_resized_features(tiny):
 
 
 def test_mean_distance(tiny, sample):
-    found = metrics.match(tiny, sample.image, sample.handles, sample.truth)
+    found = metrics.match(tiny, sample, sample.truth)
     expected = np.sqrt(((found - sample.targets) ** 2).sum(axis=1)).mean()
     assert metrics.mean_distance(tiny, sample, sample.truth) == pytest.approx(expected)
     nothing_moved = metrics.mean_distance(tiny, sample, sample.image)
     assert nothing_moved == pytest.approx(metrics.drag_length(sample))
     assert metrics.drag_length(sample) == pytest.approx((np.hypot(20, 10) + np.hypot(5, 28)) / 2)
-    inside = metrics.match(tiny, sample.image, sample.handles, sample.truth, inside=sample.mask)
+    inside = metrics.match(tiny, sample, sample.truth, inside=True)
     x, y = np.rint(inside).astype(int).T
     assert sample.mask[y, x].all()
     masked = metrics.mean_distance(tiny, sample, sample.truth, inside=True)

@@ -83,7 +83,7 @@ def mean_distance(
         inside: look for the match in the sample's mask only (masked MD).
         known: features by image bytes, read and filled: give one dict to calls that share images.
     """
-    found = match(model, sample.image, sample.handles, image, sample.mask if inside else None, known)
+    found = match(model, sample, image, inside=inside, known=known)
     return float(np.linalg.norm(found - sample.targets, axis=1).mean())
 
 
@@ -92,11 +92,10 @@ def drag_length(sample: Sample) -> float:
     return float(np.linalg.norm(sample.targets - sample.handles, axis=1).mean())
 
 
-def match(
-    model: DiffusionModel, source: Image.Image, points: ArrayLike, image: Image.Image, inside=None, known=None
-) -> np.ndarray:
-    """Where in `image` (l, 2) the features are most like (cosine) those of `source` at the points (l, 2), all (x, y) in
-    pixels; `inside`: bool (H, W), where to look."""
+def match(model: DiffusionModel, sample: Sample, image: Image.Image, *, inside=False, known=None) -> np.ndarray:
+    """Where the features of `image` are most like (cosine) those of the sample's image at its handles: (l, 2), (x, y)
+    in pixels. `inside`, `known`: as for `mean_distance`."""
+    source = sample.image
     _pair(source, image)
     frame = Frame.fit(source.size, model.vae_scale, model.native_size)
     size, known = frame.padded[::-1], {} if known is None else known
@@ -105,11 +104,11 @@ def match(
             known[x.tobytes()] = features(model, frame.to_tensor(x))
     A, B = known[source.tobytes()], known[image.tobytes()]
     rows, cols = (torch.arange(n, device=B.device) for n in frame.scaled[::-1])  # padding has no matches
-    wanted = F.normalize(features_at(A, size, frame.to_grid(points, size).to(A.device)), dim=1)  # (l, C)
+    wanted = F.normalize(features_at(A, size, frame.to_grid(sample.handles, size).to(A.device)), dim=1)  # (l, C)
     strips = [F.normalize(resized(B, size, part, cols)[0], dim=0) for part in rows.split(ROWS)]  # (C, R, W)
     likeness = torch.cat([torch.einsum("lc,crw->lrw", wanted, strip) for strip in strips], dim=1)  # (l, H, W)
-    if inside is not None and inside.any():
-        there = F.interpolate(torch.from_numpy(inside)[None, None].float(), likeness.shape[-2:], mode="nearest")
+    if inside and sample.mask is not None and sample.mask.any():
+        there = F.interpolate(torch.from_numpy(sample.mask)[None, None].float(), likeness.shape[-2:], mode="nearest")
         likeness = likeness.masked_fill(there[0].to(likeness.device) == 0, -torch.inf)
     best = likeness.flatten(1).argmax(dim=1)
     return frame.from_grid(torch.stack([best // len(cols), best % len(cols)], dim=1).float(), size)
