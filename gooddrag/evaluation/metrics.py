@@ -18,7 +18,7 @@ from torch import Tensor
 from gooddrag.ddim import add_noise
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
-from gooddrag.motion import features_at, resized
+from gooddrag.motion import features_at, offsets, resized
 from gooddrag.result import edit_metrics, truth_error  # noqa: F401 (they are metrics too)
 from gooddrag.sample import Sample
 
@@ -54,13 +54,8 @@ def dai(original: Pixels, edited: Pixels, points: ArrayLike, gamma: int, convent
 def patch(image: np.ndarray, radius: int, at: ArrayLike, other: ArrayLike) -> np.ndarray:
     """A view of the square of an image (H, W, C) around the point `at`, cut where it would leave the image here or at
     `other`; both (x, y)."""
-    xs, ys = (common_offsets(radius, n, at[axis], other[axis]) for axis, n in enumerate(image.shape[1::-1]))
+    xs, ys = offsets(image.shape[1::-1], radius, torch.tensor(at), torch.tensor(other))
     return image[at[1] + ys[0] : at[1] + ys[-1] + 1, at[0] + xs[0] : at[0] + xs[-1] + 1]
-
-
-def common_offsets(radius: int, n: int, *centres: int) -> np.ndarray:
-    """The offsets -radius ... radius that stay in 0 ... n - 1 around every one of the centres."""
-    return np.arange(max(-radius, -min(centres)), min(radius, n - 1 - max(centres)) + 1)
 
 
 @torch.no_grad()
