@@ -34,7 +34,6 @@ class DragEditor:
     """Drags points of one image at a time.
 
     Args:
-        model: from `load_model`.
         lora: how to fit the single-image LoRA; True: as suits the model, `LoraConfig.preset(model.preset)`; the path of
             a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
         seed: of the LoRA's fit; everything else is deterministic.

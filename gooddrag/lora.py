@@ -67,9 +67,8 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *
     if config.steps == 0:
         return {}
     unet, r = model.unet, config.rank
-    layers = TARGETS
-    if config.layers == "all":
-        layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    every = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    layers = TARGETS if config.layers == "attention" else every
     adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=layers)
     with unet_lock(unet):
         try:

@@ -87,12 +87,11 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
         points, labels = parse_points(folder / "points.json"), {"name": folder.name, "category": category(folder.name)}
         return Sample(folder / "original.jpg", points, folder / "mask.png", **labels)
 
-    if source is not None:
-        return _dataset("drag100", source, "points.json", read)
-    data = _dataset("drag100", zipped := _from_drive(), "points.json", read)
-    if fingerprint(data) != DRAG100_SHA256:
+    given = _from_drive() if source is None else source
+    data = _dataset("drag100", given, "points.json", read)
+    if source is None and fingerprint(data) != DRAG100_SHA256:
         other = "is not the copy that the package's numbers were made with"
-        raise ValueError(f"drag100: what Google Drive gave {other}; to use it all the same, drag100({str(zipped)!r})")
+        raise ValueError(f"drag100: what Google Drive gave {other}; to use it all the same, drag100({str(given)!r})")
     return data
 
 

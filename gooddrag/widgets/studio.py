@@ -57,7 +57,6 @@ class DragStudio(W.VBox):
     An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
-        model: from `load_model`.
         image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
         config: settings that the knobs begin with; None = the model's own preset.
         lora: how an image's LoRA is fitted (True: as suits the preset); None = off until it is switched on.
