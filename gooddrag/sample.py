@@ -125,11 +125,11 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
         points = points.reshape(-1, 2, 2)
     if points.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {points.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
-    w, h = limit = np.array(size) - 1
+    wide, (w, h) = size_text(size), np.array(size) - 1
     for name, point in _named(points):
-        if not ((point >= 0) & (point <= limit)).all():  # NaN is nowhere
-            told = f"points: {name} is outside the image of {size_text(size)} px; expected 0 <= x <= {w} and 0 <= y <= {h}"
-            raise ValueError(told)
+        if not ((point >= 0) & (point <= (w, h))).all():  # NaN is nowhere
+            say = f"points: {name} is outside the image of {wide} px; expected 0 <= x <= {w} and 0 <= y <= {h}"
+            raise ValueError(say)
     handles = points[:, 0].tolist()
     if again := [handle for handle in handles if handles.count(handle) > 1]:
         raise ValueError(f"points: two handles at ({again[0][0]:g}, {again[0][1]:g}); expected distinct ones")
