@@ -17,12 +17,6 @@ def level(strength: float, num_steps: int) -> int:
     return max(1, round(strength * num_steps))
 
 
-def _known(preset: str) -> str:
-    if preset not in PRESETS:
-        raise ValueError(f"preset: {preset!r}; expected one of {', '.join(PRESETS)}")
-    return preset
-
-
 def ranges(config: Any) -> dict[str, tuple[float, float]]:
     """Field of a config, or of its class -> smallest and largest value, those of Annotated[int, smallest, largest]."""
     return {f.name: f.type.__metadata__ for f in fields(config) if get_origin(f.type) is Annotated}
@@ -187,7 +181,9 @@ class DragConfig:
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
         """A preset by its name, one of PRESETS; ValueError for another one, or for a change out of its range."""
-        return getattr(cls, _known(name))(**changes)
+        if name not in PRESETS:
+            raise ValueError(f"preset: {name!r}; expected one of {', '.join(PRESETS)}")
+        return getattr(cls, name)(**changes)
 
 
 @dataclass(frozen=True)
@@ -214,5 +210,6 @@ class LoraConfig:
     @classmethod
     def preset(cls, name: str) -> Self:
         """What goes with `DragConfig.preset(name)`: a quarter of the work with "fast"; see results/preset_lora.json."""
+        DragConfig.preset(name)  # or the error
         own = {"fast": cls(batch_size=1), "dragdiffusion": cls(steps=80), "storybook": cls(layers="all", shift=4)}
-        return own.get(_known(name), cls())
+        return own.get(name, cls())

@@ -2,9 +2,9 @@
 
 import os
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Self
 
 import torch
@@ -18,10 +18,9 @@ from gooddrag.config import DragConfig, LoraConfig
 from gooddrag.ddim import check_finite, invert
 from gooddrag.files import ImageSource, load_image
 from gooddrag.frame import Frame
-from gooddrag.lora import Lora, applied, fit_cached, load_lora
+from gooddrag.lora import Lora, Progress, applied, fit_cached, load_lora, tracked
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import Task
-from gooddrag.progress import Progress, tracked
 from gooddrag.result import DragResult, Recorder
 from gooddrag.sample import Sample
 from gooddrag.source import SourcePath
@@ -35,7 +34,6 @@ class DragEditor:
     """Drags points of one image at a time.
 
     Args:
-        model: from `load_model`.
         lora: how to fit the single-image LoRA; True: as suits the model, `LoraConfig.preset(model.preset)`; the path of
             a LoRA file; a LoRA as `gooddrag.lora.fit` returns it; None.
         seed: of the LoRA's fit; everything else is deterministic.
@@ -144,10 +142,21 @@ class DragEditor:
         return result.keeping_outside() if keep_outside or empty else result
 
     def task(self, sample: Sample, config: DragConfig) -> Task:
-        """The sample's points and mask on the grids that an edit works on (`Frame.task`), beside the latent."""
-        task = self.frame.task(sample, config, tuple(self.z_0.shape[-2:]))
-        p_0, q = (x.to(self.z_0.device) for x in (task.p_0, task.q))
-        return replace(task, p_0=p_0, q=q, frozen=task.frozen.to(self.z_0))
+        """The sample's points and mask on the grids that an edit works on, on the latent's device.
+
+        Warns where every handle counts as arrived, and where the mask falls between the cells of the latent grid.
+        """
+        frame, cells = self.frame, tuple(self.z_0.shape[-2:])
+        grid = frame.grid_size(cells, config.grid)
+        p_0, q = (frame.to_grid(points, grid) for points in (sample.handles, sample.targets))
+        if (q - p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
+            px = f"{shortest * frame.from_grid(torch.ones(2), grid).max():.3g} px"
+            warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=3)
+        frozen = frame.frozen(sample.mask, grid, cells)
+        if sample.mask is not None and sample.mask.any() and frozen.all():
+            where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid"
+            warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=3)
+        return Task(grid, p_0.to(self.z_0.device), q.to(self.z_0.device), frozen.to(self.z_0))
 
     def source(self, config: DragConfig) -> SourcePath:
         """The unedited latent's passes, shared by all drags from the same z_T; those of the last drag are kept."""

@@ -75,7 +75,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np
         size: (W, H) of the upright image.
 
     Raises:
-        ValueError: unreadable, another size, or not finite.
+        ValueError: unreadable, or another size.
     """
     if mask is None:
         return None
@@ -86,8 +86,6 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np
     if array.shape[:2] != size[::-1]:
         given = size_text(array.shape[1::-1])
         raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
-    if not np.isfinite(array).all():
-        raise ValueError("mask: NaN or infinity in it; expected finite numbers, 0 where nothing may change")
     array = array.reshape(*array.shape[:2], -1)
     if array.shape[2] in (2, 4):
         alpha = array[..., -1:]

@@ -1,6 +1,5 @@
 """The one place that converts between the user's picture and what the model sees."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,10 +8,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-
-from gooddrag.config import DragConfig
-from gooddrag.motion import Task
-from gooddrag.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -50,22 +45,6 @@ class Frame:
         x = x[0, :, : self.scaled[1], : self.scaled[0]].clamp(0, 1)
         image = Image.fromarray((x * 255).round().byte().permute(1, 2, 0).cpu().numpy())
         return image if image.size == self.user else image.resize(self.user, Image.Resampling.BICUBIC)
-
-    def task(self, sample: Sample, config: DragConfig, latent_grid: tuple[int, int]) -> Task:
-        """A sample's points and mask on the grids that an edit of it works on.
-
-        Warns where every handle counts as arrived, and where the mask falls between the cells of the latent grid.
-        """
-        grid = self.grid_size(latent_grid, config.grid)
-        p_0, q = (self.to_grid(sample.points[:, i], grid) for i in (0, 1))
-        if (q - p_0).norm(dim=1).max() < (shortest := config.stop_distance or 1.0):
-            px = f"{shortest * self.from_grid(torch.ones(2), grid).max():.3g} px"
-            warnings.warn(f"points: every target is less than {px} from its handle; nothing is dragged", stacklevel=4)
-        frozen = self.frozen(sample.mask, grid, latent_grid)
-        if sample.mask is not None and sample.mask.any() and frozen.all():
-            where = f"none of its {sample.mask.sum()} editable pixels is on the model's grid"
-            warnings.warn(f"mask: {where}; the drag is held back everywhere", stacklevel=4)
-        return Task(grid, p_0, q, frozen)
 
     def grid_size(self, latent_grid: tuple[int, int], kind: str) -> tuple[int, int]:
         """(H, W) of the supervision grid over the padded image: 4 x the latent grid, or the image's own pixels."""

@@ -8,7 +8,7 @@ context lasts and then puts the very same W back: no adapter runs during the hun
 import hashlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,29 +23,38 @@ from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm  # as text: a bar of widgets is an error message where a saved notebook is opened again
 
 from gooddrag.checkpoints import UNREADABLE, first_line, quiet
 from gooddrag.config import LoraConfig
 from gooddrag.ddim import add_noise, check_finite
 from gooddrag.files import atomic_file, cache_folder
 from gooddrag.model import DiffusionModel
-from gooddrag.progress import Progress, tracked
 
 Lora = dict[str, Tensor]
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every self- and cross-attention projection
 ADAPTER = "gooddrag"
+Progress = bool | Callable[[str, int, int], object]
+"""True: a tqdm bar; False: nothing; a function: called with (stage, steps done, steps in all). What it raises ends the
+loop, and whoever runs the loop puts everything back: that is how a stop button works."""
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+
+
+def tracked(steps: Iterable, stage: str, total: int, progress: Progress) -> Iterator:
+    """The same steps, and their progress told."""
+    if not callable(progress):
+        yield from tqdm(steps, desc=stage, total=total, disable=not progress)
+        return
+    progress(stage, 0, total)
+    for done, step in enumerate(steps, start=1):
+        yield step
+        progress(stage, done, total)
 
 
 def unet_lock(unet: nn.Module) -> threading.RLock:
     """The lock of whoever works with a U-Net, since LoRAs are written into its weights; a thread may hold it twice."""
     return _locks.setdefault(unet, threading.RLock())
-
-
-def with_learning_rate(config: LoraConfig, model: DiffusionModel) -> LoraConfig:
-    """The settings with the model's learning rate where they have none."""
-    return config if config.lr is not None else replace(config, lr=model.lora_lr)
 
 
 def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *, progress: Progress = False) -> Lora:
@@ -55,13 +64,11 @@ def fit(model: DiffusionModel, z_0: Tensor, config: LoraConfig, seed: int = 0, *
     initial A, the noise and the time steps. The tensors are float32 on the CPU; there are none for zero steps.
     FloatingPointError: the loss or a weight is not finite.
     """
-    config = with_learning_rate(config, model)
     if config.steps == 0:
         return {}
     unet, r = model.unet, config.rank
-    layers = TARGETS
-    if config.layers == "all":
-        layers = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    every = [name for name, layer in unet.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    layers = TARGETS if config.layers == "attention" else every
     adapter = peft.LoraConfig(r=r, lora_alpha=r, init_lora_weights="gaussian", target_modules=layers)
     with unet_lock(unet):
         try:
@@ -83,7 +90,8 @@ def _train(model: DiffusionModel, z_0: Tensor, config: LoraConfig, draw: torch.G
     weights = [p for p in model.unet.parameters() if p.requires_grad]
     for p in weights:
         p.data = p.data.float()  # fp16 gradients cannot be unscaled
-    optimiser = torch.optim.AdamW(weights, lr=config.lr, weight_decay=1e-2)
+    lr = model.lora_lr if config.lr is None else config.lr
+    optimiser = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-2)
     scaler = torch.amp.GradScaler(z_0.device.type, enabled=model.dtype == torch.float16 and z_0.is_cuda)
     for i in tracked(range(config.steps), "LoRA", config.steps, progress):
         noise = torch.randn((size, *z_0.shape[1:]), generator=draw).to(z_0)
@@ -179,7 +187,7 @@ def fit_cached(
     """`fit`, remembered in `cache_folder("lora")` under a hash of the latent, the model, the settings and the seed, and
     of the number of threads on a CPU, whose rounding depends on it. A cache that cannot be written is only a warning.
     """
-    config = with_learning_rate(config, model)
+    config = replace(config, lr=model.lora_lr) if config.lr is None else config
     threads = torch.get_num_threads() if model.device.type == "cpu" else None
     key = hashlib.sha256(f"{model.fingerprint} {model.dtype} {config} {seed} {threads}".encode())
     key.update(z_0.detach().cpu().numpy().tobytes())

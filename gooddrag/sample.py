@@ -125,18 +125,14 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
         points = points.reshape(-1, 2, 2)
     if points.shape[1:] != (2, 2):
         raise ValueError(f"points: shape {points.shape}; expected (l, 2, 2), pairs of handle (x, y) and target (x, y)")
-    limit = np.array(size) - 1
+    wide, (w, h) = size_text(size), np.array(size) - 1
     for name, point in _named(points):
-        if not ((point >= 0) & (point <= limit)).all():  # NaN is nowhere
-            raise ValueError(
-                f"points: {name} is outside the image of {size_text(size)} px; "
-                f"expected 0 <= x <= {limit[0]} and 0 <= y <= {limit[1]}"
-            )
+        if not ((point >= 0) & (point <= (w, h))).all():  # NaN is nowhere
+            say = f"points: {name} is outside the image of {wide} px; expected 0 <= x <= {w} and 0 <= y <= {h}"
+            raise ValueError(say)
     handles = points[:, 0].tolist()
-    for number, handle in enumerate(handles, start=1):
-        if (first := handles.index(handle) + 1) != number:
-            at = f"({handle[0]:g}, {handle[1]:g})"
-            raise ValueError(f"points: handles {first} and {number} are both at {at}; expected distinct ones")
+    if again := [handle for handle in handles if handles.count(handle) > 1]:
+        raise ValueError(f"points: two handles at ({again[0][0]:g}, {again[0][1]:g}); expected distinct ones")
     if (points[:, 0] == points[:, 1]).all():
         raise ValueError("points: handle 1 equals its target; expected a target elsewhere")
     return points

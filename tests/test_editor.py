@@ -93,6 +93,17 @@ def test_empty_mask_changes_nothing_and_says_so_once(editor):
     assert result.metrics["damage_outside_mask"] == 0 and "truth_error_inside_mask" not in result.metrics
 
 
+def test_what_will_not_move_is_said(tiny):
+    editor, config = DragEditor(tiny).set_image(picture((64, 48))), DragConfig(grid="image", stop_distance=2.0)
+    sample = Sample(editor.image, [[[10, 10], [11, 10]], [[30, 30], [30, 30]]])
+    with pytest.warns(UserWarning, match="^points: every target is less than 2 px from its handle; nothing is dragged"):
+        task = editor.task(sample, config)
+    assert task.size == (48, 64) and task.p_0.tolist() == [[10, 10], [30, 30]] and task.q[0].tolist() == [10, 11]
+    sample = Sample(editor.image, [[[10, 10], [14, 10]]], mask_of((64, 48), (9, 9, 12, 12)))  # no corner of a cell
+    with pytest.warns(UserWarning, match="^mask: none of its 9 editable pixels is on the model's grid; the drag"):
+        assert editor.task(sample, config).frozen.all()
+
+
 def test_image_first(tiny, editor, tmp_path):
     empty, before = DragEditor(tiny), editor.image
     for call in (lambda: empty.drag(POINTS), empty.invert):
@@ -106,8 +117,6 @@ def test_image_first(tiny, editor, tmp_path):
 def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
-    with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
-        editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
     for foreign in ("down", "conv_in.lora_B.weight"):  # would have changed nothing, silently

@@ -4,11 +4,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny import mask_of, picture
+from tiny import picture
 
-from gooddrag.config import DragConfig
 from gooddrag.frame import Frame
-from gooddrag.sample import Sample
 
 SD = dict(multiple=8, native=512)
 SIZES = [(512, 665), (130, 97), (12000, 9000)]
@@ -18,27 +16,12 @@ def grid_of(frame, kind="latent4", multiple=8):
     return frame.grid_size((frame.padded[1] // multiple, frame.padded[0] // multiple), kind)
 
 
-@pytest.mark.parametrize(
-    "size, scaled, padded",
-    [
-        ((384, 640), (384, 640), (384, 640)),
-        ((130, 97), (130, 97), (136, 104)),
-        ((1024, 700), (749, 512), (752, 512)),
-        ((3000, 600), (1024, 205), (1024, 208)),  # the long side decides
-        ((16, 40000), (1, 1024), (8, 1024)),
-    ],
-)
-def test_fit(size, scaled, padded):
-    frame = Frame.fit(size, **SD)
-    assert (frame.user, frame.scaled, frame.padded) == (size, scaled, padded)
-
-
 @settings(max_examples=60)
 @given(w=st.integers(16, 5000), h=st.integers(16, 5000), multiple=st.sampled_from([4, 8]))
 def test_never_stretched_never_enlarged(w, h, multiple):
     frame = Frame.fit((w, h), multiple, 128)
     sx, sy = frame.scaled[0] / w, frame.scaled[1] / h
-    assert sx <= 1 and sy <= 1
+    assert sx <= 1 and sy <= 1 and (frame.scaled == (w, h) or min(frame.scaled) == 128 or max(frame.scaled) == 256)
     assert abs(sx - sy) * max(w, h) <= 0.5 * (1 + max(w, h) / min(w, h)) + 1e-9  # whole pixels on each side
     assert min(frame.scaled) <= 128 and max(frame.scaled) <= 256
     for s, p in zip(frame.scaled, frame.padded, strict=True):
@@ -80,6 +63,7 @@ def test_tensor_and_back():
 
 
 def test_to_image_clamps_and_scales_back():
+    assert Frame.fit((16, 40000), **SD).scaled == (1, 1024)
     frame = Frame.fit((1000, 800), 4, 128)
     assert frame.scaled == (160, 128)
     assert frame.to_image(torch.full((1, 3, 128, 160), 7.0)).getextrema() == ((255, 255),) * 3
@@ -100,16 +84,3 @@ def test_frozen_takes_the_two_nearest_resamplings(w, h, seed):
     padded = np.pad(mask, ((0, frame.padded[1] - h), (0, frame.padded[0] - w)), mode="edge")
     assert np.array_equal(frozen[0, 0].numpy(), 1 - padded[::8, ::8]) and frozen.dtype == torch.float32
     assert not frame.frozen(None, (gh, gw), (gh // 4, gw // 4)).any()
-
-
-def test_what_will_not_move_is_said():
-    frame = Frame.fit((64, 48), 8, 512)
-    config, grid = DragConfig(grid="image", stop_distance=2.0), (6, 8)
-    sample = Sample(picture((64, 48)), [[[10, 10], [11, 10]], [[30, 30], [30, 30]]])
-    with pytest.warns(UserWarning, match="^points: every target is less than 2 px from its handle; nothing is dragged"):
-        task = frame.task(sample, config, grid)
-    assert task.size == (48, 64) and task.p_0.tolist() == [[10, 10], [30, 30]] and task.q[0].tolist() == [10, 11]
-    mask = mask_of((64, 48), (9, 9, 15, 15))  # no corner of a latent cell
-    sample = Sample(picture((64, 48)), [[[10, 10], [14, 10]]], mask)
-    with pytest.warns(UserWarning, match="^mask: none of its 36 editable pixels is on the model's grid; the drag"):
-        assert frame.task(sample, config, grid).frozen.all()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METHOD = ("config", "ddim", "motion", "algorithm", "source", "masactrl", "lora", "model", "checkpoints", "editor")
-METHOD += ("result", "sample", "frame", "files", "marks", "progress")
+METHOD += ("result", "sample", "frame", "files", "marks")
 
 
 def modules() -> dict[str, Path]:

@@ -10,7 +10,6 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler
 from safetensors.torch import load_file, save_file
 from single_file import original_layout, save_original
 from tiny import DATA, TINY_SD, Malicious, random, same, save_tiny
-from transformers import CLIPTextModel
 
 from gooddrag import checkpoints
 from gooddrag.model import LORA_LR, choose_model, load_model
@@ -262,26 +261,6 @@ def test_a_single_file_is_the_folder(tiny_sd, original, capfd):
     half = load_model(original, device="cpu", dtype=torch.float16)
     assert (half.prediction_type, half.dtype, half.vae.dtype) == ("v_prediction", torch.float16, torch.float16)
     torch.testing.assert_close(half.prompt, tiny_sd.prompt.half(), rtol=0, atol=0)
-
-
-def test_a_single_file_of_2x(tiny_sd, original):
-    """Its text encoder is OpenCLIP's, whose three projections are one matrix."""
-    weights = {k: v for k, v in original_layout(TINY_SD).items() if not k.startswith("cond_stage_model")}
-    encoder = CLIPTextModel.from_pretrained(TINY_SD / "text_encoder")
-    state = {k.removeprefix("text_model."): v for k, v in encoder.state_dict().items()}
-    names = {"layer_norm": "ln_", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out": "attn.out"}
-    names |= {"encoder.layers": "transformer.resblocks", "final_ln_": "ln_final", "embeddings.token": "token"}
-    names |= {"embeddings.position_embedding.weight": "positional_embedding"}
-    for key, value in state.items():
-        for ours, theirs in names.items():
-            key = key.replace(ours, theirs)
-        if ".self_attn." not in key:
-            weights[f"cond_stage_model.model.{key}"] = value
-    for i in range(2):
-        for kind in ("weight", "bias"):
-            rows = [state[f"encoder.layers.{i}.self_attn.{x}_proj.{kind}"] for x in "qkv"]
-            weights[f"cond_stage_model.model.transformer.resblocks.{i}.attn.in_proj_{kind}"] = torch.cat(rows)
-    assert torch.equal(load_model(save_original(weights, original), device="cpu").prompt, tiny_sd.prompt)
 
 
 def test_single_files_that_are_refused(original, monkeypatch):

@@ -199,9 +199,8 @@ def share(table: pd.DataFrame, method: str, column: str, of: str = "Unedited") -
     return metrics.ratio_interval(values(table, method, column), values(table, of, column))
 
 
-def summary(table: pd.DataFrame, columns: Sequence[str], by: str | None = None) -> pd.DataFrame:
-    """Means by method (and "category" or "task") with the number of jobs of each state; NaN unless all are done."""
-    groups = ["method", *([by] if by else [])]
+def summary(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Means by method with the number of jobs of each state; NaN unless all are done."""
     states = {state: (table["state"] == state).astype(int) for state in STATES}
-    counts = table[groups].assign(**states).groupby(groups, sort=False).sum()
-    return counts.join(table.groupby(groups, sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))
+    counts = table[["method"]].assign(**states).groupby("method", sort=False).sum()
+    return counts.join(table.groupby("method", sort=False)[list(columns)].agg(lambda v: v.mean(skipna=False)))

@@ -57,9 +57,6 @@ class Dataset(Sequence[Sample]):
             raise ValueError(f"{self.title}: sample {name!r}: {error}") from error
         return sample if sample.name == name else replace(sample, name=name)
 
-    def __repr__(self) -> str:
-        return f"Dataset({self.title}, {len(self)} samples)"
-
 
 def _dataset(title: str, source: str | os.PathLike, marker: str, read: Callable[[Path], Sample]) -> Dataset:
     """The folders that hold a file `marker`, by name, and those beside them, which should: a sample that lacks it must
@@ -90,12 +87,11 @@ def drag100(source: str | os.PathLike | None = None) -> Dataset:
         points, labels = parse_points(folder / "points.json"), {"name": folder.name, "category": category(folder.name)}
         return Sample(folder / "original.jpg", points, folder / "mask.png", **labels)
 
-    if source is not None:
-        return _dataset("drag100", source, "points.json", read)
-    data = _dataset("drag100", zipped := _from_drive(), "points.json", read)
-    if fingerprint(data) != DRAG100_SHA256:
+    given = _from_drive() if source is None else source
+    data = _dataset("drag100", given, "points.json", read)
+    if source is None and fingerprint(data) != DRAG100_SHA256:
         other = "is not the copy that the package's numbers were made with"
-        raise ValueError(f"drag100: what Google Drive gave {other}; to use it all the same, drag100({str(zipped)!r})")
+        raise ValueError(f"drag100: what Google Drive gave {other}; to use it all the same, drag100({str(given)!r})")
     return data
 
 
@@ -121,15 +117,12 @@ def folder(source: str | os.PathLike) -> Dataset:
 def dragbench(source: str | os.PathLike) -> Dataset:
     """DragBench (Shi et al., 2023; releases of github.com/Yujun-Shi/DragDiffusion) from a folder or a zip.
 
-    A sample is `CATEGORY/NAME/original_image.png` with `meta_data.pkl`, or with `drag_instruction.json` and `mask.png`.
-    Without a drawn mask everything is editable, as in DragDiffusion's code.
+    A sample is `CATEGORY/NAME/original_image.png, meta_data.pkl`; without a drawn mask everything is editable, as in
+    DragDiffusion's code.
     """
 
     def read(path: Path) -> Sample:
-        if (path / "drag_instruction.json").is_file():
-            (points,), mask = _json(path / "drag_instruction.json", "points"), _mask(path)
-        else:
-            points, mask = _unpickled(path / "meta_data.pkl")
+        points, mask = _unpickled(path / "meta_data.pkl")
         labels = {"name": path.name, "category": path.parent.name}
         return Sample(path / "original_image.png", points, mask if np.any(mask) else None, **labels)
 
@@ -143,23 +136,15 @@ def sde_dragbench(source: str | os.PathLike) -> Dataset:
     """
 
     def read(path: Path) -> Sample:
-        ends, mask = _json(path / "prompt.json", "source", "target"), _mask(path)
-        points = np.stack([np.reshape(end, (-1, 2)) for end in ends], axis=1)
+        try:
+            prompt = json.loads((path / "prompt.json").read_text(encoding="utf-8-sig"))
+            points = np.stack([np.reshape(prompt[end], (-1, 2)) for end in ("source", "target")], axis=1)
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"prompt.json cannot be read ({error}); expected source and target in it") from error
+        mask = np.asarray(load_image(path / "mask.png", "mask"))
         return Sample(path / "origin_image.png", points, mask if np.any(mask) else None, name=path.name)
 
     return _dataset("sde_dragbench", source, "prompt.json", read)
-
-
-def _mask(folder: Path) -> np.ndarray:
-    return np.asarray(load_image(folder / "mask.png", "mask"))
-
-
-def _json(path: Path, *keys: str) -> list:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        return [content[key] for key in keys]
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be read ({error}); expected an object with {', '.join(keys)}") from error
 
 
 def _from_drive() -> Path:

@@ -187,10 +187,6 @@ class GeminiRater:
     client: str = "google-genai"
     endpoint: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.client not in CLIENTS:
-            raise ValueError(f"client: {self.client!r}; expected {' or '.join(CLIENTS)}")
-
     @property
     def name(self) -> str:
         return f"{self.client}:{self.model}"

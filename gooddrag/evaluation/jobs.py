@@ -19,11 +19,10 @@ import torch
 from PIL import Image
 
 import gooddrag
+from gooddrag.editor import DragEditor
 from gooddrag.evaluation import metrics
 from gooddrag.evaluation.methods import Method
 from gooddrag.files import atomic_file
-from gooddrag.frame import Frame
-from gooddrag.lora import fit_cached
 from gooddrag.model import DiffusionModel, load_model, sampled_weights
 from gooddrag.sample import Sample
 
@@ -123,9 +122,8 @@ def _edited(job: Job, model: DiffusionModel, result: dict) -> Image.Image:
     if model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(model.device)
     if lora is not None:  # fitted into the cache, so that the edit's own time does not depend on what ran before
-        frame = Frame.fit(sample.image.size, model.vae_scale, model.native_size)
         with metered(model) as cost:
-            fit_cached(model, model.encode(frame.to_tensor(sample.image)), lora, seed)
+            DragEditor(model, lora, seed=seed).set_image(sample.image)
         result["lora_seconds"] = cost["seconds"] if cost["calls"] else None
     with metered(model) as cost:
         made = method.edit(model, sample, seed) if hasattr(method, "edit") else method(model, sample, seed)

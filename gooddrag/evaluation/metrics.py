@@ -18,7 +18,7 @@ from torch import Tensor
 from gooddrag.ddim import add_noise
 from gooddrag.frame import Frame
 from gooddrag.model import DiffusionModel
-from gooddrag.motion import features_at, resized
+from gooddrag.motion import features_at, offsets, resized
 from gooddrag.result import edit_metrics, truth_error  # noqa: F401 (they are metrics too)
 from gooddrag.sample import Sample
 
@@ -54,13 +54,8 @@ def dai(original: Pixels, edited: Pixels, points: ArrayLike, gamma: int, convent
 def patch(image: np.ndarray, radius: int, at: ArrayLike, other: ArrayLike) -> np.ndarray:
     """A view of the square of an image (H, W, C) around the point `at`, cut where it would leave the image here or at
     `other`; both (x, y)."""
-    xs, ys = (common_offsets(radius, n, at[axis], other[axis]) for axis, n in enumerate(image.shape[1::-1]))
+    xs, ys = offsets(image.shape[1::-1], radius, torch.tensor(at), torch.tensor(other))
     return image[at[1] + ys[0] : at[1] + ys[-1] + 1, at[0] + xs[0] : at[0] + xs[-1] + 1]
-
-
-def common_offsets(radius: int, n: int, *centres: int) -> np.ndarray:
-    """The offsets -radius ... radius that stay in 0 ... n - 1 around every one of the centres."""
-    return np.arange(max(-radius, -min(centres)), min(radius, n - 1 - max(centres)) + 1)
 
 
 @torch.no_grad()
@@ -83,7 +78,7 @@ def mean_distance(
         inside: look for the match in the sample's mask only (masked MD).
         known: features by image bytes, read and filled: give one dict to calls that share images.
     """
-    found = match(model, sample.image, sample.handles, image, sample.mask if inside else None, known)
+    found = match(model, sample, image, inside=inside, known=known)
     return float(np.linalg.norm(found - sample.targets, axis=1).mean())
 
 
@@ -92,11 +87,10 @@ def drag_length(sample: Sample) -> float:
     return float(np.linalg.norm(sample.targets - sample.handles, axis=1).mean())
 
 
-def match(
-    model: DiffusionModel, source: Image.Image, points: ArrayLike, image: Image.Image, inside=None, known=None
-) -> np.ndarray:
-    """Where in `image` (l, 2) the features are most like (cosine) those of `source` at the points (l, 2), all (x, y) in
-    pixels; `inside`: bool (H, W), where to look."""
+def match(model: DiffusionModel, sample: Sample, image: Image.Image, *, inside=False, known=None) -> np.ndarray:
+    """Where the features of `image` are most like (cosine) those of the sample's image at its handles: (l, 2), (x, y)
+    in pixels. `inside`, `known`: as for `mean_distance`."""
+    source = sample.image
     _pair(source, image)
     frame = Frame.fit(source.size, model.vae_scale, model.native_size)
     size, known = frame.padded[::-1], {} if known is None else known
@@ -105,11 +99,11 @@ def match(
             known[x.tobytes()] = features(model, frame.to_tensor(x))
     A, B = known[source.tobytes()], known[image.tobytes()]
     rows, cols = (torch.arange(n, device=B.device) for n in frame.scaled[::-1])  # padding has no matches
-    wanted = F.normalize(features_at(A, size, frame.to_grid(points, size).to(A.device)), dim=1)  # (l, C)
+    wanted = F.normalize(features_at(A, size, frame.to_grid(sample.handles, size).to(A.device)), dim=1)  # (l, C)
     strips = [F.normalize(resized(B, size, part, cols)[0], dim=0) for part in rows.split(ROWS)]  # (C, R, W)
     likeness = torch.cat([torch.einsum("lc,crw->lrw", wanted, strip) for strip in strips], dim=1)  # (l, H, W)
-    if inside is not None and inside.any():
-        there = F.interpolate(torch.from_numpy(inside)[None, None].float(), likeness.shape[-2:], mode="nearest")
+    if inside and sample.mask is not None and sample.mask.any():
+        there = F.interpolate(torch.from_numpy(sample.mask)[None, None].float(), likeness.shape[-2:], mode="nearest")
         likeness = likeness.masked_fill(there[0].to(likeness.device) == 0, -torch.inf)
     best = likeness.flatten(1).argmax(dim=1)
     return frame.from_grid(torch.stack([best // len(cols), best % len(cols)], dim=1).float(), size)
@@ -145,16 +139,11 @@ def psnr(first: Pixels, second: Pixels) -> float:
 @torch.no_grad()
 def image_fidelity(first: Pixels, second: Pixels) -> float:
     """IF = 1 - LPIPS at 224 x 224, AlexNet's, which downloads weights; 1 for equal pictures."""
+    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+
     a, b = (_batch(x).float() for x in _pair(first, second))
     a, b = (F.interpolate(x, (224, 224), mode="bilinear", antialias=True) for x in (a, b))
-    return 1 - float(_lpips()(a, b))
-
-
-@lru_cache(maxsize=1)
-def _lpips() -> Callable:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    return LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
+    return 1 - float(learned_perceptual_image_patch_similarity(a, b, "alex", normalize=True))
 
 
 @torch.no_grad()
@@ -182,13 +171,13 @@ class Interval(NamedTuple):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}] (n = {self.n})"
 
 
-def mean_interval(values: Mapping[str, float | None] | Iterable[float | None], seed: int = 0) -> Interval:
+def mean_interval(values: Mapping[str, float | None] | Iterable[float | None]) -> Interval:
     """The mean over samples with its bootstrap interval (scipy). A missing value is an error and not left out: a mean
     over what happened to succeed flatters the method that fails."""
-    return _bootstrap(np.mean, seed, _complete(values, "values"))
+    return _bootstrap(np.mean, _complete(values, "values"))
 
 
-def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float | None], seed: int = 0) -> Interval:
+def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> Interval:
     """mean(first) / mean(second) over the same samples by name, resampled together (paired bootstrap)."""
     if odd := sorted(set(first) ^ set(second)):
         raise ValueError(f"first, second: {', '.join(odd[:5])} in only one of them; expected the same samples")
@@ -196,7 +185,7 @@ def ratio_interval(first: Mapping[str, float | None], second: Mapping[str, float
     if b.mean() == 0:
         raise ValueError("second: its mean is 0; expected a mean to divide by")
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of zeros alone is possible
-        return _bootstrap(lambda a, b, axis: np.mean(a, axis) / np.mean(b, axis), seed, a, b)
+        return _bootstrap(lambda a, b, axis: np.mean(a, axis) / np.mean(b, axis), a, b)
 
 
 def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
@@ -208,8 +197,8 @@ def _complete(values: Mapping | Iterable, argument: str) -> np.ndarray:
     return np.array(list(values.values()), dtype=np.float64)
 
 
-def _bootstrap(statistic: Callable, seed: int, *data: np.ndarray) -> Interval:
-    options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(seed))
+def _bootstrap(statistic: Callable, *data: np.ndarray) -> Interval:
+    options = dict(paired=len(data) > 1, vectorized=True, method="percentile", rng=np.random.default_rng(0))
     found = stats.bootstrap(data, statistic, **options).confidence_interval
     return Interval(float(statistic(*data, axis=-1)), float(found.low), float(found.high), data[0].size)
 

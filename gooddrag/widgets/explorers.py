@@ -89,9 +89,8 @@ def _frames(result: DragResult, to_go: np.ndarray, count: int, x: float, width: 
         low, high = frame.from_grid(low, grid), frame.from_grid(high, grid)
         heats = [data_uri(heatmap(m.float().numpy(), "viridis"), kind="PNG") for m in op.maps or ()] or [""] * len(p)
         windows = zip(np.concatenate([low, high - low], axis=1).tolist(), heats, strict=True)
-        guess = sample.image if op.z0_hat is None else frame.to_image(result.model.decode_image(op.z0_hat))
         content = {
-            "page": data_uri(guess, width),
+            "page": data_uri(frame.to_image(result.model.decode_image(op.z0_hat)), width),
             "window": render("window.svg", windows=windows, size=sample.image.size),
             "marks": path_svg(result.path[: i + 2], sample.targets, sample.image.size),
             "text": f"operation {op.k}, level t = {op.t}: {to_go[i]:.1f} px to go, loss {op.losses[-1]:.4g}",
@@ -203,7 +202,7 @@ class probe(W.VBox):  # noqa: N801 (called like a function)
         return {**super()._repr_mimebundle_(**kwargs), "image/png": still}, shown
 
 
-def heatmap(values: np.ndarray, colours: str, alpha: float = 0.65) -> Image.Image:
+def heatmap(values: np.ndarray, colours: str) -> Image.Image:
     """(h, w) as RGBA in the colours of matplotlib's map, from the least value (dark) to the largest (bright)."""
-    rgba = colormaps[colours]((values - values.min()) / (np.ptp(values) or 1.0), alpha)
+    rgba = colormaps[colours]((values - values.min()) / (np.ptp(values) or 1.0), alpha=0.65)
     return Image.fromarray((255 * rgba).round().astype(np.uint8))

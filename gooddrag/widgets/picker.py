@@ -117,17 +117,15 @@ class PointPicker(W.VBox):
         self.radius = W.IntSlider(2, 1, layout={"width": "150px"})
         for control, name in ((self.modes, "mode"), (self.radius, "radius")):
             control.observe(lambda change, name=name: self._chosen(name, change["new"]), "value")
-        buttons = {  # name: icon, label, what it does, action
-            "undo": ("undo", "", "Undo (Ctrl-Z)", lambda: self.state.key("z", ctrl=True)),
-            "redo": ("repeat", "", "Redo (Ctrl-Shift-Z)", lambda: self.state.key("y", ctrl=True)),
-            "delete": ("trash", "", "Delete the selected pair, or the last one (Del)", self.state.delete),
-            "clear": ("times", "", "No points and no mask", lambda: self.state.set(points=None, mask=None)),
-            "whole": ("", "Mask: all", "Everything may change", lambda: self.state.set(mask=None)),
-            "invert": ("", "invert", "What may change may not, and the reverse", self.state.invert_mask),
+        buttons = {  # name: label, icon, what it does, action
+            "undo": ("", "undo", "Undo (Ctrl-Z)", lambda: self.state.key("z", ctrl=True)),
+            "redo": ("", "repeat", "Redo (Ctrl-Shift-Z)", lambda: self.state.key("y", ctrl=True)),
+            "delete": ("", "trash", "Delete the selected pair, or the last one (Del)", self.state.delete),
+            "clear": ("", "times", "No points and no mask", lambda: self.state.set(points=None, mask=None)),
+            "whole": ("Mask: all", "", "Everything may change", lambda: self.state.set(mask=None)),
+            "invert": ("invert", "", "What may change may not, and the reverse", self.state.invert_mask),
         }
-        self.buttons = {}
-        for name, (icon, label, about, action) in buttons.items():
-            self.buttons[name] = self.button(label, icon, about, action)
+        self.buttons = {name: self.button(*about) for name, about in buttons.items()}
         row = W.HBox([self.modes, *self.buttons.values(), self.radius], layout={"flex_flow": "row wrap"})
         return row.add_class("gooddrag-tools")
 

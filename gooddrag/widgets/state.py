@@ -83,11 +83,11 @@ class PickerState:
         else:
             ends = path[[0, -1]]
             (draw.rectangle if shape == "box" else draw.ellipse)([*ends.min(axis=0), *ends.max(axis=0)], fill)
-        self.take(_pick(self.image, self.points, np.asarray(canvas) > 0))
+        self.set(mask=np.asarray(canvas) > 0)
 
     def invert_mask(self) -> None:
         """What may change may not, and the reverse."""
-        self.take(_pick(self.image, self.points, np.zeros(self.size[::-1], bool) if self.mask is None else ~self.mask))
+        self.set(mask=np.zeros(self.size[::-1]) if self.mask is None else ~self.mask)
 
     def undo(self, *, forward: bool = False) -> None:
         """Back by one change, or forward again; without one nothing happens."""

@@ -57,7 +57,6 @@ class DragStudio(W.VBox):
     An image's LoRA and inversion are kept for as long as the image and the LoRA's settings stay the same.
 
     Args:
-        model: from `load_model`.
         image: anything that `load_image` takes, or a `Sample`, whose points and mask are then preset.
         config: settings that the knobs begin with; None = the model's own preset.
         lora: how an image's LoRA is fitted (True: as suits the preset); None = off until it is switched on.
@@ -66,7 +65,6 @@ class DragStudio(W.VBox):
     Attributes:
         picker: the `PointPicker`. knobs: the settings. runs: every finished `Run`, oldest first.
         shown: the `Run` that is shown, or None. result: its `DragResult`, or None.
-        preview: what is shown while an arrow is pulled, a function (image, points, mask) -> image.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class DragStudio(W.VBox):
         lora: LoraConfig | bool | None = True,
         longest: int = 420,
     ):
-        self.model, self.preview, self.longest, self.runs, self._quiet = model, preview, longest, [], 0.0
+        self.model, self.longest, self.runs, self._quiet = model, longest, [], 0.0
         self._editor, self._key, self._stop, self._thread = None, None, threading.Event(), threading.Thread()
         self.knobs, self.picker = Knobs(config, model.preset, lora=lora), PointPicker(image, longest=longest)
         self.picker.on_pull = self._preview_pull
@@ -120,7 +118,7 @@ class DragStudio(W.VBox):
         return not self.busy
 
     def set_image(self, image: ImageSource | Sample) -> None:
-        """Take another image, as for `PointPicker.load`; Reset comes back to it."""
+        """Take another image, as for `PointPicker.load`."""
         self.picker.load(image)
         self._begin()
 
@@ -130,30 +128,16 @@ class DragStudio(W.VBox):
         self.picker.act(lambda: self.picker.state.take(run.pick))
         self._show(run)
 
-    def reset(self) -> None:
-        """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
-        self.picker.act(lambda: self.picker.state.take(self.picker.state.first))
-        self._begin()
-
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does. ValueError: there is none yet, or the folder is in use."""
-        result, folder = self._need_result(), expand(folder)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise ValueError(f"folder: {folder}; expected a new or an empty one")
-        folder = result.save(folder)
-        self.picker.say(f"Saved to {folder.resolve()}.", "success")
-        return folder
-
-    def download(self) -> None:
-        """Hand the shown result to the browser as a PNG file; ValueError where there is none yet."""
-        content, name = data_uri(self._need_result().image, kind="PNG"), f"run {self.shown.number}.png"
-        link = f'<a download="{name}" href="{content}">{name}</a>'
-        self.link.value = f'{link}<style onload="this.previousSibling.click()"></style>'
-
-    def _need_result(self) -> DragResult:
         if self.result is None:
             raise ValueError("There is no result yet. Press Run first.")
-        return self.result
+        folder = expand(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"folder: {folder}; expected a new or an empty one")
+        self.result.save(folder)
+        self.picker.say(f"Saved to {folder.resolve()}.", "success")
+        return folder
 
     def _rows(self) -> list[W.Widget]:
         p, button = self.picker, self.picker.button
@@ -169,18 +153,16 @@ class DragStudio(W.VBox):
         self.upload.observe(lambda change: change["new"] and p.act(self._take_upload), "value")
         larger = 'put a larger file beside the notebook and write DragStudio(model, "file")'
         limit = W.HTML(f'up to {UPLOAD_LIMIT // 10**6} MB <b class="gooddrag-large">: {larger}</b>')
-        self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
         self.save_button = button("Save", "save", about, save)
-        self.download_button = button("", "download", "Download the result as a PNG file", self.download)
-        self.link, self.history = W.HTML(), W.VBox()
+        self.history = W.VBox()
         actions = W.HBox([self.run_button, self.stop_button, self.bar, self.stage], layout=WRAP)
         column = {"flex": f"0 1 {self.longest}px", "min_width": "0"}
         left = W.VBox([p.canvas.widget, actions], layout=column)
         right = W.VBox([self.picture, W.HBox([self.path, self.caption], layout=WRAP)], layout=column)
         pictures = W.HBox([left, right], layout={"align_items": "flex-start", "grid_gap": "10px"})
-        files = [self.upload, limit, self.reset_button, self.folder, self.save_button, self.download_button, self.link]
+        files = [self.upload, limit, self.folder, self.save_button]
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
@@ -218,7 +200,7 @@ class DragStudio(W.VBox):
         mask = None if mask is None else np.asarray(Image.fromarray(mask).resize(image.size))
         moved = points[(points[:, 0] != points[:, 1]).any(axis=1)] * (np.array(image.size) / self.picker.image.size)
         if len(moved):
-            self._put(self.preview(image, moved, mask), "Preview: only warped pixels.")
+            self._put(preview(image, moved, mask), "Preview: only warped pixels.")
         self._quiet = 2 * time.monotonic() - began
 
     def _work(self, *asked) -> None:

@@ -20,10 +20,10 @@ from torch import Tensor
 from gooddrag.config import LoraConfig, level
 from gooddrag.ddim import add_noise, step
 from gooddrag.editor import DragEditor
-from gooddrag.evaluation.metrics import common_offsets
 from gooddrag.frame import Frame
 from gooddrag.lora import Lora, applied
 from gooddrag.model import LORA_LR, DiffusionModel
+from gooddrag.motion import offsets
 from gooddrag.sample import Sample
 
 
@@ -71,8 +71,7 @@ class SdeDrag:
         x = x.clone()
         for p, q in zip(cur, nxt, strict=True):
             # half-open: from -radius to radius - 1, less where either square would leave the latent
-            xs, ys = (common_offsets(self.radius, x.shape[3 - axis], p[axis], q[axis]) for axis in (0, 1))
-            xs, ys = (torch.from_numpy(o[o < self.radius]) for o in (xs, ys))
+            xs, ys = (o[o < self.radius] for o in offsets(x.shape[:1:-1], self.radius, *map(torch.tensor, (p, q))))
             source, target = ((..., (at[1] + ys)[:, None], (at[0] + xs)[None, :]) for at in (p, q))
             square = x[source].clone()
             noise = torch.randn(square.shape, generator=generator).to(x)
