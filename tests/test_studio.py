@@ -169,7 +169,7 @@ def test_a_picture_of_ones_own(studio):
     assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
 
 
-def test_save_never_overwrites(studio, tmp_path):
+def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):
     finished(studio)
     studio.folder.value = str(tmp_path / "out")
     studio.save_button.click()
@@ -178,6 +178,8 @@ def test_save_never_overwrites(studio, tmp_path):
     assert gd.Sample.open(tmp_path / "out").points.tolist() == [PAIR]
     studio.save_button.click()
     assert studio.picker.message == f"folder: {tmp_path / 'out'}; expected a new or an empty one"
+    studio.download_button.click()
+    assert 'download="run 1.png"' in studio.link.value and "data:image/png;base64," in studio.link.value
 
 
 def test_a_preview_is_shown_while_an_arrow_is_pulled_and_only_then(studio, monkeypatch):

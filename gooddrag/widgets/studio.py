@@ -130,14 +130,23 @@ class DragStudio(W.VBox):
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does. ValueError: there is none yet, or the folder is in use."""
-        if self.result is None:
-            raise ValueError("There is no result yet. Press Run first.")
-        folder = expand(folder)
+        result, folder = self._need_result(), expand(folder)
         if folder.is_dir() and any(folder.iterdir()):
             raise ValueError(f"folder: {folder}; expected a new or an empty one")
-        self.result.save(folder)
+        folder = result.save(folder)
         self.picker.say(f"Saved to {folder.resolve()}.", "success")
         return folder
+
+    def download(self) -> None:
+        """Hand the shown result to the browser as a PNG file; ValueError where there is none yet."""
+        content, name = data_uri(self._need_result().image, kind="PNG"), f"run {self.shown.number}.png"
+        link = f'<a download="{name}" href="{content}">{name}</a>'
+        self.link.value = f'{link}<style onload="this.previousSibling.click()"></style>'
+
+    def _need_result(self) -> DragResult:
+        if self.result is None:
+            raise ValueError("There is no result yet. Press Run first.")
+        return self.result
 
     def _rows(self) -> list[W.Widget]:
         p, button = self.picker, self.picker.button
@@ -156,13 +165,14 @@ class DragStudio(W.VBox):
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
         self.save_button = button("Save", "save", about, save)
-        self.history = W.VBox()
+        self.download_button = button("", "download", "Download the result as a PNG file", self.download)
+        self.link, self.history = W.HTML(), W.VBox()
         actions = W.HBox([self.run_button, self.stop_button, self.bar, self.stage], layout=WRAP)
         column = {"flex": f"0 1 {self.longest}px", "min_width": "0"}
         left = W.VBox([p.canvas.widget, actions], layout=column)
         right = W.VBox([self.picture, W.HBox([self.path, self.caption], layout=WRAP)], layout=column)
         pictures = W.HBox([left, right], layout={"align_items": "flex-start", "grid_gap": "10px"})
-        files = [self.upload, limit, self.folder, self.save_button]
+        files = [self.upload, limit, self.folder, self.save_button, self.download_button, self.link]
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
