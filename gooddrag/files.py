@@ -75,7 +75,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np
         size: (W, H) of the upright image.
 
     Raises:
-        ValueError: unreadable, or another size.
+        ValueError: unreadable, another size, or not finite.
     """
     if mask is None:
         return None
@@ -96,13 +96,13 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np
 
 
 def as_numbers(values: object, argument: str, expected: str) -> np.ndarray:
-    """Return `values` as an array of bools or real numbers; ValueError if they are none."""
+    """Return `values` as an array of bools or finite numbers; ValueError if they are none."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{argument}: {str(values)[:80]} ({error}); expected {expected}") from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{argument}: {str(values)[:80]} holds no plain numbers; expected {expected}")
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError(f"{argument}: {str(values)[:80]} holds no finite numbers; expected {expected}")
     return array
 
 

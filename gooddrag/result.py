@@ -51,6 +51,8 @@ class Recorder:
 
     def __init__(self, frame: Frame, grid: tuple[int, int], keep: Iterable[str] = ()):
         self.frame, self.grid, self.keep = frame, grid, set(keep)
+        if unknown := self.keep - {"maps", "latents"}:
+            raise ValueError(f"keep: {', '.join(sorted(unknown))}; expected maps or latents")
         self.history: list[Operation] = []
         self._losses: list[float] = []
         self._z0_hat: Tensor | None = None

@@ -117,6 +117,8 @@ def test_image_first(tiny, editor, tmp_path):
 def test_bad_arguments(editor, tiny):
     with pytest.raises(ValueError, match=r"^sample: ndarray; expected Sample"):
         drag(tiny, np.zeros((64, 64, 3)))
+    with pytest.raises(ValueError, match=r"^keep: a, b; expected maps or latents$"):
+        editor.drag(POINTS, None, DRAG, keep=["b", "a", "maps"])
     with pytest.raises(ValueError, match=r"^model: str; expected what load_model\(\) returns$"):
         DragEditor("storybook")
     for foreign in ("down", "conv_in.lora_B.weight"):  # would have changed nothing, silently

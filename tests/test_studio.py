@@ -162,11 +162,18 @@ def test_what_goes_wrong_in_the_thread_is_red(tiny, sample):
     assert studio.picker.message.startswith("feature_block: -4") and "gooddrag-error" in studio.picker.notice.value
 
 
-def test_a_picture_of_ones_own(studio):
+def test_reset_can_be_undone_and_goes_back_to_the_upload(studio, sample):
+    studio.picker.points = [[[1, 1], [9, 9]]]
+    studio.reset_button.click()
+    assert studio.picker.sample is sample
+    studio.picker.undo()
+    assert studio.picker.points.tolist() == [[[1, 1], [9, 9]]]
     upload(studio, encoded(picture((48, 32), seed=5)))
     assert studio.picker.image.size == (48, 32) and studio.picker.message == "" and studio.upload.value == ()
     upload(studio, b"abc")
     assert "is not an image" in studio.picker.message and studio.picker.image.size == (48, 32)
+    studio.reset()
+    assert studio.picker.image.size == (48, 32) and not len(studio.picker.points)
 
 
 def test_save_never_overwrites_and_download_hands_over_a_png(studio, tmp_path):

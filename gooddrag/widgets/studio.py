@@ -118,7 +118,7 @@ class DragStudio(W.VBox):
         return not self.busy
 
     def set_image(self, image: ImageSource | Sample) -> None:
-        """Take another image, as for `PointPicker.load`."""
+        """Take another image, as for `PointPicker.load`; Reset comes back to it."""
         self.picker.load(image)
         self._begin()
 
@@ -127,6 +127,11 @@ class DragStudio(W.VBox):
         self.knobs.values = run.knobs
         self.picker.act(lambda: self.picker.state.take(run.pick))
         self._show(run)
+
+    def reset(self) -> None:
+        """Image, points and mask as at the beginning; the history of runs stays. Undo takes it back."""
+        self.picker.act(lambda: self.picker.state.take(self.picker.state.first))
+        self._begin()
 
     def save(self, folder: str | os.PathLike) -> Path:
         """Write the shown result as `DragResult.save` does. ValueError: there is none yet, or the folder is in use."""
@@ -162,6 +167,7 @@ class DragStudio(W.VBox):
         self.upload.observe(lambda change: change["new"] and p.act(self._take_upload), "value")
         larger = 'put a larger file beside the notebook and write DragStudio(model, "file")'
         limit = W.HTML(f'up to {UPLOAD_LIMIT // 10**6} MB <b class="gooddrag-large">: {larger}</b>')
+        self.reset_button = button("Reset", "refresh", "Picture, points and mask as at the start", self.reset)
         self.folder = W.Text("my_edit", tooltip="folder to write", layout={"width": "110px"})
         about, save = "Picture, animation, numbers and points", lambda: self.save(self.folder.value)
         self.save_button = button("Save", "save", about, save)
@@ -172,7 +178,7 @@ class DragStudio(W.VBox):
         left = W.VBox([p.canvas.widget, actions], layout=column)
         right = W.VBox([self.picture, W.HBox([self.path, self.caption], layout=WRAP)], layout=column)
         pictures = W.HBox([left, right], layout={"align_items": "flex-start", "grid_gap": "10px"})
-        files = [self.upload, limit, self.folder, self.save_button, self.download_button, self.link]
+        files = [self.upload, limit, self.reset_button, self.folder, self.save_button, self.download_button, self.link]
         below = [p.notice, self.knobs, W.HBox(files, layout=WRAP), self.history, p.about]
         return [p.tools, pictures, *below, p.canvas.script]
 
