@@ -42,10 +42,7 @@ class Part(NamedTuple):
     @classmethod
     def wins(cls, what: str, first: Iterable[float], second: Iterable[float]) -> "Part":
         """How often the first way has the lower number, of the same edits in the same order; equal pairs do not count.
-
-        Raises:
-            ValueError: a number is missing or not finite.
-        """
+        ValueError: a number is missing or not finite."""
         a, b = np.array([[*first], [*second]], float)
         if not np.isfinite([a, b]).all():
             raise ValueError(f"first, second: an edit failed ({what}); expected finite numbers of every edit")

@@ -126,10 +126,8 @@ def animation(model: DiffusionModel, path: Path, number: int = 0, side: int = 28
         frames.append((f"dragging: {op.k} of {config.K}", marked_small(guess, side, 1.2), 90))
     frames += [("denoising", shown(z), 110) for z in ends]
     frames += [("the result", result.image, 2500), ("the truth", sample.truth, 1500)]
-    titles, pictures, durations = zip(*frames, strict=True)
-    first, *others = (
-        contact_sheet([picture], 1, side, [title]) for title, picture in zip(titles, pictures, strict=True)
-    )
+    first, *others = [contact_sheet([picture], 1, side, [title]) for title, picture, _ in frames]
+    durations = [duration for *_, duration in frames]
     first.save(path, save_all=True, append_images=others, duration=durations, loop=0, quality=82)
 
 
@@ -160,8 +158,7 @@ def results_sheet(
     return contact_sheet(tiles, columns, side, () if each_named else columns // len(one) * one, names)
 
 
-def every_fourth(folder: Path) -> Image.Image:
-    """Every fourth edit by GoodDrag with the preset, three in a row."""
+def preset_sheet(folder: Path) -> Image.Image:
     return results_sheet({PRESET_TITLE: (folder, "GoodDrag")}, range(0, 100, 4), 9)
 
 

@@ -21,7 +21,6 @@ ALDD_WAYS = {
 }
 # Alternating differs from "at once" in two things: it denoises in between, and it drags further down. The control drags
 # all at once at the one level whose 1 / alpha is nearest to its mean over the operations, as notebook 03's does.
-# (Its kept file is of another processor than aldd.json: rounding adds scatter to the pairs, and no direction.)
 CONTROL_WAYS = {"at once, T = 35": {**AT_ONCE, "strength": 0.7}, "at once, T = 27": {**AT_ONCE, "strength": 0.54}}
 IP_WAYS = {
     "without IP": {**NO_STOP, "ip": False},
@@ -62,11 +61,9 @@ def walks(editor: DragEditor, sample: Sample, configs: dict[str, DragConfig], sc
 def curves(result: DragResult) -> dict[str, list[float]]:
     """Fig. 14 along a run dragged with `keep=["maps"]`, the mean over its handles after each drag operation.
 
-    Returns:
-        "distance": L1 distance between the feature at the handle and the original one (Fig. 14b); "spread": standard
-        deviation of the distance map of Omega(p, r2) (Fig. 14a); "depth": how far the map's minimum lies below its
-        mean, in units of the spread, which a map that is no spot does not raise.
-    """
+    "distance": L1 distance between the feature at the handle and the original one (Fig. 14b); "spread": standard
+    deviation of the distance map of Omega(p, r2) (Fig. 14a); "depth": how far the map's minimum lies below its mean, in
+    units of the spread, which a map that is no spot does not raise."""
     depths = [[float((m.mean() - m.min()) / m.std().clamp(min=1e-12)) for m in op.maps] for op in result.history]
     along = {"distance": [op.distances for op in result.history], "spread": [op.spreads for op in result.history]}
     return {name: [round(float(np.mean(v)), 4) for v in values] for name, values in (along | {"depth": depths}).items()}

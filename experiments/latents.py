@@ -1,4 +1,4 @@
-"""Questions about latents alone, behind notebooks 01 to 03: inversion, noise at once or spread (Fig. 4), features."""
+"""Questions about latents alone, behind notebooks 01 to 03 and the model card: inversion, noise (Fig. 4), features."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -15,6 +15,7 @@ from gooddrag.evaluation import metrics
 from gooddrag.model import DiffusionModel
 from gooddrag.motion import features_at
 from storybook.edits import edit
+from storybook.training.pages import held_out
 
 FIRST = 100  # pages 100, 101, ... of `storybook.edit`
 SWEEP = {"pages": [FIRST, 12], "levels": [13, 25, 38, 50], "steps": [10, 20, 50]}
@@ -60,14 +61,9 @@ def sweep(model: DiffusionModel) -> dict[str, dict[str, list[list[float]]]]:
     return found
 
 
-def noise(model: DiffusionModel) -> list[dict]:
-    """Fig. 4, page by page: noise of N samples put on z_T at once, spread over as many levels, or at once on the level
-    (the control) from which it weighs as much as the spread one does on average.
-    """
-    return [row for i in range(NOISE["pages"][1]) for row in _noise(model, FIRST + i)]
-
-
-def _noise(model: DiffusionModel, page: int) -> Iterator[dict]:
+def noise(model: DiffusionModel, page: int) -> Iterator[dict]:
+    """Fig. 4 on a page: noise of N samples put on z_T at once, spread over as many levels, or at once on the level (the
+    control) from which it weighs as much as the spread one does on average."""
     N, sigma, T = NOISE["N"], NOISE["sigma"], DragConfig().T
     editor, generator = _page(model, page), torch.Generator().manual_seed(page)
     z_T = editor.invert(DragConfig())[-1]
@@ -113,8 +109,23 @@ def features(model: DiffusionModel) -> dict:
     return {"errors": errors, "asked": asked}
 
 
+@torch.no_grad()
+def decibels(model: DiffusionModel) -> dict[str, float]:
+    """Mean dB of held-out pictures there and back: by the autoencoder, and by inversion and denoising beside it."""
+    found = {}
+    for name, pictures in zip(("pages", "photographs"), held_out(model.native_size, 32, 32), strict=True):
+        z_0 = model.encode(pictures)
+        decoded = model.decode(z_0)
+        inverted = model.decode(torch.cat([there_and_back(model, z, 38) for z in z_0.split(8)]))
+        for trip, a, b in (("autoencoder", decoded, pictures), ("inversion to T = 38", inverted, decoded)):
+            errors = (a.clamp(-1, 1) - b.clamp(-1, 1)).div(2).square().mean((1, 2, 3))
+            found[f"{name}, {trip}"] = float(-10 * errors.log10().mean())
+    return found
+
+
 QUESTIONS = {  # file in results/ -> settings, and what computes it
     "inversion_sweep": (SWEEP, sweep),
-    "fig04_noise": (NOISE, noise),
+    "fig04_noise": (NOISE, lambda model: [row for i in range(NOISE["pages"][1]) for row in noise(model, FIRST + i)]),
     "features_matching": (FEATURES, features),
+    "storybook_model": ({"pictures of each kind": 32}, decibels),
 }

@@ -145,7 +145,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], object]] = {
     "cost_sd15": lambda o: write_json(RESULTS / "cost_sd15.json", {"full": cost.needs(), "low": cost.needs(low=True)}),
     "drag100_bounds": drag100_bounds,
     "nearest_page": lambda o: edits.fill_nearest_page(o.bench),
-    "sheet": lambda o: edits.every_fourth(o.bench).save(edits.FIGURES / "storybook100.jpg", quality=88),
+    "sheet": lambda o: edits.preset_sheet(o.bench).save(edits.FIGURES / "storybook100.jpg", quality=88),
     "fig08": lambda o: edits.fig08(o.bench, o.preset_bench, load_model(o.model)).save(
         RESULTS / "fig08.jpg", quality=80
     ),

@@ -15,7 +15,7 @@ from scipy.stats import gmean
 from experiments.claims import VERDICTS, Part, compare
 from experiments.keep import RESULTS, read_json
 from gooddrag.evaluation import benchmark
-from gooddrag.evaluation.metrics import GAMMAS, Interval
+from gooddrag.evaluation.metrics import GAMMAS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -101,15 +101,12 @@ def bounds(convention: str) -> str:
     return shares(means, convention)
 
 
-def interval(ratio: Interval) -> str:
-    return Part.ratio("", ratio, 1).numbers
-
-
 def ratios(convention: str) -> str:
     """GoodDrag's mean DAI divided by the others', with the paired bootstrap interval."""
     table, keys = bench(), COLUMNS[convention]
     others = [m for m in table["method"].unique() if m not in ("GoodDrag", *BOUNDS)]
-    rows = [[o, *(interval(benchmark.share(table, "GoodDrag", key, of=o)) for key in keys)] for o in others]
+    shares = {o: [benchmark.share(table, "GoodDrag", key, of=o) for key in keys] for o in others}
+    rows = [[o, *(Part.ratio("", share, 1).numbers for share in found)] for o, found in shares.items()]
     return by_radius("GoodDrag divided by", rows, convention)
 
 
@@ -184,7 +181,7 @@ def headline() -> str:
     """README's few lines of the ledger, and the price in damage."""
     parts = {c["id"]: [part.split(": ", 1) for part in c["ours"].split("; ") if part] for c in data("claims")["claims"]}
     found = {claim: dict(pairs) for claim, pairs in parts.items()}
-    damage = benchmark.share(bench("drag100"), "GoodDrag", "damage_outside_mask", of="DragDiffusion")
+    more = benchmark.share(bench("drag100"), "GoodDrag", "damage_outside_mask", of="DragDiffusion")
     pair = (benchmark.TABLE_1[method] for method in ("GoodDrag", "DragDiffusion"))
     less = "less damage outside the mask, B = {}"
     fig12, control = ("; ".join(found[c][less.format(B)] for B in (10, 2)) for c in ("fig12", "aldd_control"))
@@ -193,7 +190,11 @@ def headline() -> str:
     paper = ", ".join(f"{a / b:.2f}" for a, b in zip(*pair, strict=True))
     rows = [
         [first, paper, ", ".join(found["table1_drag100"][f"radius {g}"] for g in GAMMAS)],
-        ["damage outside the mask, divided likewise (above 1: GoodDrag damages more)", "-", interval(damage)],
+        [
+            "damage outside the mask, divided likewise (above 1: GoodDrag damages more)",
+            "-",
+            Part.ratio("", more, 1).numbers,
+        ],
         ["less damage by alternating than all at once, B = 10 (the paper's); B = 2", "one example", fig12],
         ["... than all at once at one lower noise level (control)", "-", control],
         ["IP: the handle's feature stays nearer", "one example", *found["fig5"].values()],
@@ -202,17 +203,12 @@ def headline() -> str:
     return markdown(["", "paper", "here (95 % interval)"], rows)
 
 
-def others() -> str:
-    """What later papers measured for GoodDrag."""
-    names = ("DragDiffusion", "DragNoise", "FreeDrag", "FastDrag", "GoodDrag", "own method")
-    rows = [[o["source"], o["measure"], *(o["values"].get(n, "-") for n in names)] for o in data("claims")["others"]]
-    return markdown(["source", "set, measure", *names], rows)
-
-
 def aims() -> str:
     """GoodDrag with the embedded model's preset and as released, beside what the preset was aimed at."""
     tables = {"its preset": bench("storybook100_preset"), "as released": bench()}
+    tables["first generation, its preset"] = bench("storybook100_first_preset")
     columns = {
+        "edits": len,
         "median of error to the truth / the unedited page's": median("truth_error_ratio", 2),
         "nearer to the truth than the unedited page": lambda t: (t["truth_error_ratio"] < 1).sum(),
         "damage outside the mask at most 0.001": lambda t: (t["damage_outside_mask"] <= 0.001).sum(),
@@ -220,7 +216,7 @@ def aims() -> str:
         "median squared distance to the nearest page": median("nearest_page", 5),
     }
     own = [(name, table[table["method"] == "GoodDrag"]) for name, table in tables.items()]
-    return listed("of 100 edits", own, columns)
+    return listed("Storybook100", own, columns)
 
 
 def presets() -> str:
@@ -234,7 +230,12 @@ def fits() -> str:
     return listed("the LoRA's layers", by_way("preset_lora"), WAYS)
 
 
-PLAIN = (run, measures, claims, headline, verdicts, others, aims, presets, fits)
+def model() -> str:
+    """What the embedded model does by itself."""
+    return markdown(["there and back", "dB"], [[k, f"{v:.1f}"] for k, v in data("storybook_model")["data"].items()])
+
+
+PLAIN = (run, measures, claims, headline, verdicts, aims, presets, fits, model)
 TABLES: dict[str, Callable[[], str]] = {table.__name__: table for table in PLAIN}
 for key in CONVENTIONS:
     TABLES |= {f"{table.__name__} {key}": partial(table, key) for table in (bounds, dai, ratios)}

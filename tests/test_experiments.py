@@ -114,7 +114,7 @@ def test_chance_is_another_seed_and_equal_settings_are_nothing_apart(tiny, edito
 def test_noise_of_nothing_changes_nothing_and_more_parts_hold_as_much(tiny, monkeypatch):
     small = {**latents.NOISE, "pages": [100, 1], "seeds": 1, "sigma": 0.0, "sigmas": [0.3], "steps": [2, 20]}
     monkeypatch.setattr(latents, "NOISE", small)
-    rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny)}
+    rows = {(r["way"], r["sigma"], r["n"]): r for r in latents.noise(tiny, 100)}
     assert rows["spread", 0.0, 10]["psnr"] == rows["none", 0.0, 0]["psnr"] and rows["spread", 0.0, 2]["left"] == [0]
     assert rows["at once", 0.3, 10]["left"][0] > 0 and set(rows["none", 0.0, 0]) >= {"psnr", "ssim", "page"}
 
