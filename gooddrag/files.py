@@ -82,7 +82,7 @@ def load_mask(mask: ArrayLike | ImageSource | None, size: tuple[int, int]) -> np
     if isinstance(mask, ImageSource):
         mask = _read(mask, "mask")
         mask = mask if mask.mode.startswith(("I", "F")) else mask.convert("RGBA")
-    array = as_numbers(mask, "mask", "an image or an array (H, W)")
+    array = as_numbers(mask, "mask", "an image or an array (H, W) of finite numbers")
     if array.shape[:2] != size[::-1]:
         given = size_text(array.shape[1::-1])
         raise ValueError(f"mask: {given}; expected the size of the image, {size_text(size)} px (width x height)")
@@ -102,7 +102,7 @@ def as_numbers(values: object, argument: str, expected: str) -> np.ndarray:
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{argument}: {str(values)[:80]} ({error}); expected {expected}") from error
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise ValueError(f"{argument}: {str(values)[:80]} holds no finite numbers; expected {expected}")
+        raise ValueError(f"{argument}: {' '.join(str(values).split())[:80]}; expected {expected}")
     return array
 
 

@@ -118,7 +118,7 @@ def check_points(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
             handle and target; in pixels. Pixel centres are whole numbers: 0 <= x <= W - 1 and 0 <= y <= H - 1.
         size: (W, H) of the image.
     """
-    points = as_numbers(points, "points", "pairs [[x, y], [x, y]] of handle and target").astype(np.float64)
+    points = as_numbers(points, "points", "finite pairs [[x, y], [x, y]] of handle and target").astype(np.float64)
     if points.size == 0:
         raise ValueError("points: none given; expected at least one pair of handle and target")
     if points.ndim == 2 and points.shape[1] == 2 and len(points) % 2 == 0:

@@ -216,8 +216,8 @@ def test_jpeg_masks_at_any_quality(quality, everything):
         (np.ones((H, H)), r"mask: 30 x 30; expected the size of the image, 40 x 30 px \(width x height\)"),
         (np.ones(H * W), "mask: 1200; expected the size of the image"),
         ([[1], [1, 2]], "mask: .*expected an image or an array"),
-        ([["a"]], "mask: .*no finite numbers"),
-        (np.full((H, W), np.nan), "mask: .*no finite numbers"),
+        ([["a"]], r"mask: \[\['a'\]\]; expected an image"),
+        (np.full((H, W), np.nan), "mask: .*nan nan.*; expected an image or an array .* of finite numbers"),
         ("missing.png", "mask: 'missing.png' cannot be read"),
     ],
 )
