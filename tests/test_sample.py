@@ -43,7 +43,7 @@ def left_mask():
         ([[5, 6], [5, 6], [7, 8], [7, 8]], "points: handle 1 equals its target; expected a target elsewhere"),
         ([[1, 2], [3, 4], [1, 2], [7, 8]], r"points: two handles at \(1, 2\)"),
         ([[1, 2], [float("nan"), 4]], r"points: \[\[1, 2\], \[nan, 4\]\]; expected finite pairs"),
-        ([[1, 2], [3]], "points: .*expected pairs"),
+        ([[1, 2], [3]], "points: .*expected finite pairs"),
     ],
 )
 def test_bad_points(points, message):
