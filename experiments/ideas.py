@@ -81,7 +81,7 @@ def along_the_run(editor: DragEditor, sample: Sample, configs: dict[str, DragCon
 
 STUDIES = (
     Study("aldd", ALDD_WAYS, walks),
-    Study("aldd_control", CONTROL_WAYS),  # for B = 10 and B = 2
+    Study("aldd_control", CONTROL_WAYS),  # for B = 10 and B = 2; its kept file is of another processor
     Study("ip", IP_WAYS, along_the_run),
     Study("lora", {name: {} for name in FITS}, edits=12, lora=FITS),
     Study("masactrl", STARTS, edits=16),
