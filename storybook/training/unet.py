@@ -37,7 +37,8 @@ class Recipe:
 def one_token(attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
     """Attention to a single token: its softmax is 1, whatever the query.
 
-    A function, which ends a compiled graph: in one graph, torch 2.13 compiles zero gradients for most of it (CPU).
+    A function, which ends a compiled graph: with the whole U-Net in one graph, torch 2.13 compiles zero gradients for
+    most layers (CPU).
     """
     return attn.to_out[0](attn.to_v(encoder_hidden_states)).expand(-1, hidden_states.shape[1], -1)
 
