@@ -124,10 +124,11 @@ def _processes(workers: int):
     from dask import config
     from distributed import Client
 
-    config.set({"distributed.nanny.pre-spawn-environ": {}})  # Dask's trims memory at every free: 1.5 times slower
     jobs.loaded.cache_clear()  # each process has its own
     torch.cuda.empty_cache()
-    return Client(n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50)
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None, "silence_logs": "CRITICAL"}
+    with config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}):  # or each free trims
+        return Client(n_workers=workers, **options)
 
 
 def _on_cluster(todo: list, model: Mapping, client, gpus: int) -> Iterator[Job]:
